@@ -1,0 +1,95 @@
+"""Athanor broadcasts the progress of experiments as it happens."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .config import Settings
+from .exceptions import (
+    AthanorError,
+    ConfigurationError,
+    Conflict,
+    DatabaseInUse,
+    DatabaseUnavailable,
+    Fault,
+    InvalidInput,
+    InvalidQuery,
+    NotFound,
+    NotRunning,
+    NotStarted,
+    RingFull,
+    TooLarge,
+    UnsupportedType,
+)
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .application import Application, create_app
+    from .embedding import (
+        lifespan,
+        subscribe_to_instance,
+        subscribe_to_instances,
+        subscribe_to_run,
+        wrap,
+    )
+    from .engine import Athanor
+    from .server import serve
+    from .subscription import Subscription
+
+    app: Application
+
+# imported when they are asked for: a producer needs neither Starlette nor a database
+_LAZY = {
+    "Application": "application",
+    "Athanor": "engine",
+    "Subscription": "subscription",
+    "create_app": "application",
+    "lifespan": "embedding",
+    "serve": "server",
+    "subscribe_to_instance": "embedding",
+    "subscribe_to_instances": "embedding",
+    "subscribe_to_run": "embedding",
+    "wrap": "embedding",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return import_module(".embedding", __name__).default_app()
+    if name in _LAZY:
+        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "Application",
+    "Athanor",
+    "AthanorError",
+    "ConfigurationError",
+    "Conflict",
+    "DatabaseInUse",
+    "DatabaseUnavailable",
+    "Fault",
+    "InvalidInput",
+    "InvalidQuery",
+    "NotFound",
+    "NotRunning",
+    "NotStarted",
+    "RingFull",
+    "Settings",
+    "Subscription",
+    "TooLarge",
+    "UnsupportedType",
+    "__version__",
+    "app",
+    "create_app",
+    "lifespan",
+    "serve",
+    "subscribe_to_instance",
+    "subscribe_to_instances",
+    "subscribe_to_run",
+    "wrap",
+]

@@ -1,0 +1,450 @@
+"""Athanor, the engine: everything the protocol offers, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from .changes import (
+    Append,
+    Change,
+    CreateInstance,
+    CreateRun,
+    DeleteInstance,
+    MoveRun,
+    RequestCancel,
+    UpdateInstance,
+    found_run,
+    no_instance,
+    require_running,
+)
+from .config import Settings
+from .cursor import Cursor
+from .encoding import encode, without_surrogates
+from .entries import Entry, Line, LogIn, ProgressIn, ResultIn, fault_of, lines_of
+from .exceptions import InvalidInput, NotStarted, TooLarge
+from .flusher import Flusher, Ticket
+from .hub import Hub
+from .keeper import Keeper, keepalive_slots
+from .ledger import Receipt
+from .progress import ProgressBoard
+from .records import Instance, InstanceSummary, Progress, Run, new_id, now
+from .ring import RingBuffer
+from .selection import Selection
+from .store import Commit, Entries, EntryFilter, Store, listing
+from .subscription import Source, Subscription
+from .topics import ID_PATTERN, INSTANCES, Topic
+
+KNOWN_RUNS = 10_000
+"""So many runs' states are kept at hand, for what is checked without the database."""
+
+Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class InstanceIn(msgspec.Struct, kw_only=True):
+    """An instance as a client gives it."""
+
+    name: Name
+    id: Id | None = None
+    experiment_module: str | None = None
+    description: str | None = None
+    configuration: dict[str, Any] = {}
+
+
+class InstancePatch(msgspec.Struct, kw_only=True):
+    """What is to change of an instance; what is not given stays."""
+
+    name: Name | msgspec.UnsetType = msgspec.UNSET
+    experiment_module: str | msgspec.UnsetType | None = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    configuration: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RunIn(msgspec.Struct, kw_only=True):
+    """A run as a client gives it."""
+
+    id: Id | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Athanor:
+    """An async context manager that owns ring, flusher, store and hub.
+
+        async with Athanor(Settings(database_url="sqlite:///lab.db")) as athanor:
+            instance = await athanor.create_instance("digits")
+            run = await athanor.create_run(instance.id)
+            await athanor.start_run(run.id)
+            await athanor.log(run.id, "epoch 1")
+            await athanor.complete_run(run.id)
+
+    `log`, `result` and `progress` return as soon as the event is buffered (`log` and `result` wait
+    for room if the ring is full); all the rest returns after the commit. A refusal is an
+    `AthanorError` and leaves nothing half done.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.from_env()
+        self.started = False
+        self.events_stored: Counter[str] = Counter()
+
+    async def __aenter__(self) -> Athanor:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the database and start the background tasks."""
+        assert not self.started, "this engine was started before"
+        settings = self.settings
+        self.store = Store(settings)
+        await self.store.open()
+        self.hub = Hub(self.store.epoch, self.store.newest, keepalive_slots(settings))
+        self.board = ProgressBoard(self.hub, settings.flush_interval)
+        self.ring: RingBuffer[Ticket] = RingBuffer(settings.ring_capacity, settings.ring_bytes)
+        self.flusher = Flusher(self.ring, self.store, self.hub, settings.flush_interval, self._committed)
+        self.keeper = Keeper(settings, self.store, self.flusher, self.hub)
+        self.source = Source(self.hub, self.store, self.board, settings)
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self.flusher.start()
+        self.keeper.start(await self.store.read(listing.cancel_requested))
+        self.started = True
+
+    async def drain(self) -> None:
+        """Write what is buffered, send it, and end every stream; writing goes on until `stop`."""
+        if self.started and not self.hub.closed:
+            try:
+                async with asyncio.timeout(self.settings.shutdown_timeout):
+                    await self.flusher.flushed()
+            except TimeoutError:
+                pass  # what is left is tried until `stop`
+            self.hub.close()
+
+    async def stop(self) -> None:
+        """Write what is left, end every stream, close the database."""
+        if not self.started:
+            return
+        self.started = False
+        await self.keeper.stop()
+        await self.flusher.stop(self.settings.shutdown_timeout)
+        self.hub.close()
+        await self.store.close()
+
+    def check_started(self) -> None:
+        if not self.started:
+            raise NotStarted("this Athanor is not started: use it as `async with`")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why events are not being stored at the moment, None if they are."""
+        return self.flusher.trouble if self.started else "not started"
+
+    # instances
+
+    async def create_instance(self, name: str, *, id: str | None = None, **fields: Any) -> Instance:
+        """Make an instance; `fields` are `experiment_module`, `description`, `configuration`.
+
+        `Conflict` if the id is taken.
+        """
+        given = _checked({"name": name, "id": id, **fields}, InstanceIn)
+        change = CreateInstance(instance_id=given.id or new_id(), fields=_fields(given))
+        instance: Instance = await self._submit(change)
+        return instance
+
+    async def put_instance(self, id: str, name: str, **fields: Any) -> tuple[Instance, bool]:
+        """Make an instance or replace all of it; the instance, and whether it is new."""
+        given = _checked({"name": name, "id": id, **fields}, InstanceIn)
+        change = UpdateInstance(instance_id=id, fields=_fields(given), create=True)
+        instance, created = await self._submit(change)
+        return instance, created
+
+    async def update_instance(self, id: str, **fields: Any) -> Instance:
+        """Change the given fields of an instance."""
+        given = msgspec.to_builtins(_checked(fields, InstancePatch))
+        instance, _ = await self._submit(UpdateInstance(instance_id=id, fields=given))
+        assert isinstance(instance, Instance)
+        return instance
+
+    async def delete_instance(self, id: str) -> None:
+        """Delete an instance and all its runs; `Conflict` while one is running."""
+        await self._submit(DeleteInstance(instance_id=id))
+        self.keeper.hurry_upkeep()
+
+    async def get_instance(self, id: str) -> InstanceSummary:
+        self.check_started()
+        instance = await self.store.read(lambda session: listing.find_instance(session, id))
+        if instance is None:
+            raise no_instance(id)
+        return instance
+
+    # runs
+
+    async def create_run(
+        self, instance_id: str, *, id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Run:
+        """Make a pending run; with an `id` that the instance has already, that run as it is."""
+        run, _ = await self.put_run(instance_id, id=id, metadata=metadata)
+        return run
+
+    async def put_run(
+        self, instance_id: str, *, id: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> tuple[Run, bool]:
+        """As `create_run`, and whether the run is new."""
+        given = _checked({"id": id, "metadata": dict(metadata or {})}, RunIn)
+        run, created = await self._submit(
+            CreateRun(run_id=given.id or new_id(), instance_id=instance_id, metadata=given.metadata)
+        )
+        return run, created
+
+    async def get_run(self, id: str) -> Run:
+        self.check_started()
+        state = await self.store.read(lambda session: listing.find_run(session, id))
+        return found_run(state.run if state else None, id)
+
+    async def start_run(self, id: str) -> Run:
+        return await self._move(MoveRun(run_id=id, status="running"))
+
+    async def complete_run(self, id: str) -> Run:
+        return await self._move(MoveRun(run_id=id, status="completed"))
+
+    async def fail_run(self, id: str, error: str | None = None) -> Run:
+        error = without_surrogates(error)
+        return await self._move(MoveRun(run_id=id, status="failed", error=error))
+
+    async def cancel_run(self, id: str) -> Run:
+        """Ask a run to end: its producer hears of it, and has `cancel_timeout` seconds to answer."""
+        return await self._move(RequestCancel(run_id=id))
+
+    async def run_cancelled(self, id: str) -> Run:
+        """The producer's word that it has ended."""
+        return await self._move(MoveRun(run_id=id, status="cancelled"))
+
+    async def _move(self, change: MoveRun | RequestCancel) -> Run:
+        """After the final flush: everything accepted before is committed with it or was before."""
+        run: Run = await self._submit(change)
+        return run
+
+    # what a run reports
+
+    async def log(
+        self,
+        run_id: str,
+        message: str,
+        *,
+        level: str = "info",
+        metadata: Mapping[str, Any] | None = None,
+        timestamp: str | None = None,
+    ) -> None:
+        """Add a line to a running run; returns when it is buffered."""
+        entry = {
+            **{"type": "run_log", "message": message, "level": level, "timestamp": timestamp},
+            "metadata": None if metadata is None else dict(metadata),
+        }
+        await self._buffer(run_id, _checked(entry, LogIn))
+
+    async def result(
+        self,
+        run_id: str,
+        key: str,
+        value: Any,
+        *,
+        step: int | None = None,
+        timestamp: str | None = None,
+    ) -> None:
+        """Add a result, any JSON, to a running run; returns when it is buffered."""
+        entry = {"type": "run_result", "key": key, "value": value, "step": step}
+        await self._buffer(run_id, _checked({**entry, "timestamp": timestamp}, ResultIn))
+
+    async def progress(
+        self,
+        run_id: str,
+        current: float,
+        total: float | None = None,
+        message: str | None = None,
+    ) -> Run:
+        """Say how far a running run is; broadcast, never stored. Gives the run."""
+        entry = {"type": "run_progress", "current": current, "total": total, "message": message}
+        return await self.report_progress(run_id, _checked(entry, ProgressIn))
+
+    async def report_progress(self, run_id: str, entry: ProgressIn) -> Run:
+        run = await self._running(run_id)
+        _, progress = lines_of([entry], now(), self.settings.max_message_bytes)
+        assert progress is not None
+        self.board.report(run_id, progress)
+        self.keeper.heard_from(run_id)
+        return run
+
+    async def append(self, run_id: str, entries: Iterable[Entry], *, key: str | None = None) -> Receipt:
+        """Add entries of any kind, all or none; returns after the commit.
+
+        `key` is an idempotency key: used before for this run, the first receipt comes again and
+        nothing is stored. Raises `RingFull` instead of waiting.
+        """
+        lines, progress = self._lines(entries)
+        run = None if progress is None else await self._running(run_id)
+        outcome = self._submit(_append(run_id, lines, key))
+        if progress is None:
+            receipt: Receipt = await outcome
+        elif key is None:
+            assert run is not None
+            waiting = asyncio.ensure_future(outcome)
+            self.board.report(run_id, progress)
+            receipt = await waiting
+        else:  # a repeated request must not show an older progress
+            receipt = await outcome
+            if not receipt.replayed:
+                self.board.report(run_id, progress)
+        self.keeper.heard_from(run_id)
+        return receipt
+
+    async def append_later(
+        self, run_id: str, entries: Iterable[Entry], *, key: str | None = None
+    ) -> Receipt:
+        """As `append`, but returns as soon as the entries are buffered, without a number."""
+        lines, progress = self._lines(entries)
+        run = await self._running(run_id)
+        self.flusher.submit_unwatched(_append(run_id, lines, key))
+        if progress is not None:
+            self.board.report(run_id, progress)
+        self.keeper.heard_from(run_id)
+        return Receipt(len(lines), None, run.cancel_requested_at is not None)
+
+    def _lines(self, entries: Iterable[Entry]) -> tuple[list[Line], Progress | None]:
+        lines, progress = lines_of(entries, now(), self.settings.max_message_bytes)
+        if len(lines) > self.ring.capacity:
+            raise TooLarge(f"one request may bring {self.ring.capacity} lines at most")
+        return lines, progress
+
+    async def _buffer(self, run_id: str, entry: Entry) -> None:
+        await self._running(run_id)
+        lines, _ = self._lines([entry])
+        await self.flusher.submit_when_room(_append(run_id, lines, None))
+        self.keeper.heard_from(run_id)
+
+    async def _running(self, run_id: str) -> Run:
+        """The run, if it is running; without asking the database if it is at hand."""
+        self.check_started()
+        run = self._runs.get(run_id)
+        if run is None:
+            loaded = await self.get_run(run_id)
+            run = self._runs.setdefault(run_id, loaded)  # a commit meanwhile knows better
+            self._forget_runs()
+        require_running(run)
+        return run
+
+    # reading
+
+    async def entries(self, run_id: str, wanted: EntryFilter, limit: int) -> tuple[Entries, str]:
+        """Logs or results by `seq`, and the cursor of what was seen. `NotFound` for the run."""
+        self.check_started()
+
+        async def job(session: Any) -> Entries | None:
+            if await listing.find_run(session, run_id) is None:
+                return None
+            return await listing.list_entries(session, run_id, wanted, limit)
+
+        found, cursor = await self.store.snapshot(job)
+        if found is None:
+            found_run(None, run_id)
+        assert found is not None
+        return found, cursor
+
+    # subscribing
+
+    def subscribe(
+        self,
+        *topics: str | Topic,
+        after: str | None = None,
+        tail: int = 0,
+        types: Iterable[str] | None = None,
+    ) -> Subscription:
+        """Typed events of some topics: after the cursor `after`, or the newest `tail`, then live.
+
+        async with athanor.subscribe("experiments:runs") as events:
+            async for event in events:
+                match event:
+                    case RunCompleted(run=run): ...
+        """
+        self.check_started()
+        selection = Selection.make(topics, types)
+        return Subscription(self.source, selection, None if after is None else Cursor.parse(after), tail)
+
+    def subscribe_to_run(self, id: str, **options: Any) -> Subscription:
+        """A run's life, logs, results and progress; ends with the run."""
+        return self.subscribe(Topic("run", id), **options)
+
+    def subscribe_to_instance(self, id: str, **options: Any) -> Subscription:
+        """An instance and the life of its runs; ends with its deletion."""
+        return self.subscribe(Topic("instance", id), **options)
+
+    def subscribe_to_instances(self, **options: Any) -> Subscription:
+        """Every instance's creation, changes and deletion."""
+        return self.subscribe(INSTANCES, **options)
+
+    # the inside
+
+    def _submit(self, change: Change) -> asyncio.Future[Any]:
+        """Lines wait for the next flush, to share it; all else asks for one now."""
+        self.check_started()
+        return self.flusher.submit(change, hurry=not isinstance(change, Append))
+
+    def _committed(self, commit: Commit) -> None:
+        """Between commit and broadcast: what a run's state means for the rest of the engine."""
+        for run in commit.runs:
+            self._runs[run.id] = run
+            self._runs.move_to_end(run.id)
+            if run.is_final:
+                self.board.publish_due(run.id)
+                self.keeper.run_ended(run.id)
+            elif run.cancel_requested_at is not None:
+                self.keeper.watch_cancel(run.id)
+        for event in commit.events:
+            self.events_stored[event.type] += 1
+            if event.type == "instance_deleted":
+                self._forget_instance(event.instance_id)
+        self._forget_runs()
+
+    def _forget_instance(self, instance_id: str | None) -> None:
+        for run in [run for run in self._runs.values() if run.instance_id == instance_id]:
+            del self._runs[run.id]
+            self.board.forget(run.id)
+
+    def _forget_runs(self) -> None:
+        while len(self._runs) > KNOWN_RUNS:
+            self._runs.popitem(last=False)
+
+
+def _append(run_id: str, lines: list[Line], key: str | None) -> Append:
+    # 100 bytes: what a line costs beside its text, in a list of tuples
+    size = sum(len(line.tail) for line in lines) + 100 * len(lines)
+    return Append(run_id=run_id, lines=lines, key=key, bytes=size)
+
+
+def _fields(given: InstanceIn) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(given)
+    del fields["id"]
+    return fields
+
+
+T = TypeVar("T")
+
+
+def _checked(fields: Mapping[str, Any], type_: type[T]) -> T:
+    """A host's values as what the protocol allows; `InvalidInput` names the one that is not."""
+    try:
+        return msgspec.json.decode(encode(fields), type=type_)
+    except msgspec.ValidationError as error:
+        fault = fault_of(error)
+        raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None

@@ -1,0 +1,74 @@
+"""A subscriber's inbox: a bounded asyncio queue of frames that nobody waits to fill."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .frames import FRAME_BYTES, KEEPALIVE, Frame
+
+
+class Inbox:
+    """What the hub has for one subscriber and the subscriber has not taken yet.
+
+    It holds at most `max_frames` frames and `max_bytes` bytes. One more, and it has `overflowed`: it
+    is emptied and takes nothing until `reset`, because its owner reads on from the store. Frames are
+    shared, so all the inboxes of one selection hold at most `max_bytes` between them.
+    """
+
+    __slots__ = ("_bytes", "_max_bytes", "_queue", "closed", "overflowed")
+
+    def __init__(self, max_frames: int, max_bytes: int) -> None:
+        self._queue: asyncio.Queue[Frame | None] = asyncio.Queue(max_frames)
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self.overflowed = False
+        self.closed = False
+
+    def offer(self, frame: Frame) -> bool:
+        """Put a frame in, without waiting; False if that made it overflow."""
+        if self.overflowed or self.closed:
+            return True
+        if self._queue.full() or self._bytes + frame.size > self._max_bytes:
+            self.reset()
+            self.overflowed = True
+            self._queue.put_nowait(None)
+            return False
+        self._bytes += frame.size
+        self._queue.put_nowait(frame)
+        return True
+
+    def keep_alive(self) -> None:
+        if self._queue.empty():
+            self.offer(KEEPALIVE)
+
+    def close(self) -> None:
+        """Nothing more comes in; what is in there can still be taken."""
+        if not self.closed:
+            self.closed = True
+            if not self._queue.full():
+                self._queue.put_nowait(None)
+
+    def reset(self) -> None:
+        """Empty it, and take frames again from the next one on."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._bytes = 0
+        self.overflowed = False
+
+    async def get(self) -> list[Frame]:
+        """The frames that are here, about `FRAME_BYTES` at most; waits for one if there is none.
+
+        None at all comes back when it has overflowed, or is closed and empty.
+        """
+        taken: list[Frame] = []
+        size = 0
+        while not (self.closed and self._queue.empty()):
+            frame = await self._queue.get()
+            if frame is None:
+                break
+            taken.append(frame)
+            size += frame.size
+            self._bytes -= frame.size
+            if self._queue.empty() or size >= FRAME_BYTES:
+                break
+        return taken

@@ -1,0 +1,87 @@
+"""Progress: in memory only, the latest wins.
+
+A run's first goes out at once, then at most one per interval, and the newest always arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from .events import RunProgress, encode_event
+from .hub import Hub
+from .records import Progress
+
+REMEMBERED = 10_000
+"""Of so many runs the last progress is kept; the longest silent are forgotten first."""
+
+
+class ProgressBoard:
+    """Every run's last known progress, and who of them is due to be published."""
+
+    def __init__(self, hub: Hub, interval: float) -> None:
+        self._hub = hub
+        self._interval = interval
+        self._latest: OrderedDict[str, Progress] = OrderedDict()
+        self._resting: set[str] = set()
+        self._due: set[str] = set()
+        self.published = 0
+
+    def report(self, run_id: str, progress: Progress) -> None:
+        self._latest[run_id] = progress
+        self._latest.move_to_end(run_id)
+        if len(self._latest) > REMEMBERED:
+            forgotten, _ = self._latest.popitem(last=False)
+            self._due.discard(forgotten)
+        if run_id in self._resting:
+            self._due.add(run_id)
+        else:
+            self._publish(run_id)
+            self._rest(run_id)
+
+    def latest(self, run_id: str) -> Progress | None:
+        return self._latest.get(run_id)
+
+    def publish_due(self, run_id: str) -> None:
+        """What is held back goes out now: the run's final event is about to."""
+        if run_id in self._due:
+            self._publish(run_id)
+
+    def forget(self, run_id: str) -> None:
+        self._latest.pop(run_id, None)
+        self._due.discard(run_id)
+
+    def encoded(self, run_id: str) -> bytes | None:
+        """The run's last progress as the data of a `run_progress`."""
+        progress = self._latest.get(run_id)
+        if progress is None:
+            return None
+        return encode_event(
+            RunProgress(
+                run_id=run_id,
+                current=progress.current,
+                total=progress.total,
+                message=progress.message,
+            )
+        )
+
+    def known(self) -> list[str]:
+        """The runs with a known progress, the longest silent first."""
+        return list(self._latest)
+
+    def _publish(self, run_id: str) -> None:
+        self._due.discard(run_id)
+        data = self.encoded(run_id)
+        if data is not None:
+            self.published += 1
+            self._hub.publish_progress(run_id, data)
+
+    def _rest(self, run_id: str) -> None:
+        self._resting.add(run_id)
+        asyncio.get_running_loop().call_later(self._interval, self._rested, run_id)
+
+    def _rested(self, run_id: str) -> None:
+        self._resting.discard(run_id)
+        if run_id in self._due:
+            self._publish(run_id)
+            self._rest(run_id)

@@ -1,0 +1,82 @@
+"""What deletes, in steps small enough for a flush to fit between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from .workers import Session
+
+RunsBehind = Callable[..., Awaitable[list[str]]]
+"""The next runs to trim, in the order of their ids, behind the one given."""
+
+STEP_ROWS = 2000
+"""Deleting so many rows takes some 10 ms here."""
+
+
+async def purge_step(session: Session) -> bool:
+    """Delete some of what deleted runs left behind; whether there may be more."""
+    run_id = await session.value("SELECT run_id FROM purges LIMIT 1")
+    if run_id is None:
+        return False
+    await session.execute("BEGIN IMMEDIATE")
+    try:
+        for table, key in (("events", "n"), ("receipts", "key")):
+            picked = f"SELECT {key} FROM {table} WHERE run_id = ? LIMIT {STEP_ROWS}"
+            await session.execute(
+                f"DELETE FROM {table} WHERE run_id = ? AND {key} IN ({picked})", (run_id, run_id)
+            )
+        left = await session.value("SELECT 1 FROM events WHERE run_id = ? LIMIT 1", (run_id,))
+        left = left or await session.value("SELECT 1 FROM receipts WHERE run_id = ? LIMIT 1", (run_id,))
+        if left is None:
+            await session.execute("DELETE FROM purges WHERE run_id = ?", (run_id,))
+        await session.execute("COMMIT")
+    except BaseException:
+        await session.execute("ROLLBACK")
+        raise
+    return True
+
+
+async def forget_receipts(session: Session, before: str) -> bool:
+    """Delete some idempotency keys older than `before`; whether there may be more."""
+    picked = f"SELECT run_id, key FROM receipts WHERE created_at < ? LIMIT {STEP_ROWS}"
+    await session.execute(f"DELETE FROM receipts WHERE (run_id, key) IN ({picked})", (before,))
+    return bool(await session.value("SELECT changes()") == STEP_ROWS)
+
+
+async def runs_over(session: Session, rows: int, after: str) -> list[str]:
+    """Runs, by id, that may hold more than `rows` log entries or results."""
+    sql = "SELECT id FROM runs WHERE id > ? AND max(log_count, result_count) > ? ORDER BY id LIMIT 100"
+    return [id for (id,) in await session.execute(sql, (after, rows))]
+
+
+async def runs_ended(session: Session, before: str, after: str) -> list[str]:
+    """Runs, by id, that ended before a time and have lines."""
+    sql = (
+        "SELECT id FROM runs WHERE completed_at < ? AND id > ? "
+        "AND log_count + result_count > 0 ORDER BY id LIMIT 100"
+    )
+    return [id for (id,) in await session.execute(sql, (before, after))]
+
+
+async def trim_step(session: Session, run_id: str, keep: int) -> bool:
+    """Delete some of a run's oldest lines, all but the newest `keep` of each kind; whether more."""
+    more = False
+    for type_, count in (("run_log", "log_count"), ("run_result", "result_count")):
+        await session.execute("BEGIN IMMEDIATE")
+        try:
+            newest = await session.value(f"SELECT {count} FROM runs WHERE id = ?", (run_id,))
+            which = "run_id = ? AND type = ? AND seq <= ?"
+            some = f"SELECT n FROM events WHERE {which} ORDER BY seq LIMIT {STEP_ROWS}"
+            params = (run_id, type_, (newest or 0) - keep)
+            last = await session.value(f"SELECT max(n) FROM ({some})", params)
+            if last is not None:
+                await session.execute(f"DELETE FROM events WHERE n IN ({some})", params)
+                more = more or await session.value("SELECT changes()") == STEP_ROWS
+                await session.execute(
+                    "UPDATE runs SET trimmed_n = max(trimmed_n, ?) WHERE id = ?", (last, run_id)
+                )
+            await session.execute("COMMIT")
+        except BaseException:
+            await session.execute("ROLLBACK")
+            raise
+    return more

@@ -1,0 +1,254 @@
+"""Subscriptions: replay until caught up, then live, and back to replay when too slow.
+
+An inbox is registered before anything is read. Replay goes up to the number the hub had at that
+moment, and the inbox holds exactly what came after it, so the two join without gap or repeat. An
+inbox that overflowed is reset and the reader replays from its own cursor: who returns and who is
+slow go the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from .cursor import Cursor
+from .events import Event, Gap
+from .exceptions import NotFound
+from .frames import Frame, WireEvent, frames, gap_frame
+from .hub import Hub
+from .inbox import Inbox
+from .progress import ProgressBoard
+from .selection import Selection
+from .store import Store, listing, replay
+from .topics import Topic
+
+if TYPE_CHECKING:
+    from .config import Settings
+
+Page = tuple[list[Frame], int]
+
+
+class Source:
+    """What all subscriptions read from: the hub, the store, and the reads under way.
+
+    Replays of one selection from one cursor at one time share a read and its frames.
+    """
+
+    def __init__(self, hub: Hub, store: Store, board: ProgressBoard, settings: Settings) -> None:
+        self.hub = hub
+        self.store = store
+        self.board = board
+        self.settings = settings
+        self.replays = 0
+        self._reads: dict[tuple[Selection, int, int], asyncio.Task[Page]] = {}
+
+    async def page(self, selection: Selection, after: int, upto: int) -> Page:
+        """Frames of the first events behind `after`, and how far they reach; `upto` at the end."""
+        key = (selection, after, upto)
+        read = self._reads.get(key)
+        if read is None:
+            read = asyncio.get_running_loop().create_task(self._read(selection, after, upto))
+            self._reads[key] = read
+            read.add_done_callback(lambda _: self._reads.pop(key, None))
+        return await asyncio.shield(read)
+
+    async def _read(self, selection: Selection, after: int, upto: int) -> Page:
+        rows = await self.store.read(lambda session: replay.page(session, selection, after, upto))
+        self.replays += 1
+        if not rows:
+            return [], upto
+        made = list(frames(self.hub.epoch, rows, selection.hidden, selection.ends))
+        return made, rows[-1].n
+
+    def progress(self, selection: Selection) -> list[Frame]:
+        """The last known progress of the runs in the selection."""
+        if not selection.wants_progress:
+            return []
+        runs = [topic.id for topic in selection.topics if topic.kind == "run" and topic.id]
+        if any(topic.kind == "runs" for topic in selection.topics):
+            runs = self.board.known()
+        events = [
+            WireEvent(None, "run_progress", data)
+            for data in map(self.board.encoded, runs)
+            if data is not None
+        ]
+        return [Frame(self.hub.epoch, events)] if events else []
+
+
+class Subscription:
+    """One subscriber: an async context manager, and an async iterator of typed events.
+
+    `open` finds where to begin; after it, `nothing_left` says that the run (or instance) of this
+    stream has ended and there is nothing behind the cursor to come back for.
+    """
+
+    def __init__(
+        self, source: Source, selection: Selection, cursor: Cursor | None = None, tail: int = 0
+    ) -> None:
+        settings = source.settings
+        self.selection = selection
+        self.nothing_left = False
+        self._source = source
+        self._asked = cursor
+        self._tail = tail
+        self._inbox = Inbox(settings.queue_frames, settings.queue_bytes)
+        self._at = 0
+        self._upto = 0
+        self._final_at: int | None = None
+        self._first: list[Frame] = []
+        self._ended = False
+
+    async def __aenter__(self) -> Subscription:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def open(self) -> None:
+        """Register, and find where to begin. `NotFound` for a topic whose run or instance isn't there."""
+        self._source.hub.register(self.selection, self._inbox)
+        if self._source.hub.closed:
+            self._inbox.close()
+        self._upto = self._at = self._source.hub.newest
+        try:
+            await self._check_topics()
+            await self._find_start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the stream and take it out of the hub; may be called at any time, and again."""
+        self._source.hub.unregister(self.selection, self._inbox)
+        self._inbox.close()
+
+    async def frames(self) -> AsyncGenerator[list[Frame], None]:
+        """What there is, as it comes: some frames at a time, until the end."""
+        while True:
+            if self._first:
+                made, self._first = self._first, []
+                yield made
+            if self._ended or (self._final_at is not None and self._at >= self._upto):
+                return
+            if self._at < self._upto:
+                made, self._at = await self._source.page(self.selection, self._at, self._upto)
+                # shutting down, or the reader has left: it comes back with its cursor
+                self._ended = self._inbox.closed
+            else:
+                made = self._unseen(await self._inbox.get())
+                if self._inbox.overflowed:
+                    await self._fall_back()
+                elif not made and self._inbox.closed:
+                    return
+            if made:
+                self._ended = self._ended or made[-1].final
+                yield made
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        async for made in self.frames():
+            for frame in made:
+                for event in frame.decode():
+                    yield event
+
+    def _unseen(self, taken: list[Frame]) -> list[Frame]:
+        made = []
+        for frame in taken:
+            if frame.last is None:
+                made.append(frame)
+            elif frame.last > self._at:
+                self._at = self._upto = frame.last
+                made.append(frame)
+        return made
+
+    async def _fall_back(self) -> None:
+        """Too slow: let the inbox collect again from here, and replay what it had to drop."""
+        self._inbox.reset()
+        self._upto = self._source.hub.newest
+        self._first += self._source.progress(self.selection)
+        await self._tell_expired(Cursor(self._source.store.epoch, self._at))
+
+    async def _check_topics(self) -> None:
+        """Every run and instance has to be there; find out if a stream with an end has reached it."""
+        for topic in self.selection.topics:
+            if topic.id is None:
+                continue
+            id = topic.id
+            ended_n: int | None
+            if topic.kind == "run":
+                state = await self._source.store.read(partial(listing.find_run, id=id))
+                found, ended_n = state is not None, state.ended_n if state else None
+            else:
+                found = await self._source.store.read(partial(listing.has_instance, id=id))
+                ended_n = None
+                if not found:
+                    ended_n = await self._source.store.read(partial(listing.deleted_n, instance_id=id))
+                    found = ended_n is not None
+            if not found:
+                raise NotFound(f"there is no {topic.kind} {id}")
+            if self.selection.ends and ended_n is not None and ended_n <= self._upto:
+                self._final_at = ended_n
+
+    async def _find_start(self) -> None:
+        store, selection = self._source.store, self.selection
+        if self._asked is not None:
+            self._at = await self._honour(self._asked)
+        elif self._tail:
+            self._at = await store.read(
+                lambda session: replay.before_tail(session, selection, self._tail, self._upto)
+            )
+        elif self._final_at is not None:
+            self._at = self._final_at - 1
+        if self._final_at is None:
+            self._first += self._source.progress(selection)
+        elif not self._first:
+            made, self._at = await self._source.page(selection, self._at, self._upto)
+            self.nothing_left = not any(frame.events for frame in made)
+            self._first += made
+
+    async def _honour(self, cursor: Cursor) -> int:
+        """The number to begin behind; where events between it and the cursor are gone, say so first."""
+        store = self._source.store
+        if not cursor.epoch:
+            return 0
+        if cursor.epoch != store.epoch:
+            await self._tell_gap(cursor, "foreign", self.selection)
+            return 0
+        if cursor.n > self._upto:
+            newest = await store.newest_number()
+            if cursor.n > newest:
+                await self._tell_gap(cursor, "future", self.selection)
+                return 0
+        await self._tell_expired(cursor)
+        return cursor.n
+
+    async def _tell_expired(self, cursor: Cursor) -> None:
+        runs = [topic.id for topic in self.selection.topics if topic.kind == "run" and topic.id]
+        if not runs:
+            return
+        trimmed = await self._source.store.read(lambda session: listing.trimmed_n(session, runs))
+        for id, trimmed_n in trimmed:
+            if cursor.n < trimmed_n:
+                topic = Topic("run", id)
+                await self._tell_gap(cursor, "expired", Selection.make([topic]), str(topic))
+
+    async def _tell_gap(
+        self, cursor: Cursor, reason: str, selection: Selection, topic: str | None = None
+    ) -> None:
+        store = self._source.store
+        oldest = await store.read(lambda session: replay.oldest(session, selection))
+        gap = Gap(
+            after=str(cursor),
+            oldest=None if oldest is None else store.cursor(oldest),
+            reason=reason,
+            topic=topic if len(self.selection.topics) > 1 else None,
+        )
+        self._first.append(gap_frame(store.epoch, gap))

@@ -1,0 +1,1 @@
+"""HTTP: it only translates between requests and the engine."""

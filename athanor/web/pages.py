@@ -1,0 +1,47 @@
+"""The page in `static/`, served with a policy that lets it load nothing from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from .problems import Problem
+
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cache-control": "no-cache",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+def static_folder() -> Path:
+    """In a wheel the page lies in the package, in a checkout beside it."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "static"
+    return installed if installed.is_dir() else package.parent / "static"
+
+
+async def get_page(request: Request) -> Response:
+    return _file("index.html", request)
+
+
+async def get_file(request: Request) -> Response:
+    return _file(request.path_params["path"], request)
+
+
+def _file(name: str, request: Request) -> Response:
+    folder = static_folder()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder) or not path.is_file():
+        return Problem(404, f"there is nothing at {request.url.path}")
+    return FileResponse(path, headers=_HEADERS)
+
+
+ROUTES = [Route("/", get_page), Route("/static/{path:path}", get_file)]

@@ -1,0 +1,68 @@
+"""What a running run reports over HTTP: logs, results, progress, or all of them mixed."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..entries import ProgressIn, Reader, read_events, read_logs, read_progress, read_results
+from ..exceptions import InvalidInput
+from .answers import json_answer
+from .requests import engine_of, idempotency_key, read_entries, wants_async
+
+
+class Accepted(msgspec.Struct, kw_only=True):
+    """`last_event_id` is the cursor behind what was stored; null where nothing is stored yet."""
+
+    accepted: int
+    last_event_id: str | None
+    cancel_requested: bool
+
+
+async def post_logs(request: Request) -> Response:
+    return await _append(request, read_logs, text=True)
+
+
+async def post_results(request: Request) -> Response:
+    return await _append(request, read_results)
+
+
+async def post_events(request: Request) -> Response:
+    return await _append(request, read_events)
+
+
+async def post_progress(request: Request) -> Response:
+    engine, run_id = engine_of(request), request.path_params["id"]
+    entries = await read_entries(request, read_progress)
+    if not entries:
+        raise InvalidInput("the body has no progress in it")
+    newest = entries[-1]
+    assert isinstance(newest, ProgressIn)
+    run = await engine.report_progress(run_id, newest)
+    asked = run.cancel_requested_at is not None
+    return json_answer(Accepted(accepted=1, last_event_id=None, cancel_requested=asked), 202)
+
+
+async def _append(request: Request, reader: Reader, text: bool = False) -> Response:
+    """201 means on disk; 202, if that was preferred, means buffered."""
+    engine, run_id = engine_of(request), request.path_params["id"]
+    key = idempotency_key(request)
+    entries = await read_entries(request, reader, text)
+    if not entries:
+        raise InvalidInput("the body has no entry in it")
+    headers: dict[str, str] = {}
+    if wants_async(request):
+        receipt = await engine.append_later(run_id, entries, key=key)
+        status = 202
+        headers["preference-applied"] = "respond-async"
+    else:
+        receipt = await engine.append(run_id, entries, key=key)
+        status = 201
+        if receipt.replayed:
+            headers["idempotency-replayed"] = "true"
+    last = None if receipt.last_n is None else engine.store.cursor(receipt.last_n)
+    answer = Accepted(
+        accepted=receipt.accepted, last_event_id=last, cancel_requested=receipt.cancel_requested
+    )
+    return json_answer(answer, status, headers)

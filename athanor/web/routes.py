@@ -1,0 +1,161 @@
+"""The table of endpoints: what Starlette routes and what OpenAPI describes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..engine import InstanceIn, InstancePatch, RunIn
+from ..entries import LogIn, ProgressIn, ResultIn
+from ..records import Instance, InstanceSummary, Run
+from . import history, instances, metrics, pages, reports, runs, service
+from .problems import Problem
+from .streams import EventStream, StreamEndpoint
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Endpoint(NamedTuple):
+    """One method of one path. `errors` are the statuses it may refuse with, apart from 500 and 503."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    body: Any = None
+    answers: Mapping[int, Any] = MappingProxyType({})
+    errors: tuple[int, ...] = ()
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    plain_text: bool = False
+
+
+_APPEND: dict[str, Any] = {
+    "answers": {201: reports.Accepted, 202: reports.Accepted},
+    "errors": (400, 404, 409, 413, 415, 422),
+    "headers": ("Idempotency-Key", "Prefer"),
+}
+_MOVE: dict[str, Any] = {"answers": {200: Run}, "errors": (404, 409)}
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "POST", "/runs/{id}/logs", reports.post_logs, "Add log entries", list[LogIn] | LogIn,
+        plain_text=True, **_APPEND,
+    ),
+    Endpoint(
+        "POST", "/runs/{id}/results", reports.post_results, "Add results",
+        list[ResultIn] | ResultIn, **_APPEND,
+    ),
+    Endpoint(
+        "POST", "/runs/{id}/events", reports.post_events,
+        "Add logs, results and progress, kept in order",
+        list[LogIn | ResultIn | ProgressIn] | LogIn | ResultIn | ProgressIn, **_APPEND,
+    ),
+    Endpoint(
+        "POST", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressIn,
+        {202: reports.Accepted}, (404, 409, 413, 415, 422),
+    ),
+    Endpoint(
+        "PUT", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressIn,
+        {202: reports.Accepted}, (404, 409, 413, 415, 422),
+    ),
+    Endpoint(
+        "GET", "/runs/{id}/logs", history.get_logs, "A run's log entries by seq", None,
+        {200: history.LogList}, (400, 404), ("after", "before", "limit", "level", "q"),
+    ),
+    Endpoint(
+        "GET", "/runs/{id}/results", history.get_results, "A run's results by seq", None,
+        {200: history.ResultList}, (400, 404), ("after", "before", "limit", "key"),
+    ),
+    Endpoint(
+        "GET", "/instances", instances.list_instances, "Instances, newest first", None,
+        {200: instances.InstanceList}, (400,), ("limit", "before"),
+    ),
+    Endpoint(
+        "POST", "/instances", instances.create_instance, "Make an instance", InstanceIn,
+        {201: Instance}, (409, 413, 422),
+    ),
+    Endpoint(
+        "GET", "/instances/{id}", instances.get_instance, "An instance", None,
+        {200: InstanceSummary}, (404,),
+    ),
+    Endpoint(
+        "PUT", "/instances/{id}", instances.put_instance, "Make an instance or replace it",
+        InstanceIn, {200: Instance, 201: Instance}, (413, 422),
+    ),
+    Endpoint(
+        "PATCH", "/instances/{id}", instances.patch_instance, "Change an instance", InstancePatch,
+        {200: Instance}, (404, 413, 422),
+    ),
+    Endpoint(
+        "DELETE", "/instances/{id}", instances.delete_instance,
+        "Delete an instance and its runs", None, {204: None}, (404, 409),
+    ),
+    Endpoint(
+        "GET", "/instances/{id}/runs", runs.list_runs_of_instance,
+        "An instance's runs, newest first", None, {200: runs.RunList}, (400, 404),
+        ("limit", "before", "status"),
+    ),
+    Endpoint(
+        "POST", "/instances/{id}/runs", runs.create_run, "Make a run", RunIn,
+        {200: Run, 201: Run}, (404, 409, 413, 422),
+    ),
+    Endpoint(
+        "GET", "/runs", runs.list_runs, "Runs, newest first", None, {200: runs.RunList}, (400,),
+        ("limit", "before", "status"),
+    ),
+    Endpoint("GET", "/runs/{id}", runs.get_run, "A run", None, {200: runs.RunDetail}, (404,)),
+    Endpoint("POST", "/runs/{id}/start", runs.start_run, "Start a pending run", **_MOVE),
+    Endpoint("POST", "/runs/{id}/complete", runs.complete_run, "Complete a run", **_MOVE),
+    Endpoint(
+        "POST", "/runs/{id}/fail", runs.fail_run, "Fail a run", runs.Failure, {200: Run},
+        (404, 409, 413, 422),
+    ),
+    Endpoint("POST", "/runs/{id}/cancel", runs.cancel_run, "Ask a run to end", **_MOVE),
+    Endpoint("POST", "/runs/{id}/cancelled", runs.run_cancelled, "Say that a run ended", **_MOVE),
+    Endpoint("GET", "/healthz", service.get_health, "Whether the process is alive", None, {200: str}),
+    Endpoint("GET", "/readyz", service.get_ready, "Whether events are being stored", None, {200: str}),
+    Endpoint("GET", "/metrics", metrics.get_metrics, "Numbers for Prometheus", None, {200: str}),
+    Endpoint("GET", "/openapi.json", service.get_openapi, "This description", None, {200: dict}),
+)  # fmt: skip
+
+
+def routes(open_streams: set[EventStream]) -> list[Route]:
+    """All routes, the page's at the end."""
+    streams = StreamEndpoint(open_streams)
+    by_path: dict[str, dict[str, Handler]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+    return [
+        Route("/events", streams, methods=["GET"]),
+        Route("/events/{topic}", streams, methods=["GET"]),
+        *(Route(path, _dispatch(of), methods=list(of)) for path, of in by_path.items()),
+        *pages.ROUTES,
+    ]
+
+
+def _dispatch(handlers: dict[str, Handler]) -> Handler:
+    async def endpoint(request: Request) -> Response:
+        if request.method in handlers:
+            if request.method not in SAFE and _is_foreign(request):
+                return Problem(403, "this page's origin is not in ATHANOR_ALLOWED_ORIGINS")
+            return await handlers[request.method](request)
+        return await handlers["GET"](request)  # HEAD
+
+    return endpoint
+
+
+SAFE = ("GET", "HEAD")
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether a browser sends this for somebody else's page, which must not write here."""
+    if request.headers.get("sec-fetch-site") != "cross-site":
+        return False
+    allowed: list[str] = request.app.state.allowed_origins
+    return "*" not in allowed and request.headers.get("origin", "") not in allowed

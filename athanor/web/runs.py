@@ -1,0 +1,104 @@
+"""Runs over HTTP: making, finding and moving them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..changes import found_run, no_instance
+from ..engine import RunIn
+from ..records import Progress, Run
+from ..store import Session, listing
+from .answers import json_answer, next_page
+from .requests import engine_of, limit_of, number, read_body, read_object, status_of
+
+
+class RunDetail(Run, kw_only=True):
+    """A run with its last known progress, and the cursor of the moment it was read."""
+
+    progress: Progress | None
+    last_event_id: str
+
+
+class RunList(msgspec.Struct, kw_only=True):
+    """Runs, newest first; `next` is the path of the next page, null at the end."""
+
+    runs: list[Run]
+    last_event_id: str
+    next: str | None
+
+
+class Failure(msgspec.Struct, kw_only=True):
+    """Why a run failed."""
+
+    error: str | None = None
+
+
+async def create_run(request: Request) -> Response:
+    given = await read_object(request, RunIn, default=b"{}")
+    run, created = await engine_of(request).put_run(
+        request.path_params["id"], id=given.id, metadata=given.metadata
+    )
+    return json_answer(run, 201 if created else 200)
+
+
+async def get_run(request: Request) -> Response:
+    engine, id = engine_of(request), request.path_params["id"]
+    state, newest = await engine.store.snapshot(lambda session: listing.find_run(session, id))
+    run = found_run(state.run if state else None, id)
+    detail = {name: getattr(run, name) for name in run.__struct_fields__}
+    return json_answer(RunDetail(**detail, progress=engine.board.latest(id), last_event_id=newest))
+
+
+async def list_runs(request: Request) -> Response:
+    return await _list(request, None)
+
+
+async def list_runs_of_instance(request: Request) -> Response:
+    return await _list(request, request.path_params["id"])
+
+
+async def _list(request: Request, instance_id: str | None) -> Response:
+    limit, status = limit_of(request, 100, 1000), status_of(request)
+    before = number(request, "before", 2**62, 0)
+    assert before is not None
+
+    async def job(session: Session) -> tuple[list[Run], int | None]:
+        if instance_id is not None and not await listing.has_instance(session, instance_id):
+            raise no_instance(instance_id)
+        return await listing.list_runs(session, instance_id, status, before, limit)
+
+    (found, following), newest = await engine_of(request).store.snapshot(job)
+    return json_answer(
+        RunList(runs=found, last_event_id=newest, next=next_page(request, before=following))
+    )
+
+
+async def start_run(request: Request) -> Response:
+    return await _moved(request, engine_of(request).start_run)
+
+
+async def complete_run(request: Request) -> Response:
+    return await _moved(request, engine_of(request).complete_run)
+
+
+async def fail_run(request: Request) -> Response:
+    failure = await read_object(request, Failure, default=b"{}")
+    run = await engine_of(request).fail_run(request.path_params["id"], failure.error)
+    return json_answer(run)
+
+
+async def cancel_run(request: Request) -> Response:
+    return await _moved(request, engine_of(request).cancel_run)
+
+
+async def run_cancelled(request: Request) -> Response:
+    return await _moved(request, engine_of(request).run_cancelled)
+
+
+async def _moved(request: Request, move: Any) -> Response:
+    await read_body(request)
+    return json_answer(await move(request.path_params["id"]))
