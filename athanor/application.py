@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from .config import Settings
@@ -19,7 +20,7 @@ from .shutdown import on_shutdown_signal
 from .version import __version__
 from .web.metrics import registry_of
 from .web.openapi import describe
-from .web.problems import on_athanor_error, on_error, on_http_error
+from .web.problems import on_athanor_error, on_disconnect, on_error, on_http_error
 from .web.routes import routes
 from .web.streams import EventStream
 
@@ -45,6 +46,7 @@ class Application(Starlette):
             exception_handlers={
                 AthanorError: on_athanor_error,
                 HTTPException: on_http_error,
+                ClientDisconnect: on_disconnect,
                 Exception: on_error,
             },
             lifespan=lambda _: self.running(),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,56 +21,26 @@ from .changes import (
     UpdateInstance,
     found_run,
     no_instance,
-    require_running,
 )
 from .config import Settings
 from .cursor import Cursor
-from .encoding import encode, without_surrogates
-from .entries import Entry, Line, LogIn, ProgressIn, ResultIn, fault_of, lines_of
-from .exceptions import InvalidInput, NotStarted, TooLarge
+from .encoding import without_surrogates
+from .entries import Entry, Line, LogIn, ProgressIn, ResultIn, lines_of
+from .exceptions import NotStarted, TooLarge
 from .flusher import Flusher, Ticket
 from .hub import Hub
+from .inputs import InstanceIn, InstancePatch, RunIn, checked
 from .keeper import Keeper, keepalive_slots
+from .known_runs import KnownRuns
 from .ledger import Receipt
 from .progress import ProgressBoard
 from .records import Instance, InstanceSummary, Progress, Run, new_id, now
 from .ring import RingBuffer
 from .selection import Selection
+from .source import Source
 from .store import Commit, Entries, EntryFilter, Store, listing
-from .subscription import Source, Subscription
-from .topics import ID_PATTERN, INSTANCES, Topic
-
-KNOWN_RUNS = 10_000
-"""So many runs' states are kept at hand, for what is checked without the database."""
-
-Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-
-
-class InstanceIn(msgspec.Struct, kw_only=True):
-    """An instance as a client gives it."""
-
-    name: Name
-    id: Id | None = None
-    experiment_module: str | None = None
-    description: str | None = None
-    configuration: dict[str, Any] = {}
-
-
-class InstancePatch(msgspec.Struct, kw_only=True):
-    """What is to change of an instance; what is not given stays."""
-
-    name: Name | msgspec.UnsetType = msgspec.UNSET
-    experiment_module: str | msgspec.UnsetType | None = msgspec.UNSET
-    description: str | msgspec.UnsetType | None = msgspec.UNSET
-    configuration: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-
-
-class RunIn(msgspec.Struct, kw_only=True):
-    """A run as a client gives it."""
-
-    id: Id | None = None
-    metadata: dict[str, Any] = {}
+from .subscription import Subscription
+from .topics import INSTANCES, Topic
 
 
 class Athanor:
@@ -117,7 +87,7 @@ class Athanor:
         self.flusher = Flusher(self.ring, self.store, self.hub, settings.flush_interval, self._committed)
         self.keeper = Keeper(settings, self.store, self.flusher, self.hub)
         self.source = Source(self.hub, self.store, self.board, settings)
-        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self.runs = KnownRuns(self.store)
         self.flusher.start()
         self.keeper.start(await self.store.read(listing.cancel_requested))
         self.started = True
@@ -158,21 +128,21 @@ class Athanor:
 
         `Conflict` if the id is taken.
         """
-        given = _checked({"name": name, "id": id, **fields}, InstanceIn)
-        change = CreateInstance(instance_id=given.id or new_id(), fields=_fields(given))
+        given = checked({"name": name, "id": id, **fields}, InstanceIn)
+        change = CreateInstance(instance_id=given.id or new_id(), fields=_without_id(given))
         instance: Instance = await self._submit(change)
         return instance
 
     async def put_instance(self, id: str, name: str, **fields: Any) -> tuple[Instance, bool]:
         """Make an instance or replace all of it; the instance, and whether it is new."""
-        given = _checked({"name": name, "id": id, **fields}, InstanceIn)
-        change = UpdateInstance(instance_id=id, fields=_fields(given), create=True)
+        given = checked({"name": name, "id": id, **fields}, InstanceIn)
+        change = UpdateInstance(instance_id=id, fields=_without_id(given), create=True)
         instance, created = await self._submit(change)
         return instance, created
 
     async def update_instance(self, id: str, **fields: Any) -> Instance:
         """Change the given fields of an instance."""
-        given = msgspec.to_builtins(_checked(fields, InstancePatch))
+        given = msgspec.to_builtins(checked(fields, InstancePatch))
         instance, _ = await self._submit(UpdateInstance(instance_id=id, fields=given))
         assert isinstance(instance, Instance)
         return instance
@@ -202,7 +172,7 @@ class Athanor:
         self, instance_id: str, *, id: str | None = None, metadata: Mapping[str, Any] | None = None
     ) -> tuple[Run, bool]:
         """As `create_run`, and whether the run is new."""
-        given = _checked({"id": id, "metadata": dict(metadata or {})}, RunIn)
+        given = checked({"id": id, "metadata": dict(metadata or {})}, RunIn)
         run, created = await self._submit(
             CreateRun(run_id=given.id or new_id(), instance_id=instance_id, metadata=given.metadata)
         )
@@ -252,7 +222,7 @@ class Athanor:
             **{"type": "run_log", "message": message, "level": level, "timestamp": timestamp},
             "metadata": None if metadata is None else dict(metadata),
         }
-        await self._buffer(run_id, _checked(entry, LogIn))
+        await self._buffer(run_id, checked(entry, LogIn))
 
     async def result(
         self,
@@ -265,7 +235,7 @@ class Athanor:
     ) -> None:
         """Add a result, any JSON, to a running run; returns when it is buffered."""
         entry = {"type": "run_result", "key": key, "value": value, "step": step}
-        await self._buffer(run_id, _checked({**entry, "timestamp": timestamp}, ResultIn))
+        await self._buffer(run_id, checked({**entry, "timestamp": timestamp}, ResultIn))
 
     async def progress(
         self,
@@ -276,10 +246,11 @@ class Athanor:
     ) -> Run:
         """Say how far a running run is; broadcast, never stored. Gives the run."""
         entry = {"type": "run_progress", "current": current, "total": total, "message": message}
-        return await self.report_progress(run_id, _checked(entry, ProgressIn))
+        return await self.report_progress(run_id, checked(entry, ProgressIn))
 
     async def report_progress(self, run_id: str, entry: ProgressIn) -> Run:
-        run = await self._running(run_id)
+        self.check_started()
+        run = await self.runs.running(run_id)
         _, progress = lines_of([entry], now(), self.settings.max_message_bytes)
         assert progress is not None
         self.board.report(run_id, progress)
@@ -292,8 +263,9 @@ class Athanor:
         `key` is an idempotency key: used before for this run, the first receipt comes again and
         nothing is stored. Raises `RingFull` instead of waiting.
         """
+        self.check_started()
         lines, progress = self._lines(entries)
-        run = None if progress is None else await self._running(run_id)
+        run = None if progress is None else await self.runs.running(run_id)
         outcome = self._submit(_append(run_id, lines, key))
         if progress is None:
             receipt: Receipt = await outcome
@@ -313,8 +285,9 @@ class Athanor:
         self, run_id: str, entries: Iterable[Entry], *, key: str | None = None
     ) -> Receipt:
         """As `append`, but returns as soon as the entries are buffered, without a number."""
+        self.check_started()
         lines, progress = self._lines(entries)
-        run = await self._running(run_id)
+        run = await self.runs.running(run_id)
         self.flusher.submit_unwatched(_append(run_id, lines, key))
         if progress is not None:
             self.board.report(run_id, progress)
@@ -328,21 +301,11 @@ class Athanor:
         return lines, progress
 
     async def _buffer(self, run_id: str, entry: Entry) -> None:
-        await self._running(run_id)
+        self.check_started()
+        await self.runs.running(run_id)
         lines, _ = self._lines([entry])
         await self.flusher.submit_when_room(_append(run_id, lines, None))
         self.keeper.heard_from(run_id)
-
-    async def _running(self, run_id: str) -> Run:
-        """The run, if it is running; without asking the database if it is at hand."""
-        self.check_started()
-        run = self._runs.get(run_id)
-        if run is None:
-            loaded = await self.get_run(run_id)
-            run = self._runs.setdefault(run_id, loaded)  # a commit meanwhile knows better
-            self._forget_runs()
-        require_running(run)
-        return run
 
     # reading
 
@@ -403,8 +366,7 @@ class Athanor:
     def _committed(self, commit: Commit) -> None:
         """Between commit and broadcast: what a run's state means for the rest of the engine."""
         for run in commit.runs:
-            self._runs[run.id] = run
-            self._runs.move_to_end(run.id)
+            self.runs.learn(run)
             if run.is_final:
                 self.board.publish_due(run.id)
                 self.keeper.run_ended(run.id)
@@ -413,17 +375,8 @@ class Athanor:
         for event in commit.events:
             self.events_stored[event.type] += 1
             if event.type == "instance_deleted":
-                self._forget_instance(event.instance_id)
-        self._forget_runs()
-
-    def _forget_instance(self, instance_id: str | None) -> None:
-        for run in [run for run in self._runs.values() if run.instance_id == instance_id]:
-            del self._runs[run.id]
-            self.board.forget(run.id)
-
-    def _forget_runs(self) -> None:
-        while len(self._runs) > KNOWN_RUNS:
-            self._runs.popitem(last=False)
+                for run_id in self.runs.forget_instance(event.instance_id):
+                    self.board.forget(run_id)
 
 
 def _append(run_id: str, lines: list[Line], key: str | None) -> Append:
@@ -432,19 +385,7 @@ def _append(run_id: str, lines: list[Line], key: str | None) -> Append:
     return Append(run_id=run_id, lines=lines, key=key, bytes=size)
 
 
-def _fields(given: InstanceIn) -> dict[str, Any]:
+def _without_id(given: InstanceIn) -> dict[str, Any]:
     fields = msgspec.structs.asdict(given)
     del fields["id"]
     return fields
-
-
-T = TypeVar("T")
-
-
-def _checked(fields: Mapping[str, Any], type_: type[T]) -> T:
-    """A host's values as what the protocol allows; `InvalidInput` names the one that is not."""
-    try:
-        return msgspec.json.decode(encode(fields), type=type_)
-    except msgspec.ValidationError as error:
-        fault = fault_of(error)
-        raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None

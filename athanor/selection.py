@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .events import INSTANCE_ENDS, LINES, PLURAL, RUN_ENDS, TYPES, StoredEvent
+from .events import INSTANCE_ENDS, PLURAL, RUN_ENDS, TYPES, StoredEvent
 from .exceptions import InvalidQuery
 from .topics import INSTANCES, Topic
 
@@ -63,7 +63,3 @@ class Selection(NamedTuple):
     @property
     def wants_progress(self) -> bool:
         return self.types is None or "run_progress" in self.types
-
-    @property
-    def wants_lines(self) -> bool:
-        return self.types is None or not LINES.isdisjoint(self.types)

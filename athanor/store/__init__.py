@@ -33,9 +33,9 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self._lock = ProcessLock(settings.sqlite_path)
-        database = Database(f"sqlite:///{settings.sqlite_path}", timeout=BUSY_TIMEOUT)
-        self._writer = Workers(database, 1, PRAGMAS)
-        self._readers = Workers(database, settings.readers, (*PRAGMAS[1:], "PRAGMA query_only = ON"))
+        self._database = Database(f"sqlite:///{settings.sqlite_path}", timeout=BUSY_TIMEOUT)
+        self._writer = Workers(self._database, 1, PRAGMAS)
+        self._readers = Workers(self._database, settings.readers, (*PRAGMAS[1:], "PRAGMA query_only = ON"))
         self.epoch = ""
         self.newest = 0
 
@@ -43,6 +43,7 @@ class Store:
         """Lock and create what is needed. `DatabaseInUse`, `ConfigurationError` say why it can't."""
         self._lock.acquire()
         try:
+            await self._database.connect()
             await self._writer.start()
             await self._writer.run(self._prepare)
             await self._readers.start()
@@ -56,6 +57,7 @@ class Store:
     async def close(self) -> None:
         await self._readers.stop()
         await self._writer.stop()
+        await self._database.disconnect()
         self._lock.release()
 
     async def _prepare(self, session: Session) -> None:

@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine import InstanceIn, InstancePatch
+from ..inputs import InstanceIn, InstancePatch
 from ..records import InstanceSummary
 from ..store import listing
 from .answers import json_answer, next_page

@@ -83,6 +83,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return Problem(error.status_code, detail, headers)
 
 
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # to nobody: the client closed in the middle of its request
+
+
 async def on_error(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path)
     return Problem(500, "this is a mistake of Athanor's, and is in its log")

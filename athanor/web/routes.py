@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..engine import InstanceIn, InstancePatch, RunIn
 from ..entries import LogIn, ProgressIn, ResultIn
+from ..inputs import InstanceIn, InstancePatch, RunIn
 from ..records import Instance, InstanceSummary, Run
 from . import history, instances, metrics, pages, reports, runs, service
 from .problems import Problem

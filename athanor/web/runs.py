@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..changes import found_run, no_instance
-from ..engine import RunIn
+from ..inputs import RunIn
 from ..records import Progress, Run
 from ..store import Session, listing
 from .answers import json_answer, next_page

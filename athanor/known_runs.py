@@ -1,0 +1,46 @@
+"""The runs this process has met lately, for what is checked without the database."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from .changes import found_run, require_running
+from .records import Run
+from .store import Store, listing
+
+KEPT = 10_000
+
+
+class KnownRuns:
+    """Run by id, as the last commit left it; the longest unused are forgotten first."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+
+    async def running(self, id: str) -> Run:
+        """The run, if it is running; asks the database only for one that isn't known."""
+        run = self._runs.get(id)
+        if run is None:
+            state = await self._store.read(lambda session: listing.find_run(session, id))
+            loaded = found_run(state.run if state else None, id)
+            run = self._runs.setdefault(id, loaded)  # a commit meanwhile knows better
+            self._trim()
+        require_running(run)
+        return run
+
+    def learn(self, run: Run) -> None:
+        self._runs[run.id] = run
+        self._runs.move_to_end(run.id)
+        self._trim()
+
+    def forget_instance(self, instance_id: str | None) -> list[str]:
+        """Forget the runs of an instance; their ids."""
+        ids = [run.id for run in self._runs.values() if run.instance_id == instance_id]
+        for id in ids:
+            del self._runs[id]
+        return ids
+
+    def _trim(self) -> None:
+        while len(self._runs) > KEPT:
+            self._runs.popitem(last=False)
