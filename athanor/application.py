@@ -79,10 +79,12 @@ class Application(Starlette):
             stream.abandon()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
             await super().__call__(scope, receive, send)
-            return
 
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def say(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed" and self._refusal is not None:
                 message = {**message, "message": self._refusal}

@@ -29,4 +29,5 @@ def serve(app: Application | None = None) -> None:
         log_level=settings.log_level,
         access_log=settings.log_level in ("debug", "trace"),
         ws="none",
+        proxy_headers=False,  # nothing here asks who the client is, or by which scheme
     )

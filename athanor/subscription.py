@@ -8,7 +8,7 @@ slow go the same way.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from functools import partial
 from types import TracebackType
 
@@ -76,14 +76,14 @@ class Subscription:
         self._source.hub.unregister(self.selection, self._inbox)
         self._inbox.close()
 
-    async def frames(self) -> AsyncGenerator[list[Frame], None]:
-        """What there is, as it comes: some frames at a time, until the end."""
+    async def next(self) -> list[Frame]:
+        """The next frames, as soon as there are some; none at the end."""
         while True:
             if self._first:
                 made, self._first = self._first, []
-                yield made
+                return made
             if self._ended or (self._final_at is not None and self._at >= self._upto):
-                return
+                return []
             if self._at < self._upto:
                 made, self._at = await self._source.page(self.selection, self._at, self._upto)
                 # shutting down, or the reader has left: it comes back with its cursor
@@ -93,13 +93,13 @@ class Subscription:
                 if self._inbox.overflowed:
                     await self._fall_back()
                 elif not made and self._inbox.closed:
-                    return
+                    return []
             if made:
                 self._ended = self._ended or made[-1].final
-                yield made
+                return made
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        async for made in self.frames():
+        while made := await self.next():
             for frame in made:
                 for event in frame.decode():
                     yield event

@@ -35,7 +35,9 @@ class Store:
         self._lock = ProcessLock(settings.sqlite_path)
         self._database = Database(f"sqlite:///{settings.sqlite_path}", timeout=BUSY_TIMEOUT)
         self._writer = Workers(self._database, 1, PRAGMAS)
-        self._readers = Workers(self._database, settings.readers, (*PRAGMAS[1:], "PRAGMA query_only = ON"))
+        self._readers = Workers(
+            self._database, settings.readers, (*PRAGMAS[1:], "PRAGMA query_only = ON")
+        )
         self.epoch = ""
         self.newest = 0
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from contextlib import aclosing
 
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ..exceptions import AthanorError
 from ..subscription import Subscription
@@ -34,10 +33,11 @@ class EventStream(EventSourceResponse):
     the client to leave, and keep-alives come out of the inbox like everything else.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(self, subscription: Subscription, named: bool, open_streams: set[EventStream]) -> None:
         super().__init__(subscription, headers=_HEADERS, ping=0)
+        # only pings would need the lock, and the headers are the same for all: 1.3 KiB a stream
+        del self._send_lock
+        self.raw_headers = _raw_headers(self)
         self._subscription = subscription
         self._named = named
         self._open_streams = open_streams
@@ -45,43 +45,29 @@ class EventStream(EventSourceResponse):
         self._abandoned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            self._subscription.close()
-            await super().__call__(scope, receive, send)
-            return
-        loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._open_streams.add(self)
-        watcher = loop.create_task(self._watch(receive))
+        watcher = asyncio.get_running_loop().create_task(self._watch(receive))
         try:
-            await self._pump(send)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            if scope["method"] != "HEAD":
+                hello = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
+                await send(_body(hello.encode()))
+                while frames := await self._subscription.next():
+                    if body := b"".join([frame.encode(self._named) for frame in frames]):
+                        await send(_body(body))
+            await send(_body(b"", more=False))
         except asyncio.CancelledError:
             if not self._abandoned:
                 raise
             logger.warning("a stream whose reader does not read was cut off at the end")
         except AthanorError as error:
             logger.warning("a stream was ended, to be resumed: %s", error)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send(_body(b"", more=False))
         finally:
             self._open_streams.discard(self)
             self._subscription.close()
             watcher.cancel()
-
-    async def _pump(self, send: Send) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        hello = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
-        await send({"type": "http.response.body", "body": hello.encode(), "more_body": True})
-        named = self._named
-        async with aclosing(self._subscription.frames()) as batches:
-            async for frames in batches:
-                if len(frames) == 1:
-                    body = frames[0].encode(named)
-                else:
-                    body = b"".join([frame.encode(named) for frame in frames])
-                if body:
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -93,6 +79,19 @@ class EventStream(EventSourceResponse):
         if self._task is not None:
             self._abandoned = True
             self._task.cancel()
+
+
+def _body(body: bytes, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+_shared_headers: list[tuple[bytes, bytes]] = []
+
+
+def _raw_headers(response: EventStream) -> list[tuple[bytes, bytes]]:
+    if not _shared_headers:
+        _shared_headers.extend(response.raw_headers)
+    return _shared_headers
 
 
 class StreamEndpoint:
