@@ -26,7 +26,8 @@ def answers(url: str) -> bool:
 
 
 def main() -> int:
-    url = f"http://{os.environ.get('ATHANOR_HOST', '127.0.0.1')}:{os.environ.get('ATHANOR_PORT', '8000')}"
+    host, port = os.environ.get("ATHANOR_HOST", "127.0.0.1"), os.environ.get("ATHANOR_PORT", "8000")
+    url = f"http://{host}:{port}"
     if answers(url):
         print(f"something answers at {url} already; set ATHANOR_PORT to another port", file=sys.stderr)
         return 1
@@ -37,7 +38,9 @@ def main() -> int:
             if service.poll() is not None:
                 return service.returncode
             time.sleep(0.1)
-        print(f"\nin a browser:  {url}/\nin a terminal: curl -N {url}/events/experiments:runs\n", flush=True)
+        print(
+            f"\nin a browser:  {url}/\nin a terminal: curl -N {url}/events/experiments:runs\n", flush=True
+        )
         subprocess.run(
             [sys.executable, str(HERE / "digits.py"), *sys.argv[1:]],
             env={**os.environ, "ATHANOR_URL": url},

@@ -24,6 +24,10 @@ export function duration(run) {
   return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
 }
 
+export function lineCount(count) {
+  return count === 1 ? "1 line" : `${number(count)} lines`;
+}
+
 export function number(value) {
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? value.toPrecision(5) : value.toExponential(3);

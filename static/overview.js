@@ -1,6 +1,6 @@
 // All instances with their newest runs, live.
 
-import { Bar, duration, element, number, statusPill } from "./dom.js";
+import { Bar, duration, element, lineCount, number, statusPill } from "./dom.js";
 import { getJson, Stream } from "./stream.js";
 
 const RUNS_SHOWN = 5;
@@ -79,7 +79,7 @@ export class Overview {
   }
 
   row(run) {
-    const lines = run.log_count ? `${number(run.log_count)} lines` : "";
+    const lines = run.log_count ? lineCount(run.log_count) : "";
     return element("li", {},
       element("a", { href: `#/runs/${run.id}` },
         statusPill(run.status),

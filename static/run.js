@@ -1,6 +1,6 @@
 // One run: its state, its results, and its lines as they come.
 
-import { Bar, duration, element, number, statusPill } from "./dom.js";
+import { Bar, duration, element, lineCount, number, statusPill } from "./dom.js";
 import { RUN_ENDS, RUN_LIFE, Stream, getJson } from "./stream.js";
 
 const LINES_SHOWN = 5000;
@@ -90,7 +90,7 @@ export class RunView {
     this.list.append(...this.waiting.map(logLine));
     this.waiting = [];
     while (this.list.childElementCount > LINES_SHOWN) this.list.firstElementChild.remove();
-    this.count.textContent = `${number(this.logSeq)} lines`;
+    this.count.textContent = lineCount(this.logSeq);
     if (this.following) this.list.scrollTop = this.list.scrollHeight;
   }
 

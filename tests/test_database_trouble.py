@@ -1,4 +1,4 @@
-"""A database that is locked, full, taken, or none: nothing accepted is lost, and it says what is wrong."""
+"""A database that is locked, full, taken or none: it says so, and nothing accepted is lost."""
 
 from __future__ import annotations
 

@@ -81,8 +81,7 @@ async def test_ends_within_five_seconds_and_loses_nothing(service: Service, numb
 
     producers = [asyncio.ensure_future(produce()) for _ in range(4)]
     readers = [asyncio.ensure_future(stream.read_to_the_end()) for stream in streams]
-    while acknowledged < 2000:
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until, lambda: acknowledged >= 2000, "acks")
     assert service.process is not None
     service.process.send_signal(number)
     began = time.monotonic()
