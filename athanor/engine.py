@@ -53,8 +53,8 @@ class Athanor:
             await athanor.log(run.id, "epoch 1")
             await athanor.complete_run(run.id)
 
-    `log`, `result` and `progress` return as soon as the event is buffered (`log` and `result` wait
-    for room if the ring is full); all the rest returns after the commit. A refusal is an
+    `log`, `result` and `progress` return as soon as the event is buffered; all the rest returns after
+    the commit. A full ring is waited for, except by `append`, which is for those who can't. A refusal is an
     `AthanorError` and leaves nothing half done.
     """
 
@@ -266,14 +266,13 @@ class Athanor:
         self.check_started()
         lines, progress = self._lines(entries)
         run = None if progress is None else await self.runs.running(run_id)
-        outcome = self._submit(_append(run_id, lines, key))
+        outcome = self.flusher.submit(_append(run_id, lines, key))
         if progress is None:
             receipt: Receipt = await outcome
         elif key is None:
             assert run is not None
-            waiting = asyncio.ensure_future(outcome)
             self.board.report(run_id, progress)
-            receipt = await waiting
+            receipt = await outcome
         else:  # a repeated request must not show an older progress
             receipt = await outcome
             if not receipt.replayed:
@@ -304,7 +303,9 @@ class Athanor:
         self.check_started()
         await self.runs.running(run_id)
         lines, _ = self._lines([entry])
-        await self.flusher.submit_when_room(_append(run_id, lines, None))
+        change = _append(run_id, lines, None)
+        await self.flusher.room_for(change)
+        self.flusher.submit_unwatched(change)
         self.keeper.heard_from(run_id)
 
     # reading
@@ -358,10 +359,11 @@ class Athanor:
 
     # the inside
 
-    def _submit(self, change: Change) -> asyncio.Future[Any]:
-        """Lines wait for the next flush, to share it; all else asks for one now."""
+    async def _submit(self, change: Change) -> Any:
+        """A change of a life: waits for room, and asks for a flush now."""
         self.check_started()
-        return self.flusher.submit(change, hurry=not isinstance(change, Append))
+        await self.flusher.room_for(change)
+        return await self.flusher.submit(change, hurry=True)
 
     def _committed(self, commit: Commit) -> None:
         """Between commit and broadcast: what a run's state means for the rest of the engine."""

@@ -124,16 +124,13 @@ class Flusher:
         return future
 
     def submit_unwatched(self, change: Change) -> None:
-        """Put a change into the ring that nobody waits for. `RingFull` if it is."""
+        """Put a change into the ring whose outcome nobody waits for. `RingFull` if it is."""
         self._push(Ticket(change, None), hurry=False)
 
-    async def submit_when_room(self, change: Change) -> None:
-        """As `submit_unwatched`, but waits for room in a full ring."""
-        ticket = Ticket(change, None)
-        if not self._ring.fits(ticket):
-            async with self._room:
-                await self._room.wait_for(lambda: self._stopping or self._ring.fits(ticket))
-        self._push(ticket, hurry=False)
+    async def room_for(self, change: Change) -> None:
+        """Wait until the ring takes `change`; who submits it without another `await` has its place."""
+        async with self._room:
+            await self._room.wait_for(lambda: self._stopping or self._ring.fits(change))
 
     def _push(self, ticket: Ticket, hurry: bool) -> None:
         if self._task is None or self._stopping:

@@ -39,7 +39,7 @@ class RingBuffer(Generic[T]):
     def __len__(self) -> int:
         return self._items
 
-    def fits(self, item: T) -> bool:
+    def fits(self, item: Weighted) -> bool:
         if not self._items:
             return True
         return (
