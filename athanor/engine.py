@@ -53,8 +53,8 @@ class Athanor:
             await athanor.log(run.id, "epoch 1")
             await athanor.complete_run(run.id)
 
-    `log`, `result` and `progress` return as soon as the event is buffered; all the rest returns after
-    the commit. A full ring is waited for, except by `append`, which is for those who can't. A refusal is an
+    `log`, `result` and `progress` return as soon as the event is buffered; all the rest returns
+    after the commit. A full ring is waited for, except by `append`, for those who can't. A refusal is an
     `AthanorError` and leaves nothing half done.
     """
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from .follower import wait_until
 from .service import Service, new_run
@@ -41,11 +41,15 @@ class Tab:
         self.complaints: list[str] = []
         page.on("response", self._note)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        page.on("console", self._hear)
 
     def _note(self, response: Any) -> None:
         if "/events/" in response.url:
             self.answers.append(response.status)
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.complaints.append(said.text)
 
     @property
     def seqs(self) -> list[int]:

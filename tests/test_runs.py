@@ -100,10 +100,11 @@ def test_fields_of_entries_are_kept(client: httpx.Client, run: str) -> None:
     assert entries[0]["metadata"] == {"a": [1, {"b": None}]}
     assert entries[0]["timestamp"] == "2026-01-02T02:04:05.000000Z"
     big = 2**80
-    for value in (None, 0, -1.5, 1e300, True, "text", [], {"x": [big]}):
+    values: list[Any] = [None, 0, -1.5, 1e300, True, "text", [], {"x": [big]}]
+    for value in values:
         client.post(f"/runs/{run}/results", json={"key": "k", "value": value, "step": -3})
     results = client.get(f"/runs/{run}/results").json()["results"]
-    assert [r["value"] for r in results] == [None, 0, -1.5, 1e300, True, "text", [], {"x": [big]}]
+    assert [r["value"] for r in results] == values
     assert {r["step"] for r in results} == {-3}
     assert [r["seq"] for r in results] == list(range(1, 9))
 
@@ -161,8 +162,8 @@ def fill(client: httpx.Client, run: str) -> None:
     levels = ("debug", "info", "warn", "error")
     body = [{"message": f"Line {n} 100%_", "level": levels[n % 4]} for n in range(1, 101)]
     client.post(f"/runs/{run}/logs", json=body).raise_for_status()
-    body = [{"key": ("loss", "acc")[n % 2], "value": n, "step": n} for n in range(1, 51)]
-    client.post(f"/runs/{run}/results", json=body).raise_for_status()
+    results = [{"key": ("loss", "acc")[n % 2], "value": n, "step": n} for n in range(1, 51)]
+    client.post(f"/runs/{run}/results", json=results).raise_for_status()
 
 
 def test_pages_by_seq_forwards_and_backwards(client: httpx.Client, run: str) -> None:
@@ -226,7 +227,7 @@ def test_every_form_accept_asks_for(client: httpx.Client, run: str) -> None:
     assert f"INFO  {hostile[0]}\n" in text
     assert get("text/html, */*").headers["Content-Type"] == "application/json"
     results = f"/runs/{run}/results"
-    assert list(csv.DictReader(io.StringIO(get("text/csv", results).text)))[0]["value"] == '{"a":1}'
+    assert next(csv.DictReader(io.StringIO(get("text/csv", results).text)))["value"] == '{"a":1}'
     assert 'step 2 k = {"a":1}' in get("text/plain", results).text
 
 

@@ -1,0 +1,1 @@
+"""Measurements that back the design; each compares within one run."""

@@ -1,0 +1,66 @@
+"""What the measurements share: the service on a core of its own, and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+
+from tests.service import Service, running
+
+Figures = dict[str, float]
+
+
+@contextlib.contextmanager
+def service_alone() -> Iterator[Service]:
+    """The service on the first core, and this process, the client, on the others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 8192:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as service:
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) > 1:
+            for thread in psutil.Process(service.pid).threads():
+                os.sched_setaffinity(thread.id, {cores[0]})
+            os.sched_setaffinity(0, set(cores[1:]))
+        try:
+            yield service
+        finally:
+            os.sched_setaffinity(0, set(cores))
+
+
+def cpu_seconds(service: Service) -> float:
+    """User and system time of all its threads so far."""
+    times = psutil.Process(service.pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def rss_kib(service: Service) -> float:
+    return float(psutil.Process(service.pid).memory_info().rss) / 1024
+
+
+def report(title: str, measure: Callable[[], Figures], default_repeats: int = 3) -> None:
+    """Repeat a measurement and print each figure's median and range; `--json FILE` keeps them."""
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("--repeats", type=int, default=default_repeats)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    runs = [measure() for _ in range(options.repeats)]
+    print(title)
+    medians: Figures = {}
+    for name in runs[0]:
+        values = [run[name] for run in runs]
+        medians[name] = statistics.median(values)
+        digits = 0 if medians[name] >= 1000 else 2
+        span = f"{min(values):,.{digits}f} to {max(values):,.{digits}f}"
+        print(f"  {name:48} {medians[name]:>14,.{digits}f}   ({span})")
+    if options.json:
+        options.json.write_text(json.dumps(medians, indent=2))

@@ -1,0 +1,41 @@
+"""Memory of an idle stream: what 2,000 of them add to the service's resident set."""
+
+from __future__ import annotations
+
+import socket
+
+from tests.follower import wait_until
+from tests.service import new_run
+
+from .harness import Figures, report, rss_kib, service_alone
+
+STREAMS = 2000
+
+
+def measure() -> Figures:
+    with service_alone() as service:
+        client = service.client()
+        run = new_run(client)
+        request = (
+            f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: localhost\r\n"
+            "Accept: text/event-stream\r\nCache-Control: no-cache\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n\r\n"
+        ).encode()
+        before = rss_kib(service)
+        streams = []
+        for _ in range(STREAMS):
+            stream = socket.create_connection(("127.0.0.1", service.port))
+            stream.sendall(request)
+            streams.append(stream)
+        for stream in streams:
+            while b"athanor\n\n" not in stream.recv(4096):
+                pass
+        count = f"athanor_subscribers {STREAMS}.0"
+        wait_until(lambda: count in client.get("/metrics").text, "the streams")
+        grown = rss_kib(service) - before
+        for stream in streams:
+            stream.close()
+        return {"KiB per idle stream": grown / STREAMS}
+
+
+if __name__ == "__main__":
+    report(__doc__.splitlines()[0], measure)
