@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from .config import Settings
 from .frames import Frame, WireEvent, frames
@@ -35,8 +36,13 @@ class Source:
         if read is None:
             read = asyncio.get_running_loop().create_task(self._read(selection, after, upto))
             self._reads[key] = read
-            read.add_done_callback(lambda _: self._reads.pop(key, None))
+            read.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(read)
+
+    def _forget(self, key: tuple[Selection, int, int], read: asyncio.Task[Page]) -> None:
+        del self._reads[key]
+        if not read.cancelled():
+            read.exception()  # whoever waited has it; perhaps all of them have left
 
     async def _read(self, selection: Selection, after: int, upto: int) -> Page:
         rows = await self.store.read(lambda session: replay.page(session, selection, after, upto))

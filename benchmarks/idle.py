@@ -16,10 +16,8 @@ def measure() -> Figures:
     with service_alone() as service:
         client = service.client()
         run = new_run(client)
-        request = (
-            f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: localhost\r\n"
-            "Accept: text/event-stream\r\nCache-Control: no-cache\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n\r\n"
-        ).encode()
+        headers = "Host: x\r\nAccept: text/event-stream\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)"
+        request = f"GET /events/experiments:run:{run} HTTP/1.1\r\n{headers}\r\n\r\n".encode()
         before = rss_kib(service)
         streams = []
         for _ in range(STREAMS):

@@ -106,7 +106,7 @@ async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit
     """In order of `seq`: the first after `after`; or the last before `before`, if only that is given."""
     backwards = wanted.before is not None and wanted.after is None
     matching, params = _matching(run_id, wanted)
-    total: int = await session.value(f"SELECT count(*) FROM events WHERE {matching}", params)
+    total: int = await _count(session, run_id, wanted)
     bounds = " AND seq > ? AND seq < ?"
     window = (*params, wanted.after or 0, 2**62 if wanted.before is None else wanted.before)
     order = "DESC" if backwards else "ASC"
@@ -139,6 +139,18 @@ async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit
         sql = f"SELECT 1 FROM events WHERE {matching}{bounds} AND seq {sign} ? LIMIT 1"
         more = await session.value(sql, (*window, edge)) is not None
     return Entries(first, last, [data for _, data in rows], total, more)
+
+
+async def _count(session: Session, run_id: str, wanted: EntryFilter) -> int:
+    matching, params = _matching(run_id, wanted)
+    sql = f"SELECT count(*) FROM events WHERE {matching}"
+    if not wanted.labels and not wanted.text:
+        # no holes: two looks into the index instead of as many as there are lines
+        edge = f"(SELECT {{}}(seq) FROM events WHERE {matching})"
+        sql = f"SELECT ifnull({edge.format('max')} - {edge.format('min')} + 1, 0)"
+        params *= 2
+    count: int = await session.value(sql, params)
+    return count
 
 
 def _matching(run_id: str, wanted: EntryFilter) -> tuple[str, tuple[Any, ...]]:

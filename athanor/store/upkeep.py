@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from .workers import Session
+from .workers import Params, Session
 
 RunsBehind = Callable[..., Awaitable[list[str]]]
 """The next runs to trim, in the order of their ids, behind the one given."""
@@ -44,18 +44,30 @@ async def forget_receipts(session: Session, before: str) -> bool:
 
 
 async def runs_over(session: Session, rows: int, after: str) -> list[str]:
-    """Runs, by id, that may hold more than `rows` log entries or results."""
-    sql = "SELECT id FROM runs WHERE id > ? AND max(log_count, result_count) > ? ORDER BY id LIMIT 100"
-    return [id for (id,) in await session.execute(sql, (after, rows))]
+    """Runs, by id, that hold more than `rows` log entries or results."""
+    return await _runs_with_lines(
+        session,
+        "type = 'run_log' AND seq <= log_count - ?",
+        "type = 'run_result' AND seq <= result_count - ?",
+        (after, rows, rows),
+    )
 
 
 async def runs_ended(session: Session, before: str, after: str) -> list[str]:
-    """Runs, by id, that ended before a time and have lines."""
-    sql = (
-        "SELECT id FROM runs WHERE completed_at < ? AND id > ? "
-        "AND log_count + result_count > 0 ORDER BY id LIMIT 100"
+    """Runs, by id, that ended before a time and hold lines."""
+    ended = "completed_at < ? AND type = "
+    return await _runs_with_lines(
+        session, f"{ended}'run_log'", f"{ended}'run_result'", (after, before, before)
     )
-    return [id for (id,) in await session.execute(sql, (before, after))]
+
+
+async def _runs_with_lines(session: Session, logs: str, results: str, params: Params) -> list[str]:
+    line = "EXISTS (SELECT 1 FROM events WHERE run_id = runs.id AND seq IS NOT NULL AND {})"
+    sql = (
+        f"SELECT id FROM runs WHERE id > ? AND ({line.format(logs)} OR {line.format(results)}) "
+        "ORDER BY id LIMIT 100"
+    )
+    return [id for (id,) in await session.execute(sql, params)]
 
 
 async def trim_step(session: Session, run_id: str, keep: int) -> bool:
