@@ -370,7 +370,7 @@ class Athanor:
         for run in commit.runs:
             self.runs.learn(run)
             if run.is_final:
-                self.board.publish_due(run.id)
+                self.board.end(run.id)
                 self.keeper.run_ended(run.id)
             elif run.cancel_requested_at is not None:
                 self.keeper.watch_cancel(run.id)

@@ -106,6 +106,8 @@ class Flusher:
         """Why what is accepted is not being written, if it is not."""
         if self._failure is not None:
             return self._failure
+        if self._task is None or self._task.done():
+            return "the flusher has ended; the log says why"
         if self._started_at is not None and time.monotonic() - self._started_at > SLOW_FLUSH:
             return f"a flush has been under way for more than {SLOW_FLUSH:g} s"
         return None
@@ -133,8 +135,8 @@ class Flusher:
             await self._room.wait_for(lambda: self._stopping or self._ring.fits(change))
 
     def _push(self, ticket: Ticket, hurry: bool) -> None:
-        if self._task is None or self._stopping:
-            raise NotStarted("Athanor is shutting down; nothing more is accepted")
+        if self._task is None or self._task.done() or self._stopping:
+            raise NotStarted("Athanor is ending; nothing more is accepted")
         try:
             self._ring.push(ticket)
         except RingFull as full:

@@ -25,14 +25,14 @@ class ProgressBoard:
         self._latest: OrderedDict[str, Progress] = OrderedDict()
         self._resting: set[str] = set()
         self._due: set[str] = set()
+        self._ended: set[str] = set()
         self.published = 0
 
     def report(self, run_id: str, progress: Progress) -> None:
         self._latest[run_id] = progress
         self._latest.move_to_end(run_id)
         if len(self._latest) > REMEMBERED:
-            forgotten, _ = self._latest.popitem(last=False)
-            self._due.discard(forgotten)
+            self.forget(next(iter(self._latest)))
         if run_id in self._resting:
             self._due.add(run_id)
         else:
@@ -42,19 +42,22 @@ class ProgressBoard:
     def latest(self, run_id: str) -> Progress | None:
         return self._latest.get(run_id)
 
-    def publish_due(self, run_id: str) -> None:
-        """What is held back goes out now: the run's final event is about to."""
+    def end(self, run_id: str) -> None:
+        """The run's final event is about to go out: what is held back goes first, and was the last."""
         if run_id in self._due:
             self._publish(run_id)
+        if run_id in self._latest:
+            self._ended.add(run_id)
 
     def forget(self, run_id: str) -> None:
         self._latest.pop(run_id, None)
         self._due.discard(run_id)
+        self._ended.discard(run_id)
 
     def encoded(self, run_id: str) -> bytes | None:
-        """The run's last progress as the data of a `run_progress`."""
+        """The run's last progress as the data of a `run_progress`; None if it has none, or has ended."""
         progress = self._latest.get(run_id)
-        if progress is None:
+        if progress is None or run_id in self._ended:
             return None
         return encode_event(
             RunProgress(

@@ -206,6 +206,14 @@ def test_late_viewer_gets_the_last_progress_without_an_id(client: httpx.Client) 
         while next(events) != ("", shown):
             pass
     assert client.get(f"/runs/{run}").json()["progress"]["current"] == 4
+    # a run that has ended has a last progress, but no bar to be shown
+    client.post(f"/runs/{run}/complete")
+    assert client.get(f"/runs/{run}").json()["progress"]["current"] == 4
+    other = new_run(client)
+    client.post(f"/runs/{other}/progress", json={"current": 1})
+    path = f"/events?topic=experiments:run:{run}&topic=experiments:run:{other}"
+    with stream(client, path) as events:
+        assert next(events)[1]["run_id"] == other
 
 
 def test_newest_progress_arrives_before_the_end_and_not_all_of_it(client: httpx.Client) -> None:
