@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import time
 import traceback
 from typing import Any
@@ -24,7 +25,11 @@ URL = os.environ.get("ATHANOR_URL", "http://127.0.0.1:8000").rstrip("/")
 
 
 class Cancelled(Exception):
-    """Somebody asked this run to end."""
+    """Somebody asked this run to end: over the service, or by Ctrl-C."""
+
+
+def on_ctrl_c(*_: Any) -> None:
+    raise Cancelled  # scikit-learn would take a KeyboardInterrupt for itself
 
 
 def call(method: str, path: str, body: bytes = b"") -> Any:
@@ -93,10 +98,11 @@ def main() -> None:
     call("POST", f"/runs/{run}/start")
     print(f"run {run}: {URL}/#/runs/{run}", flush=True)
     report = Reporter(run)
+    signal.signal(signal.SIGINT, on_ctrl_c)
     try:
         train(report, **settings)
         report.send()
-    except (Cancelled, KeyboardInterrupt):
+    except Cancelled:
         call("POST", f"/runs/{run}/cancelled")
     except Exception:
         call("POST", f"/runs/{run}/fail", json.dumps({"error": traceback.format_exc()}).encode())

@@ -32,7 +32,8 @@ def main() -> int:
         print(f"something answers at {url} already; set ATHANOR_PORT to another port", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    service = subprocess.Popen([sys.executable, str(HERE.parent / "app.py")])
+    service = start_deaf_to_ctrl_c(str(HERE.parent / "app.py"))
+    experiment = None
     try:
         while not answers(url):
             if service.poll() is not None:
@@ -41,16 +42,27 @@ def main() -> int:
         print(
             f"\nin a browser:  {url}/\nin a terminal: curl -N {url}/events/experiments:runs\n", flush=True
         )
-        subprocess.run(
-            [sys.executable, str(HERE / "digits.py"), *sys.argv[1:]],
-            env={**os.environ, "ATHANOR_URL": url},
-            check=False,
-        )
+        command = [sys.executable, str(HERE / "digits.py"), *sys.argv[1:]]
+        experiment = subprocess.Popen(command, env={**os.environ, "ATHANOR_URL": url})
+        experiment.wait()
         print(f"the run has ended; its lines stay at {url}/ until Ctrl-C ends the service", flush=True)
-        return service.wait()
+        service.wait()
     except KeyboardInterrupt:
-        service.send_signal(signal.SIGINT)
-        return service.wait()
+        try:
+            if experiment is not None:
+                experiment.wait(10)
+        finally:
+            service.terminate()
+    return service.wait()
+
+
+def start_deaf_to_ctrl_c(script: str) -> subprocess.Popen[bytes]:
+    """Ctrl-C reaches all of a terminal's processes; the service is to hear the experiment's last word."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return subprocess.Popen([sys.executable, script])
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 if __name__ == "__main__":

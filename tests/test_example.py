@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +51,30 @@ def test_digits_stop_when_asked(service: Service) -> None:
     client.post(f"/runs/{run['id']}/cancel")
     process.communicate(timeout=60)
     assert client.get(f"/runs/{run['id']}").json()["status"] == "cancelled"
+
+
+def test_first_look_ends_everything_at_ctrl_c(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        service.port = free.getsockname()[1]
+    log = tmp_path / "first_look.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "examples" / "first_look.py")],
+            cwd=tmp_path,
+            env=service.environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a terminal of its own, so to speak
+        )
+    try:
+        wait_until(lambda: "\nrun " in log.read_text(), "the run")
+        wait_until(lambda: service.client().get("/runs").json()["runs"][0]["log_count"], "its lines")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+        assert "Traceback" not in log.read_text()
+    finally:
+        process.kill()
+    database = sqlite3.connect(service.database)
+    assert database.execute("SELECT status FROM runs").fetchall() == [("cancelled",)]
+    database.close()
