@@ -69,12 +69,14 @@ def test_first_look_ends_everything_at_ctrl_c(tmp_path: Path) -> None:
         )
     try:
         wait_until(lambda: "\nrun " in log.read_text(), "the run")
-        wait_until(lambda: service.client().get("/runs").json()["runs"][0]["log_count"], "its lines")
+        client = service.client()
+        wait_until(lambda: client.get("/runs").json()["runs"][0]["log_count"], "its lines")
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 0
         assert "Traceback" not in log.read_text()
     finally:
         process.kill()
+        service.close()
     database = sqlite3.connect(service.database)
     assert database.execute("SELECT status FROM runs").fetchall() == [("cancelled",)]
     database.close()
