@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -26,7 +27,7 @@ from .config import Settings
 from .cursor import Cursor
 from .encoding import without_surrogates
 from .entries import Entry, Line, LogIn, ProgressIn, ResultIn, lines_of
-from .exceptions import NotStarted, TooLarge
+from .exceptions import NotRunning, NotStarted, TooLarge
 from .flusher import Flusher, Ticket
 from .hub import Hub
 from .inputs import InstanceIn, InstancePatch, RunIn, checked
@@ -95,11 +96,9 @@ class Athanor:
     async def drain(self) -> None:
         """Write what is buffered, send it, and end every stream; writing goes on until `stop`."""
         if self.started and not self.hub.closed:
-            try:
+            with contextlib.suppress(TimeoutError):  # what is left is tried until `stop`
                 async with asyncio.timeout(self.settings.shutdown_timeout):
                     await self.flusher.flushed()
-            except TimeoutError:
-                pass  # what is left is tried until `stop`
             self.hub.close()
 
     async def stop(self) -> None:
@@ -265,17 +264,16 @@ class Athanor:
         """
         self.check_started()
         lines, progress = self._lines(entries)
-        run = None if progress is None else await self.runs.running(run_id)
+        if progress is not None:
+            await self.runs.running(run_id)
         outcome = self.flusher.submit(_append(run_id, lines, key))
-        if progress is None:
-            receipt: Receipt = await outcome
-        elif key is None:
-            assert run is not None
+        if progress is not None and key is None:
             self.board.report(run_id, progress)
-            receipt = await outcome
-        else:  # a repeated request must not show an older progress
-            receipt = await outcome
-            if not receipt.replayed:
+        receipt: Receipt = await outcome
+        if progress is not None and key is not None and not receipt.replayed:
+            # not before: a repeated request must not show an older progress; nor after the run's end
+            with contextlib.suppress(NotRunning):
+                await self.runs.running(run_id)
                 self.board.report(run_id, progress)
         self.keeper.heard_from(run_id)
         return receipt

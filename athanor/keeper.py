@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -94,11 +95,9 @@ class Keeper:
                 await self.delete_what_may_go()
             except AthanorError as error:
                 logger.warning("deleting is put off: %s", error)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UPKEEP_EVERY):
                     await self._upkeep_due.wait()
-            except TimeoutError:
-                pass
 
     async def delete_what_may_go(self) -> None:
         """One round: deleted runs' leftovers, old idempotency keys, what retention does not keep."""
