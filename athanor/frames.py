@@ -6,7 +6,7 @@ one `send` each, whatever the number of lines in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from .events import LINES, PLURAL, Event, Gap, StoredEvent, decode, encode_event
@@ -23,13 +23,17 @@ class WireEvent(NamedTuple):
     data: bytes
 
 
+Form = Callable[[str | None, WireEvent], bytes]
+"""How one event, with its cursor, goes over the wire; see `forms`."""
+
+
 class Frame:
     """Some events in order. `last` is the number a reader has reached behind them.
 
     `final` says that nothing follows: the run, or the instance, of the stream has ended.
     """
 
-    __slots__ = ("_named", "_unnamed", "epoch", "events", "final", "last", "size")
+    __slots__ = ("_encoded", "epoch", "events", "final", "last", "size")
 
     def __init__(
         self, epoch: str, events: list[WireEvent], last: int | None = None, final: bool = False
@@ -39,43 +43,27 @@ class Frame:
         self.last = last
         self.final = final
         self.size = sum(len(event.data) for event in events)
-        self._named: bytes | None = None
-        self._unnamed: bytes | None = None
+        self._encoded: dict[Form, bytes] = {}
 
-    def encode(self, named: bool = True) -> bytes:
-        """The frame as server-sent events; without `event:` lines if not `named`."""
-        if named:
-            if self._named is None:
-                self._named = b"".join(map(self._named_event, self.events))
-            return self._named
-        if self._unnamed is None:
-            self._unnamed = b"".join(
-                b"%bdata: %b\n\n" % (self._id_line(event), event.data) for event in self.events
-            )
-        return self._unnamed
+    def encode(self, form: Form) -> bytes:
+        """The frame in one of its forms; the work is done once for all who want the same."""
+        encoded = self._encoded.get(form)
+        if encoded is None:
+            encoded = b"".join([form(self.id_of(event), event) for event in self.events])
+            self._encoded[form] = encoded
+        return encoded
 
-    def _named_event(self, event: WireEvent) -> bytes:
-        id_line = self._id_line(event)
-        return b"%bevent: %b\ndata: %b\n\n" % (id_line, event.type.encode(), event.data)
-
-    def _id_line(self, event: WireEvent) -> bytes:
-        return b"" if event.n is None else b"id: %b-%d\n" % (self.epoch.encode(), event.n)
+    def id_of(self, event: WireEvent) -> str | None:
+        """The cursor behind an event; None if it moves none."""
+        return None if event.n is None else f"{self.epoch}-{event.n}"
 
     def decode(self) -> Iterator[Event]:
         for event in self.events:
-            yield decode(event.data, None if event.n is None else f"{self.epoch}-{event.n}")
+            yield decode(event.data, self.id_of(event))
 
 
-class KeepAlive(Frame):
-    """A comment, put into idle inboxes so that proxies and clients know the stream is alive."""
-
-    __slots__ = ()
-
-    def encode(self, named: bool = True) -> bytes:
-        return b": keep-alive\n\n"
-
-
-KEEPALIVE = KeepAlive("", [])
+KEEPALIVE = Frame("", [WireEvent(None, "keep-alive", b"")])
+"""Put into idle inboxes now and then, so that proxies and clients know the stream is alive."""
 
 
 def frames(

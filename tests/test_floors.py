@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "athanor"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "version", "topics", "cursor", "config"),
-    ("encoding", "records", "events", "entries", "inputs", "selection", "frames", "inbox"),
+    ("encoding", "records", "events", "entries", "inputs", "selection", "frames", "forms", "inbox"),
     ("ring", "hub", "ledger", "changes", "store"),
     ("progress", "flusher", "keeper", "known_runs", "source", "subscription"),
     ("engine",),
@@ -84,6 +84,16 @@ def test_only_the_store_speaks_sql_or_knows_the_database() -> None:
 
 
 def test_the_core_does_no_io() -> None:
-    for name in ("ring", "ledger", "changes", "events", "topics", "entries", "frames", "selection"):
+    for name in (
+        "ring",
+        "ledger",
+        "changes",
+        "events",
+        "topics",
+        "entries",
+        "frames",
+        "forms",
+        "selection",
+    ):
         source = (PACKAGE / f"{name}.py").read_text()
         assert "asyncio" not in source.replace("nothing of asyncio", ""), name

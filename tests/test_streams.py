@@ -438,3 +438,49 @@ def test_expired_cursor_gets_a_gap_that_names_the_topic(tmp_path: Path) -> None:
         assert client.get(f"/runs/{run}").json()["log_count"] == 50
         log(client, run, "on it goes")
         assert client.get(path).json()["logs"][-1]["seq"] == 51
+
+
+def test_accept_asks_for_ndjson_or_text(client: httpx.Client) -> None:
+    run = new_run(client)
+    client.post(f"/runs/{run}/progress", json={"current": 1, "total": 2, "message": "half"})
+    with client.stream("GET", path_of(run), headers={"Accept": "application/x-ndjson"}) as response:
+        assert response.headers["Content-Type"] == "application/x-ndjson"
+        lines = response.iter_lines()
+        assert json.loads(next(lines)) == {
+            **{"type": "run_progress", "run_id": run, "current": 1, "total": 2, "message": "half"}
+        }
+        one = log(client, run, "one\ntwo")
+        first = json.loads(next(lines))
+        assert (first["id"], first["log"]["message"]) == (one, "one\ntwo")
+    client.post(f"/runs/{run}/logs", json=[{"message": "a", "level": "warn"}, {"message": "b"}])
+    client.post(
+        f"/runs/{run}/results", json=[{"key": "k", "value": [1], "step": 3}, {"key": "k", "value": 2}]
+    )
+    client.post(f"/runs/{run}/fail", json={"error": "no memory"})
+
+    def read(accept: str, query: str = "") -> httpx.Response:
+        return client.get(f"{path_of(run)}?last_event_id=0{query}", headers={"Accept": accept})
+
+    sse = read_all(client, f"{path_of(run)}?last_event_id=0")
+    ndjson = [json.loads(line) for line in read("application/x-ndjson").text.splitlines()]
+    assert [(event.pop("id"), event) for event in ndjson] == sse
+    text = read("text/plain")
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    shown = [line.split(" ", 1)[-1] if line[:2] == "20" else line for line in text.text.splitlines()]
+    assert shown == [
+        *(f"run {run} created", f"run {run} started", "INFO  one", "two", "WARN  a", "INFO  b"),
+        *("step 3 k = [1]", "k = 2", f"run {run} failed: no memory"),
+    ]
+    for accept in ("*/*", "text/html, */*;q=0.5", "text/event-stream", "image/png"):
+        assert read(accept).headers["Content-Type"].startswith("text/event-stream")
+
+
+def test_text_shows_progress_only_if_asked(client: httpx.Client) -> None:
+    run = new_run(client)
+    client.post(f"/runs/{run}/progress", json={"current": 1, "total": 2, "message": "half"})
+    path = f"{path_of(run)}?types=run_progress,run_completed"
+    with client.stream("GET", path, headers={"Accept": "text/plain"}) as response:
+        lines = response.iter_lines()
+        assert next(lines) == "progress 1 of 2: half"
+        client.post(f"/runs/{run}/complete")
+        assert next(lines) == f"run {run} completed"

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..exceptions import InvalidQuery
+from ..forms import log_line, result_line
 from ..records import LogEntry, Result
 from ..store import Entries, EntryFilter
 from .answers import next_page
@@ -111,22 +112,12 @@ def _cell(value: Any) -> Any:
 
 
 def _text(noun: str, found: Entries) -> str:
-    return "".join(_LINES[noun](msgspec.json.decode(item)) for item in found.items)
-
-
-def _log_line(entry: dict[str, Any]) -> str:
-    return f"{entry['timestamp']} {entry['level'].upper():5} {entry['message']}\n"
-
-
-def _result_line(entry: dict[str, Any]) -> str:
-    step = "" if entry["step"] is None else f" step {entry['step']}"
-    value = msgspec.json.encode(entry["value"]).decode()
-    return f"{entry['timestamp']}{step} {entry['key']} = {value}\n"
+    return "".join(_LINES[noun](msgspec.json.decode(item)) + "\n" for item in found.items)
 
 
 _COLUMNS = {
     "logs": ("seq", "timestamp", "level", "message", "metadata"),
     "results": ("seq", "timestamp", "step", "key", "value"),
 }
-_LINES = {"logs": _log_line, "results": _result_line}
+_LINES = {"logs": log_line, "results": result_line}
 _FORMS: dict[str, Any] = {NDJSON: _ndjson, CSV: _csv, TEXT: _text}

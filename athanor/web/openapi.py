@@ -10,6 +10,7 @@ import msgspec
 from ..events import TYPES
 from ..exceptions import Fault
 from .routes import ENDPOINTS, Endpoint
+from .streams import NDJSON, SSE, TEXT
 
 
 class ProblemDetails(msgspec.Struct, kw_only=True):
@@ -99,7 +100,7 @@ def _stream(id: str, path: tuple[str, ...], query: tuple[str, ...]) -> dict[str,
         "responses": {
             "200": {
                 "description": "a stream",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {form: {"schema": {"type": "string"}} for form in (SSE, NDJSON, TEXT)},
             },
             "204": {"description": "the run or instance has ended, and nothing is left"},
             **{str(status): _problem() for status in (400, 404, 503)},

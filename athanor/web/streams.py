@@ -11,10 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from .. import forms
+from ..events import TYPES
 from ..exceptions import AthanorError
+from ..frames import Form
 from ..subscription import Subscription
 from .problems import problem_of
-from .requests import engine_of, number
+from .requests import accepted_type, engine_of, number
 
 logger = logging.getLogger("athanor")
 
@@ -22,24 +25,33 @@ MAX_TAIL = 10_000
 RETRY = (1000, 3000)
 """Milliseconds a client waits before it comes back; at random, so that not all come at once."""
 
-_HEADERS = {"cache-control": "no-cache, no-transform"}
+SSE, NDJSON, TEXT = "text/event-stream", "application/x-ndjson", "text/plain"
+_FORMS: dict[str, Form] = {
+    SSE: forms.named,
+    NDJSON: forms.ndjson,
+    TEXT: forms.text,
+}
+_HEADERS = {"cache-control": "no-cache, no-transform", "vary": "accept"}
+_shared_headers: dict[str, list[tuple[bytes, bytes]]] = {}
 
 
 class EventStream(EventSourceResponse):
-    """A subscription as server-sent events.
+    """A subscription as a response: server-sent events, or another form of the same.
 
     sse-starlette's own way needs five tasks and 41 KiB a stream, polls for the server's end, and
     sends a ping by a timer each. Here frames are sent in the request's own task, one more waits for
     the client to leave, and keep-alives come out of the inbox like everything else.
     """
 
-    def __init__(self, subscription: Subscription, named: bool, open_streams: set[EventStream]) -> None:
-        super().__init__(subscription, headers=_HEADERS, ping=0)
+    def __init__(
+        self, subscription: Subscription, media_type: str, form: Form, open_streams: set[EventStream]
+    ) -> None:
+        super().__init__(subscription, headers=_HEADERS, media_type=media_type, ping=0)
         # only pings would need the lock, and the headers are the same for all: 1.3 KiB a stream
         del self._send_lock
-        self.raw_headers = _raw_headers(self)
+        self.raw_headers = _shared_headers.setdefault(media_type, self.raw_headers)
         self._subscription = subscription
-        self._named = named
+        self._form = form
         self._open_streams = open_streams
         self._task: asyncio.Task[None] | None = None
         self._abandoned = False
@@ -51,10 +63,11 @@ class EventStream(EventSourceResponse):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
-                hello = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
-                await send(_body(hello.encode()))
+                if self.media_type == SSE:
+                    hello = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
+                    await send(_body(hello.encode()))
                 while frames := await self._subscription.next():
-                    if body := b"".join([frame.encode(self._named) for frame in frames]):
+                    if body := b"".join([frame.encode(self._form) for frame in frames]):
                         await send(_body(body))
             await send(_body(b"", more=False))
         except asyncio.CancelledError:
@@ -85,15 +98,6 @@ def _body(body: bytes, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
-_shared_headers: list[tuple[bytes, bytes]] = []
-
-
-def _raw_headers(response: EventStream) -> list[tuple[bytes, bytes]]:
-    if not _shared_headers:
-        _shared_headers.extend(response.raw_headers)
-    return _shared_headers
-
-
 class StreamEndpoint:
     """An ASGI endpoint, not a function: no wrapper then lives as long as a stream."""
 
@@ -110,18 +114,23 @@ class StreamEndpoint:
     async def _respond(self, request: Request) -> Response:
         engine = engine_of(request)
         query = request.query_params
-        types = query.get("types")
+        media_type = accepted_type(request, tuple(_FORMS))
+        types = [name for name in query.get("types", "").split(",") if name] or None
+        if types is None and media_type == TEXT:
+            types = [name for name in TYPES if name != "run_progress"]  # a log, not ten bars a second
         topic = request.path_params.get("topic")
         cursor = request.headers.get("last-event-id") or query.get("last_event_id") or None
         subscription = engine.subscribe(
             *(query.getlist("topic") if topic is None else [topic]),
             after=cursor,
             tail=number(request, "tail", 0, 0, MAX_TAIL) or 0,
-            types=None if not types else [name for name in types.split(",") if name],
+            types=types,
         )
         await subscription.open()
         if subscription.nothing_left:
             subscription.close()
             return Response(status_code=204)
-        unnamed = query.get("unnamed", "") not in ("", "0")
-        return EventStream(subscription, not unnamed, self._open_streams)
+        form = _FORMS[media_type]
+        if media_type == SSE and query.get("unnamed", "") not in ("", "0"):
+            form = forms.unnamed
+        return EventStream(subscription, media_type, form, self._open_streams)
