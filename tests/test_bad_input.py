@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from pathlib import Path
@@ -238,6 +239,13 @@ def test_unread_media_type_is_415(client: httpx.Client, run: str, end: str) -> N
     problem(answer, 415, "image/png", "application/x-ndjson")
     if end != "logs":
         problem(client.post(f"/runs/{run}/{end}", content=b"x", headers=TEXT), 415)
+
+
+def test_compressed_body_is_415(client: httpx.Client, run: str) -> None:
+    body = gzip.compress(b'{"message": "x"}')
+    answer = client.post(f"/runs/{run}/logs", content=body, headers={"Content-Encoding": "gzip"})
+    problem(answer, 415, "gzip")
+    assert stored(client, run) == 0
 
 
 STEPS = ("start", "complete", "fail", "cancel", "cancelled")

@@ -35,6 +35,9 @@ def engine_of(request: Request) -> Athanor:
 async def read_body(request: Request) -> bytes:
     """All of the body; `TooLarge` as soon as it is. A client that closes in it leaves nothing."""
     limit: int = request.app.state.athanor.settings.max_body_bytes
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise UnsupportedType(f"a body can't be encoded as {coding[:100]}; send it as it is")
     too_large = f"a body may have {limit} bytes at most"
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
