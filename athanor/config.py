@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     readers: Count = 2
     keepalive: Seconds = 15.0
     cancel_timeout: Seconds = 30.0
+    stale_after: Seconds = 60.0
     shutdown_timeout: Seconds = 2.0
     max_body_bytes: Bytes = 8 * MIB
     max_message_bytes: Bytes = 256 * 1024

@@ -35,6 +35,7 @@ from .keeper import Keeper, keepalive_slots
 from .known_runs import KnownRuns
 from .ledger import Receipt
 from .progress import ProgressBoard
+from .pulse import Pulse
 from .records import Instance, InstanceSummary, Progress, Run, new_id, now
 from .ring import RingBuffer
 from .selection import Selection
@@ -86,7 +87,8 @@ class Athanor:
         self.board = ProgressBoard(self.hub, settings.flush_interval)
         self.ring: RingBuffer[Ticket] = RingBuffer(settings.ring_capacity, settings.ring_bytes)
         self.flusher = Flusher(self.ring, self.store, self.hub, settings.flush_interval, self._committed)
-        self.keeper = Keeper(settings, self.store, self.flusher, self.hub)
+        self.pulse = Pulse(settings.stale_after)
+        self.keeper = Keeper(settings, self.store, self.flusher, self.hub, self.pulse)
         self.source = Source(self.hub, self.store, self.board, settings)
         self.runs = KnownRuns(self.store)
         self.flusher.start()
@@ -253,7 +255,14 @@ class Athanor:
         _, progress = lines_of([entry], now(), self.settings.max_message_bytes)
         assert progress is not None
         self.board.report(run_id, progress)
-        self.keeper.heard_from(run_id)
+        self.pulse.beat(run_id)
+        return run
+
+    async def heartbeat(self, run_id: str) -> Run:
+        """A sign of life from a running run that has nothing to report. Gives the run."""
+        self.check_started()
+        run = await self.runs.running(run_id)
+        self.pulse.beat(run_id)
         return run
 
     async def append(self, run_id: str, entries: Iterable[Entry], *, key: str | None = None) -> Receipt:
@@ -275,7 +284,7 @@ class Athanor:
             with contextlib.suppress(NotRunning):
                 await self.runs.running(run_id)
                 self.board.report(run_id, progress)
-        self.keeper.heard_from(run_id)
+        self._heard_from(run_id)
         return receipt
 
     async def append_later(
@@ -288,7 +297,7 @@ class Athanor:
         self.flusher.submit_unwatched(_append(run_id, lines, key))
         if progress is not None:
             self.board.report(run_id, progress)
-        self.keeper.heard_from(run_id)
+        self.pulse.beat(run_id)
         return Receipt(len(lines), None, run.cancel_requested_at is not None)
 
     def _lines(self, entries: Iterable[Entry]) -> tuple[list[Line], Progress | None]:
@@ -304,7 +313,7 @@ class Athanor:
         change = _append(run_id, lines, None)
         await self.flusher.room_for(change)
         self.flusher.submit_unwatched(change)
-        self.keeper.heard_from(run_id)
+        self.pulse.beat(run_id)
 
     # reading
 
@@ -357,6 +366,10 @@ class Athanor:
 
     # the inside
 
+    def _heard_from(self, run_id: str) -> None:
+        if self.runs.is_running(run_id):  # it may have ended meanwhile
+            self.pulse.beat(run_id)
+
     async def _submit(self, change: Change) -> Any:
         """A change of a life: waits for room, and asks for a flush now."""
         self.check_started()
@@ -370,10 +383,13 @@ class Athanor:
             if run.is_final:
                 self.board.end(run.id)
                 self.keeper.run_ended(run.id)
+                self.pulse.stop(run.id)
             elif run.cancel_requested_at is not None:
                 self.keeper.watch_cancel(run.id)
         for event in commit.events:
             self.events_stored[event.type] += 1
+            if event.type == "run_started" and event.run_id is not None:
+                self.pulse.beat(event.run_id)
             if event.type == "instance_deleted":
                 for run_id in self.runs.forget_instance(event.instance_id):
                     self.board.forget(run_id)

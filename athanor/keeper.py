@@ -15,6 +15,7 @@ from .config import Settings
 from .exceptions import AthanorError
 from .flusher import Flusher
 from .hub import Hub
+from .pulse import Pulse
 from .records import format_time
 from .store import Store, upkeep
 
@@ -27,11 +28,14 @@ UPKEEP_EVERY = 60.0
 class Keeper:
     """A task for the clock (a second, or what the keep-alive needs), and one for the deleting."""
 
-    def __init__(self, settings: Settings, store: Store, flusher: Flusher, hub: Hub) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, flusher: Flusher, hub: Hub, pulse: Pulse
+    ) -> None:
         self._settings = settings
         self._store = store
         self._flusher = flusher
         self._hub = hub
+        self._pulse = pulse
         self._asked: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._upkeep_due = asyncio.Event()
@@ -59,10 +63,6 @@ class Keeper:
         """From now on the producer has `cancel_timeout` seconds between two words of it."""
         self._asked.setdefault(run_id, time.monotonic())
 
-    def heard_from(self, run_id: str) -> None:
-        if run_id in self._asked:
-            self._asked[run_id] = time.monotonic()
-
     def run_ended(self, run_id: str) -> None:
         self._asked.pop(run_id, None)
 
@@ -78,8 +78,8 @@ class Keeper:
     def _tick(self) -> None:
         self._hub.keep_alive()
         silent_since = time.monotonic() - self._settings.cancel_timeout
-        for run_id, heard in list(self._asked.items()):
-            if heard <= silent_since:
+        for run_id, asked in list(self._asked.items()):
+            if max(asked, self._pulse.last(run_id)) <= silent_since:
                 try:
                     self._flusher.submit_unwatched(
                         MoveRun(run_id=run_id, status="cancelled", overdue=True)

@@ -29,6 +29,11 @@ class KnownRuns:
         require_running(run)
         return run
 
+    def is_running(self, id: str) -> bool:
+        """Whether it is known to run."""
+        run = self._runs.get(id)
+        return run is not None and run.status == "running"
+
     def learn(self, run: Run) -> None:
         self._runs[run.id] = run
         self._runs.move_to_end(run.id)

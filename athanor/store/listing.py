@@ -66,11 +66,12 @@ async def find_instance(session: Session, id: str) -> InstanceSummary | None:
 
 
 async def list_instances(
-    session: Session, before: int, limit: int
+    session: Session, name: str | None, before: int, limit: int
 ) -> tuple[list[InstanceSummary], int | None]:
     """Newest first, and the number to go on `before`, None at the end."""
-    rest = "FROM instances WHERE created_n < ? ORDER BY created_n DESC LIMIT ?"
-    rows = await session.fetch((*SUMMARY_COLUMNS, "created_n"), rest, (before, limit + 1))
+    named, params = ("", ()) if name is None else ("AND name = ? ", (name,))
+    rest = f"FROM instances WHERE created_n < ? {named}ORDER BY created_n DESC LIMIT ?"
+    rows = await session.fetch((*SUMMARY_COLUMNS, "created_n"), rest, (before, *params, limit + 1))
     return [summary_of(row) for row in rows[:limit]], _next(rows, limit)
 
 

@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS instances (
     created_n INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS instances_by_age ON instances (created_n);
+CREATE INDEX IF NOT EXISTS instances_by_name ON instances (name, created_n);
 
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY,

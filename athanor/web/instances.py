@@ -51,9 +51,10 @@ async def get_instance(request: Request) -> Response:
 async def list_instances(request: Request) -> Response:
     limit = limit_of(request, 100, 1000)
     before = number(request, "before", 2**62, 0)
+    name = request.query_params.get("name")
     assert before is not None
     (found, following), newest = await engine_of(request).store.snapshot(
-        lambda session: listing.list_instances(session, before, limit)
+        lambda session: listing.list_instances(session, name, before, limit)
     )
     return json_answer(
         InstanceList(

@@ -29,6 +29,7 @@ _QUERY = {
     "limit": ("integer", "how many at most"),
     "level": ("string", "one level or several, with commas between"),
     "q": ("string", "text in the message, whatever its case"),
+    "name": ("string", "the instance's name, exactly"),
     "key": ("string", "the result's key"),
     "status": ("string", "the run's status"),
     "topic": ("string", "a topic; may come up to 128 times"),

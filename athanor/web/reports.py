@@ -9,7 +9,7 @@ from starlette.responses import Response
 from ..entries import ProgressIn, Reader, read_events, read_logs, read_progress, read_results
 from ..exceptions import InvalidInput
 from .answers import json_answer
-from .requests import engine_of, idempotency_key, read_entries, wants_async
+from .requests import engine_of, idempotency_key, read_body, read_entries, wants_async
 
 
 class Accepted(msgspec.Struct, kw_only=True):
@@ -42,6 +42,13 @@ async def post_progress(request: Request) -> Response:
     run = await engine.report_progress(run_id, newest)
     asked = run.cancel_requested_at is not None
     return json_answer(Accepted(accepted=1, last_event_id=None, cancel_requested=asked), 202)
+
+
+async def post_heartbeat(request: Request) -> Response:
+    await read_body(request)
+    run = await engine_of(request).heartbeat(request.path_params["id"])
+    asked = run.cancel_requested_at is not None
+    return json_answer(Accepted(accepted=0, last_event_id=None, cancel_requested=asked))
 
 
 async def _append(request: Request, reader: Reader, text: bool = False) -> Response:

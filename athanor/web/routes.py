@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from ..entries import LogIn, ProgressIn, ResultIn
 from ..inputs import InstanceIn, InstancePatch, RunIn
-from ..records import Instance, InstanceSummary, Run
+from ..records import Instance, InstanceSummary
 from . import history, instances, metrics, pages, reports, runs, service
 from .problems import Problem
 from .streams import EventStream, StreamEndpoint
@@ -40,7 +40,7 @@ _APPEND: dict[str, Any] = {
     "errors": (400, 404, 409, 413, 415, 422),
     "headers": ("Idempotency-Key", "Prefer"),
 }
-_MOVE: dict[str, Any] = {"answers": {200: Run}, "errors": (404, 409)}
+_MOVE: dict[str, Any] = {"answers": {200: runs.RunState}, "errors": (404, 409)}
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
@@ -65,6 +65,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         {202: reports.Accepted}, (404, 409, 413, 415, 422),
     ),
     Endpoint(
+        "POST", "/runs/{id}/heartbeat", reports.post_heartbeat, "Say that a run is alive", None,
+        {200: reports.Accepted}, (404, 409),
+    ),
+    Endpoint(
         "GET", "/runs/{id}/logs", history.get_logs, "A run's log entries by seq", None,
         {200: history.LogList}, (400, 404), ("after", "before", "limit", "level", "q"),
     ),
@@ -74,7 +78,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/instances", instances.list_instances, "Instances, newest first", None,
-        {200: instances.InstanceList}, (400,), ("limit", "before"),
+        {200: instances.InstanceList}, (400,), ("limit", "before", "name"),
     ),
     Endpoint(
         "POST", "/instances", instances.create_instance, "Make an instance", InstanceIn,
@@ -103,7 +107,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "POST", "/instances/{id}/runs", runs.create_run, "Make a run", RunIn,
-        {200: Run, 201: Run}, (404, 409, 413, 422),
+        {200: runs.RunState, 201: runs.RunState}, (404, 409, 413, 422),
     ),
     Endpoint(
         "GET", "/runs", runs.list_runs, "Runs, newest first", None, {200: runs.RunList}, (400,),
@@ -113,7 +117,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/runs/{id}/start", runs.start_run, "Start a pending run", **_MOVE),
     Endpoint("POST", "/runs/{id}/complete", runs.complete_run, "Complete a run", **_MOVE),
     Endpoint(
-        "POST", "/runs/{id}/fail", runs.fail_run, "Fail a run", runs.Failure, {200: Run},
+        "POST", "/runs/{id}/fail", runs.fail_run, "Fail a run", runs.Failure, {200: runs.RunState},
         (404, 409, 413, 422),
     ),
     Endpoint("POST", "/runs/{id}/cancel", runs.cancel_run, "Ask a run to end", **_MOVE),

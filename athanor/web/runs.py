@@ -16,7 +16,13 @@ from .answers import json_answer, next_page
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
 
 
-class RunDetail(Run, kw_only=True):
+class RunState(Run, kw_only=True):
+    """A run as answers have it; `stale`: it runs, and has given no sign of life for a minute."""
+
+    stale: bool
+
+
+class RunDetail(RunState, kw_only=True):
     """A run with its last known progress, and the cursor of the moment it was read."""
 
     progress: Progress | None
@@ -26,7 +32,7 @@ class RunDetail(Run, kw_only=True):
 class RunList(msgspec.Struct, kw_only=True):
     """Runs, newest first; `next` is the path of the next page, null at the end."""
 
-    runs: list[Run]
+    runs: list[RunState]
     last_event_id: str
     next: str | None
 
@@ -42,14 +48,14 @@ async def create_run(request: Request) -> Response:
     run, created = await engine_of(request).put_run(
         request.path_params["id"], id=given.id, metadata=given.metadata
     )
-    return json_answer(run, 201 if created else 200)
+    return json_answer(_state(request, run), 201 if created else 200)
 
 
 async def get_run(request: Request) -> Response:
     engine, id = engine_of(request), request.path_params["id"]
     state, newest = await engine.store.snapshot(lambda session: listing.find_run(session, id))
     run = found_run(state.run if state else None, id)
-    detail = {name: getattr(run, name) for name in run.__struct_fields__}
+    detail = msgspec.structs.asdict(_state(request, run))
     return json_answer(RunDetail(**detail, progress=engine.board.latest(id), last_event_id=newest))
 
 
@@ -72,8 +78,9 @@ async def _list(request: Request, instance_id: str | None) -> Response:
         return await listing.list_runs(session, instance_id, status, before, limit)
 
     (found, following), newest = await engine_of(request).store.snapshot(job)
+    runs = [_state(request, run) for run in found]
     return json_answer(
-        RunList(runs=found, last_event_id=newest, next=next_page(request, before=following))
+        RunList(runs=runs, last_event_id=newest, next=next_page(request, before=following))
     )
 
 
@@ -88,7 +95,7 @@ async def complete_run(request: Request) -> Response:
 async def fail_run(request: Request) -> Response:
     failure = await read_object(request, Failure, default=b"{}")
     run = await engine_of(request).fail_run(request.path_params["id"], failure.error)
-    return json_answer(run)
+    return json_answer(_state(request, run))
 
 
 async def cancel_run(request: Request) -> Response:
@@ -101,4 +108,9 @@ async def run_cancelled(request: Request) -> Response:
 
 async def _moved(request: Request, move: Any) -> Response:
     await read_body(request)
-    return json_answer(await move(request.path_params["id"]))
+    return json_answer(_state(request, await move(request.path_params["id"])))
+
+
+def _state(request: Request, run: Run) -> RunState:
+    stale = engine_of(request).pulse.is_stale(run)
+    return RunState(**msgspec.structs.asdict(run), stale=stale)

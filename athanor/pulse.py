@@ -1,0 +1,30 @@
+"""Signs of life: when each running run was last heard of, in this process's memory."""
+
+from __future__ import annotations
+
+import time
+
+from .records import Run
+
+
+class Pulse:
+    """A run's producer is heard with everything it reports, and with its heartbeats."""
+
+    def __init__(self, stale_after: float) -> None:
+        self._stale_after = stale_after
+        self._heard: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    def beat(self, run_id: str) -> None:
+        self._heard[run_id] = time.monotonic()
+
+    def last(self, run_id: str) -> float:
+        """The monotonic time of its last sign; of one not heard of yet, when we began to listen."""
+        return self._heard.get(run_id, self._began)
+
+    def is_stale(self, run: Run) -> bool:
+        """Whether it runs, as far as we were told, and has been silent for `stale_after` seconds."""
+        return run.status == "running" and time.monotonic() - self.last(run.id) > self._stale_after
+
+    def stop(self, run_id: str) -> None:
+        self._heard.pop(run_id, None)
