@@ -26,6 +26,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .application import Application, create_app
+    from .client.subscriber import Subscriber, subscribe
     from .embedding import (
         lifespan,
         subscribe_to_instance,
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
 _LAZY = {
     "Application": "application",
     "Athanor": "engine",
+    "Subscriber": "client.subscriber",
     "Subscription": "subscription",
     "create_app": "application",
     "lifespan": "embedding",
     "serve": "server",
+    "subscribe": "client.subscriber",
     "subscribe_to_instance": "embedding",
     "subscribe_to_instances": "embedding",
     "subscribe_to_run": "embedding",
@@ -80,6 +83,7 @@ __all__ = [
     "NotStarted",
     "RingFull",
     "Settings",
+    "Subscriber",
     "Subscription",
     "TooLarge",
     "UnsupportedType",
@@ -88,6 +92,7 @@ __all__ = [
     "create_app",
     "lifespan",
     "serve",
+    "subscribe",
     "subscribe_to_instance",
     "subscribe_to_instances",
     "subscribe_to_run",

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "athanor"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "version", "topics", "cursor", "config"),
     ("encoding", "records", "events", "entries", "inputs", "selection", "frames", "forms", "inbox"),
-    ("ring", "hub", "ledger", "changes", "store"),
-    ("progress", "flusher", "keeper", "known_runs", "source", "subscription"),
+    ("ring", "hub", "ledger", "changes", "store", "client"),
+    ("progress", "pulse", "flusher", "keeper", "known_runs", "source", "subscription"),
     ("engine",),
     ("web",),
     ("shutdown", "application"),
@@ -53,6 +53,17 @@ def test_imports_go_down_only() -> None:
         if FLOOR[target.split(".")[0]] > FLOOR[name.split(".")[0]] and name != "__init__"
     ]
     assert not upwards
+
+
+def test_client_stands_apart() -> None:
+    """A producer shares the vocabulary with the service, and nothing else."""
+    for name, targets in modules().items():
+        for target in targets:
+            of, to = name.split(".")[0], target.split(".")[0]
+            if of == "client" and to != "client":
+                assert FLOOR[to] <= 1, f"{name} imports {target}"
+            elif to == "client" and of != "client":
+                assert FLOOR[of] == len(FLOORS) - 1, f"{name} imports {target}"
 
 
 def test_imports_make_no_circle() -> None:

@@ -1,0 +1,1 @@
+"""What runs on the producers' and the watchers' side of the wire, on httpx."""
