@@ -26,6 +26,10 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .application import Application, create_app
+    from .client.experiment import experiment
+    from .client.handler import LoggingHandler
+    from .client.init import init
+    from .client.run import Cancelled, Run
     from .client.subscriber import Subscriber, subscribe
     from .embedding import (
         lifespan,
@@ -44,9 +48,14 @@ if TYPE_CHECKING:
 _LAZY = {
     "Application": "application",
     "Athanor": "engine",
+    "Cancelled": "client.run",
+    "LoggingHandler": "client.handler",
+    "Run": "client.run",
     "Subscriber": "client.subscriber",
     "Subscription": "subscription",
     "create_app": "application",
+    "experiment": "client.experiment",
+    "init": "client.init",
     "lifespan": "embedding",
     "serve": "server",
     "subscribe": "client.subscriber",
@@ -71,6 +80,7 @@ __all__ = [
     "Application",
     "Athanor",
     "AthanorError",
+    "Cancelled",
     "ConfigurationError",
     "Conflict",
     "DatabaseInUse",
@@ -78,10 +88,12 @@ __all__ = [
     "Fault",
     "InvalidInput",
     "InvalidQuery",
+    "LoggingHandler",
     "NotFound",
     "NotRunning",
     "NotStarted",
     "RingFull",
+    "Run",
     "Settings",
     "Subscriber",
     "Subscription",
@@ -90,6 +102,8 @@ __all__ = [
     "__version__",
     "app",
     "create_app",
+    "experiment",
+    "init",
     "lifespan",
     "serve",
     "subscribe",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
@@ -22,13 +21,13 @@ import msgspec
 
 from ..cursor import Cursor
 from ..events import TYPES, Event, Gap, RunProgress, decode
-from ..exceptions import AthanorError, ConfigurationError, InvalidQuery, NotFound
+from ..exceptions import AthanorError, InvalidQuery, NotFound
 from ..selection import Selection
+from .settings import ClientSettings
 from .sse import ServerSentEvent, SseDecoder
 
 logger = logging.getLogger("athanor")
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 SILENCE = 45.0
 """Seconds without a byte after which a connection counts as dead: three keep-alives."""
 RETRY, MOST_RETRY = 1.0, 15.0
@@ -85,7 +84,7 @@ class Subscriber:
         self._selection = Selection.make(topics, types)
         if self._selection.types == frozenset():
             raise InvalidQuery("name a type, or leave types out for all of them")
-        base = _checked(url or os.environ.get("ATHANOR_URL") or DEFAULT_URL)
+        base = ClientSettings.from_env(url=url).url
         self._url = f"{base}/events"
         self._now_url = f"{base}/instances?limit=1"
         self._tail = tail
@@ -227,17 +226,6 @@ def back_off(retry: int | None, failures: int) -> float:
     wish = RETRY if retry is None else retry / 1000
     grown = wish * 2.0 ** min(max(0, failures - 1), 10)
     return max(wish, min(grown, MOST_RETRY)) * random.uniform(1, 1.5)  # noqa: S311 - jitter
-
-
-def _checked(url: str) -> str:
-    """A service's address that can be asked; a slip would else look like a service that is away."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigurationError(f"{url!r} is no URL: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigurationError(f"{url!r} is no URL of a service, as in {DEFAULT_URL}")
-    return url.rstrip("/")
 
 
 def _refuse(response: httpx.Response) -> NoReturn:

@@ -1,0 +1,88 @@
+"""Capturing what a process prints: it still appears where it did, and is a line of the log too."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
+
+from .silence import is_own_thread
+from .transcript import Bar, Transcript
+
+
+class Reports(Protocol):
+    """As much of a run as is needed here."""
+
+    def info(self, message: Any, /, **metadata: Any) -> None: ...
+    def progress(
+        self, current: float, total: float | None = None, message: str | None = None
+    ) -> None: ...
+
+
+class Capture:
+    """stdout and stderr of this process, as far as they are written through `sys`, until `close`.
+
+    Lines of stderr are marked `stream: stderr`. What a subprocess or a C library prints does not pass
+    here; `athanor run` has that too.
+    """
+
+    def __init__(self, run: Reports) -> None:
+        self._run = run
+        self._tees = [_Tee(self, "stdout"), _Tee(self, "stderr")]
+
+    def close(self) -> None:
+        for tee in self._tees:
+            tee.close_tee()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def take_line(self, stream: str, text: str) -> None:
+        if stream == "stderr":
+            self._run.info(text, stream=stream)
+        else:
+            self._run.info(text)
+
+    def take_bar(self, bar: Bar) -> None:
+        self._run.progress(bar.current, bar.total, bar.message or None)
+
+
+class _Tee:
+    """Stands in `sys` for a stream, and behaves as that stream in all but `write`."""
+
+    def __init__(self, capture: Capture, name: str) -> None:
+        self._name = name
+        self._stream: TextIO = getattr(sys, name)
+        self._transcript = Transcript(lambda text: capture.take_line(name, text), capture.take_bar)
+        self._lock = threading.RLock()
+        self._closed = False
+        setattr(sys, name, self)
+
+    def write(self, text: str) -> int:
+        written = self._stream.write(text)
+        if not self._closed and not is_own_thread():
+            # a mistake of ours is not to become one of whoever prints
+            with self._lock, contextlib.suppress(Exception):
+                self._transcript.feed(text)
+        return written
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def close_tee(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._transcript.close()
+        if getattr(sys, self._name) is self:  # else somebody put another one over it
+            setattr(sys, self._name, self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

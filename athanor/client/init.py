@@ -1,0 +1,76 @@
+"""Beginning a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from ..exceptions import ConfigurationError, InvalidInput
+from ..inputs import Name
+from ..records import new_id
+from ..topics import is_id
+from .lines import plain
+from .origin import origin
+from .run import Run
+from .settings import ClientSettings
+from .spool import Registration
+
+
+def init(
+    instance: str,
+    *,
+    name: str | None = None,
+    config: Any = None,
+    id: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    url: str | None = None,
+    mode: Literal["online", "offline", "disabled"] | None = None,
+    finish_timeout: float | None = None,
+) -> Run:
+    """Begin a run of the instance of that name, which is made if there is none.
+
+    `config`, a dict or what `argparse` made, and `metadata` are shown with the run. The rest is set by
+    the environment unless it is given: `ATHANOR_URL` (http://127.0.0.1:8000), `ATHANOR_MODE`
+    (`online`, `offline` or `disabled`), `ATHANOR_FINISH_TIMEOUT` (15 seconds). With `ATHANOR_RUN_ID`
+    this process joins the run of that id, and leaves its end to whoever began it.
+
+    Raises `ConfigurationError` or `InvalidInput` for what can't be, and never because of the network.
+    """
+    settings = ClientSettings.from_env(url=url, mode=mode, finish_timeout=finish_timeout)
+    try:
+        msgspec.convert(instance, Name)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"{str(instance)[:100]!r} can't name an instance: {error}") from None
+    joined = settings.run_id if id is None else None
+    run_id = id or joined or new_id()
+    if not is_id(run_id):
+        place = "id" if id else "ATHANOR_RUN_ID"
+        raise ConfigurationError(f"{place} is {run_id[:100]!r}; ids match [A-Za-z0-9._-]{{1,64}}")
+    configuration = _plain_dict(config)
+    told = {"name": None if name is None else str(name), "config": configuration, **origin()}
+    registration = Registration(
+        run_id=run_id,
+        instance=instance,
+        metadata={key: value for key, value in told.items() if value} | _plain_dict(metadata),
+        configuration=configuration,
+        member=joined is not None,
+        producer=new_id(),
+        url=settings.url,
+    )
+    return Run.begin(registration, settings)
+
+
+def _plain_dict(given: Any) -> dict[str, Any]:
+    """A configuration as JSON has it: a mapping, or an object with attributes."""
+    if given is None:
+        return {}
+    found = plain(given)
+    if isinstance(found, dict):
+        return found
+    try:
+        found = plain(dict(vars(given)))
+    except TypeError:
+        found = None
+    return found if isinstance(found, dict) else {"config": plain(given)}

@@ -1,0 +1,84 @@
+"""The client's settings: read from the environment when a run begins, frozen, and handed down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..exceptions import ConfigurationError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+Mode = Literal["online", "offline", "disabled"]
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where reports go, and how; each field is `ATHANOR_` and its name in capitals.
+
+    `mode`: `online` sends, `offline` only writes to the spool for `athanor sync`, `disabled` does
+    nothing at all. `run_id`: a run that this process joins instead of beginning one.
+    `finish_timeout`: seconds that the end of a run waits for what is not delivered.
+    """
+
+    url: str = DEFAULT_URL
+    mode: Mode = "online"
+    run_id: str | None = None
+    spool: Path = Path(".athanor/spool")
+    finish_timeout: float = 15.0
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> ClientSettings:
+        """`given` (keywords, not None) precedes `environ`; `ConfigurationError` names what can't be."""
+        values: dict[str, Any] = {}
+        for field in cls.__struct_fields__:
+            name = f"ATHANOR_{field.upper()}"
+            value = given.get(field)
+            if value is None:
+                value = environ.get(name) or None
+            else:
+                name = field
+            if value is not None:
+                values[field] = _READ[field](name, value)
+        return cls(**values)
+
+
+def checked_url(name: str, url: str) -> str:
+    """A service's address that can be asked; a slip would else look like a service that is away."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is {url!r}, which is no URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigurationError(f"{name} is {url!r}, which is no URL of a service, as in {DEFAULT_URL}")
+    return url.rstrip("/")
+
+
+def _mode(name: str, value: str) -> str:
+    if value not in get_args(Mode):
+        raise ConfigurationError(f"{name} is {value!r}; modes are {', '.join(get_args(Mode))}")
+    return value
+
+
+def _seconds(name: str, value: float | str) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise ConfigurationError(f"{name} is {value!r}, and has to be seconds, 0 or more")
+    return seconds
+
+
+_READ: dict[str, Any] = {
+    "url": checked_url,
+    "mode": _mode,
+    "run_id": lambda _, value: str(value),
+    "spool": lambda _, value: Path(value),
+    "finish_timeout": _seconds,
+}

@@ -1,0 +1,113 @@
+"""Tracking a loop: its bar moves by itself, and it ends when the run was asked to end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+Show = Callable[[float, float | None, str | None], None]
+
+
+class Track(Generic[T]):
+    """Iterate over it by `for` or `async for`, as over what was given.
+
+    Loops within loops share the run's one bar: the outermost counts, and moves on by the fraction that
+    the inner ones are through.
+    """
+
+    def __init__(
+        self,
+        tracks: Tracks,
+        items: Iterable[T] | AsyncIterable[T],
+        message: str | None,
+        total: float | None,
+    ) -> None:
+        self._tracks = tracks
+        self._items = items
+        self.message = message
+        self.total = _length(items) if total is None else total
+        self.current = 0
+
+    def __str__(self) -> str:
+        of = "" if self.total is None else f"/{self.total:g}"
+        return f"{self.message or 'step'} {self.current}{of}"
+
+    def __len__(self) -> int:
+        return len(self._items)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[T]:
+        if not isinstance(self._items, Iterable):
+            raise TypeError(f"{type(self._items).__name__} is to be tracked by `async for`")
+        with self._tracks.open(self) as step:
+            for item in self._items:
+                yield item
+                step()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        with self._tracks.open(self) as step:
+            if isinstance(self._items, AsyncIterable):
+                async for item in self._items:
+                    yield item
+                    step()
+            else:
+                for item in self._items:
+                    yield item
+                    step()
+
+
+class Tracks:
+    """A run's loops that are under way, outermost first."""
+
+    def __init__(self, show: Show, check: Callable[[], None]) -> None:
+        self._show = show
+        self._check = check
+        self._open: list[Track[Any]] = []
+
+    def open(self, track: Track[Any]) -> _Opened:
+        return _Opened(self, track)
+
+    def begin(self, track: Track[Any]) -> None:
+        self._check()
+        track.current = 0
+        self._open.append(track)
+        self.show()
+
+    def step(self, track: Track[Any]) -> None:
+        track.current += 1
+        if track in self._open:  # else it was iterated over twice at once
+            self.show()
+        self._check()
+
+    def end(self, track: Track[Any]) -> None:
+        if track in self._open:
+            self._open.remove(track)
+
+    def show(self) -> None:
+        outer, *inner = self._open
+        if not inner:
+            return self._show(outer.current, outer.total, outer.message)
+        part = 0.0
+        for track in reversed(inner):
+            part = min(1.0, (track.current + part) / track.total) if track.total else 0.0
+        message = " · ".join(map(str, self._open))
+        return self._show(round(outer.current + part, 3), outer.total, message)
+
+
+class _Opened:
+    def __init__(self, tracks: Tracks, track: Track[Any]) -> None:
+        self._tracks, self._track = tracks, track
+
+    def __enter__(self) -> Callable[[], None]:
+        self._tracks.begin(self._track)
+        return lambda: self._tracks.step(self._track)
+
+    def __exit__(self, *_: object) -> None:
+        self._tracks.end(self._track)
+
+
+def _length(items: object) -> int | None:
+    try:
+        return len(items)  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError):
+        return None
