@@ -21,7 +21,9 @@ MAX_FAULTS = 20
 """Of a body with more faults than this, the first are listed."""
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Step = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+MAX_STEP = 2**53
+"""Beyond it a browser would round."""
+Step = Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
 
 _LEVELS: dict[str, Level] = {
     **{"debug": "debug", "info": "info", "warn": "warn", "error": "error"},

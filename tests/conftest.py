@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from .scripts import Scripts, scripts_in
 from .service import Service, running
 
 
@@ -35,6 +36,13 @@ def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service
 def client(shared_service: Service) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=shared_service.url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Iterator[Scripts]:
+    """Makes producers' scripts, each in a folder of its own."""
+    with scripts_in(tmp_path) as scripts:
+        yield scripts
 
 
 @pytest.fixture

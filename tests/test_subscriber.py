@@ -158,7 +158,10 @@ class Proxy:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
+                try:
+                    client, _ = self._listener.accept()
+                except ConnectionError:  # it was gone before it was accepted
+                    continue
                 if self.refusing:
                     client.close()
                     continue

@@ -37,6 +37,7 @@ class Courier(threading.Thread):
         self.wake = threading.Event()
         self.over = threading.Event()
         self.delivered = False
+        """Nothing is left to be delivered, or nobody takes it any more."""
         self._delivery = delivery
         self._outbox = outbox
         self._notices = notices
@@ -45,6 +46,7 @@ class Courier(threading.Thread):
         self._ending = False
         self._end: End | None = None
         self._progress: Callable[[], bytes | None] | None = None
+        self._sent_lines = False
         self._failures = 0
         self._spoke_at = 0.0
         self._asked_at = float("-inf")
@@ -89,11 +91,9 @@ class Courier(threading.Thread):
     def _round(self) -> None:
         try:
             while not self._stopped and self._step():
-                self._failures = 0
-            if self._failures:
-                self._failures = 0
-                if self._notices.was_said("away"):
+                if self._failures and self._notices.was_said("away"):
                     self._notices.say("back", f"{self._delivery.registration.url} is back")
+                self._failures = 0
         except RunEnded as ended:
             self._was_ended(ended)
         except Away as away:
@@ -107,12 +107,15 @@ class Courier(threading.Thread):
 
     def _step(self) -> bool:
         """One thing that there is to do; False if there is none."""
-        group = self._outbox.next()
-        if group is not None:
+        progress, group = self._progress, self._outbox.next()
+        # they take turns: a script that never stops to write lines has a bar all the same
+        if group is not None and (progress is None or not self._sent_lines):
             self._delivery.send(group)
             self._outbox.done()
-        elif (progress := self._progress) is not None:
+            self._sent_lines = True
+        elif progress is not None:
             self._show(progress)
+            self._sent_lines = False
         elif self._ending:
             if self._end is not None:
                 self._delivery.end(self._end)
@@ -163,9 +166,8 @@ class Courier(threading.Thread):
 
     def _was_ended(self, ended: RunEnded) -> None:
         self._delivery.cancel_requested |= ended.status == "cancelled"
-        lost = self._outbox.discard()
-        if lost:
-            run = self._delivery.registration.run_id
-            self._notices.say("ended", f"run {run} is {ended.status}; what comes behind its end is lost")
+        run = self._delivery.registration.run_id
+        self._outbox.discard(f"run {run} is {ended.status}; what comes behind its end is lost")
         self._stopped = True
+        self.delivered = True
         self.over.set()

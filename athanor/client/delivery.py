@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+# httpx imports the following when it first needs them, which is in the courier's thread; a fork
+# in that moment would leave the child with an import lock that nobody ever releases
+import encodings.idna  # noqa: F401
+import functools
 import hashlib
 import re
+import ssl
 from typing import Any
 
+import certifi  # noqa: F401
+import httpcore  # noqa: F401
 import httpx
 import msgspec
 
@@ -46,13 +53,15 @@ class Delivery:
     out of it, with a notice.
     """
 
-    def __init__(self, registration: Registration, notices: Notices) -> None:
+    def __init__(self, registration: Registration, notices: Notices, has_answered: bool = False) -> None:
         self.registration = registration
         self.cancel_requested = False
-        self.has_answered = False
+        self.has_answered = has_answered
+        """Ever; a service that has is worth waiting for."""
         self._notices = notices
         self._registered = False
         self._run = f"/runs/{registration.run_id}"
+        self._tls = tls_context(registration.url.startswith("https:"))
         self._client: httpx.Client | None = None
 
     def close(self) -> None:
@@ -191,7 +200,9 @@ class Delivery:
         headers = headers or {"Content-Type": "application/json"}
         if self._client is None:
             agent = {"User-Agent": f"athanor/{__version__}"}
-            self._client = httpx.Client(base_url=self.registration.url, timeout=TIMEOUT, headers=agent)
+            self._client = httpx.Client(
+                base_url=self.registration.url, timeout=TIMEOUT, headers=agent, verify=self._tls
+            )
         try:
             answer = self._client.request(method, path, content=content, params=params, headers=headers)
         except (httpx.RequestError, httpx.InvalidURL) as error:
@@ -209,6 +220,16 @@ class Delivery:
         if answer.status_code not in statuses:
             raise Refused(f"{_place(answer)} answered {answer.status_code}: {_detail(answer)}")
         return answer
+
+
+@functools.cache
+def tls_context(is_needed: bool) -> ssl.SSLContext:
+    """Made by whoever begins a run, and not in the courier's thread: OpenSSL holds locks meanwhile,
+    and a fork in that moment would leave them to a child that hangs at its first connection.
+
+    Where it is not needed it trusts nobody.
+    """
+    return httpx.create_ssl_context() if is_needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def id_of(name: str) -> str:

@@ -59,7 +59,11 @@ def init(
         producer=new_id(),
         url=settings.url,
     )
-    return Run.begin(registration, settings)
+    run = Run.begin(registration, settings)
+    if joined is not None and (name or configuration):
+        # the run has a name and a configuration already; this process's own are worth a line
+        run.info("joined", **{key: value for key, value in told.items() if value})
+    return run
 
 
 def _plain_dict(given: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..encoding import without_surrogates
-from ..entries import LogIn, ProgressIn, ResultIn
+from ..entries import MAX_STEP, LogIn, ProgressIn, ResultIn
 
 MAX_MESSAGE = 256 * 1024
 """Bytes of UTF-8 in a message, the service's default; a longer one is cut."""
@@ -40,7 +40,7 @@ def log_line(
         message = _cut(message)
     entry = LogIn(
         message=message,
-        level=_LEVELS.get(level) or _LEVELS.get(str(level).lower(), "info"),
+        level=_LEVELS.get(level if type(level) is str else "") or _level(level),
         metadata=dict(metadata) if metadata else None,
         timestamp=at or datetime.now(UTC),
     )
@@ -51,7 +51,7 @@ def result_line(key: Any, value: Any, step: Any = None) -> bytes:
     """A result's JSON and a line end; NaN and infinity have none and are null."""
     return _encode(
         ResultIn(
-            key=str(key)[:MAX_KEY],
+            key=_text(key)[:MAX_KEY] or "unnamed",
             value=value,
             step=None if step is None else _whole(step),
             timestamp=datetime.now(UTC),
@@ -78,12 +78,15 @@ def _encode(entry: Any) -> bytes:
         return _encoder.encode(entry) + b"\n"
     except Exception:
         # lone surrogates, keys that are no strings, circles
-        return _encoder.encode(_built(msgspec.structs.asdict(entry), entry)) + b"\n"
+        return _encoder.encode(_built(entry)) + b"\n"
 
 
-def _built(fields: Any, entry: Any) -> Any:
-    tag = {"type": entry.__struct_config__.tag} if isinstance(entry, msgspec.Struct) else {}
-    return {**tag, **_safe(fields, MAX_DEPTH)}
+def _built(entry: Any) -> Any:
+    """The same of plain things that can be encoded."""
+    if not isinstance(entry, msgspec.Struct):
+        return _safe(entry, MAX_DEPTH)
+    fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    return {"type": entry.__struct_config__.tag, **_safe(fields, MAX_DEPTH)}
 
 
 def _safe(thing: Any, depth: int) -> Any:
@@ -131,6 +134,11 @@ def _cut(message: str) -> str:
     return data[: MAX_MESSAGE - len(note.encode())].decode("utf-8", "ignore") + note
 
 
+def _level(name: Any) -> Any:
+    """`WARNING` is one too; what is none is info."""
+    return _LEVELS.get(_text(name).lower(), "info")
+
+
 def _amount(thing: Any) -> float | int | None:
     if thing is None:
         return None
@@ -143,7 +151,8 @@ def _amount(thing: Any) -> float | int | None:
 
 def _whole(step: Any) -> int | None:
     with contextlib.suppress(Exception):
-        return int(step)
+        whole = int(step)
+        return whole if abs(whole) <= MAX_STEP else None
     return None
 
 

@@ -47,11 +47,14 @@ class Outbox:
         self._dropped = 0
         self._reason = ""
         self._closed = False
+        self._over = ""
 
     def add(self, data: bytes, dropped: int = 0) -> None:
         """Whole lines, and how many were dropped behind them before they came here."""
         with self._lock:
             if self._closed:
+                if self._over:
+                    self._notices.say("ended", self._over)
                 return
             if data:
                 self._take(data)
@@ -104,15 +107,18 @@ class Outbox:
             if slow or self._away:
                 self.spill()
 
-    def discard(self) -> int:
-        """There is nobody to take any of it, nor what follows; how many lines that were."""
+    def discard(self, reason: str) -> None:
+        """There is nobody to take any of it, nor what follows; said once, if there is anything."""
         with self._lock:
-            lines = 0 if self._closed else self._waiting
+            if self._closed:
+                return
+            if self._waiting:
+                self._notices.say("ended", reason)
+            self._over = reason
             self._closed = True
             self._memory.clear()
             if self._spool is not None:
                 self._spool.remove()
-            return lines
 
     def abandon(self) -> None:
         """In a forked process: the spool's lock is the parent's alone."""
@@ -138,7 +144,7 @@ class Outbox:
             if end is not None:
                 self._append(msgspec.json.encode(end) + b"\n")
             self._disk_at = 0.0
-            self._to_disk()
+            self._to_disk(last=True)
             self._closed = True
             path = None
             if self._spool is not None:
@@ -179,7 +185,7 @@ class Outbox:
         self._memory.append(data)
         self._bytes += len(data)
 
-    def _to_disk(self) -> None:
+    def _to_disk(self, last: bool = False) -> None:
         """All that is in memory, behind what is on disk already; where that fails it stays."""
         if not self._memory or time.monotonic() < self._disk_at:
             return
@@ -189,7 +195,7 @@ class Outbox:
                 sending = len(self._sending or b"")
                 self._spool = Spool.create(self._folder, self.registration, self._place, data, sending)
             else:
-                self._spool.append(data)
+                self._spool.append(data, last)
         except (OSError, SpoolFull) as error:
             self._disk_at = time.monotonic() + DISK_PAUSE
             self._reason = str(error)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 from .notices import tell
 from .silence import hush
+
+LAST_WORDS = 3.0
+"""Seconds that a worker which is told to end is given for what it has not delivered."""
 
 Hook = Callable[[], None]
 
@@ -31,12 +37,41 @@ def newest_first() -> Iterator[object]:
 
 
 def at_end_of_child(run: object, leave: Hook) -> None:
-    """A process of `multiprocessing` ends without `atexit`, and with finalizers of its own."""
+    """A process of `multiprocessing` ends without `atexit`, and with finalizers of its own.
+
+    A pool that is left ends its workers by SIGTERM as soon as they have nothing more to do.
+    """
     if "multiprocessing" in sys.modules:
         from multiprocessing import parent_process, util
 
         if parent_process() is not None:
-            util.Finalize(run, leave, exitpriority=100)
+            util.Finalize(run, _leaving(leave), exitpriority=100)
+            with contextlib.suppress(ValueError):  # not the main thread: nothing can be done
+                if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                    signal.signal(signal.SIGTERM, _leave_and_die)
+
+
+def _leaving(leave: Hook) -> Hook:
+    def left() -> None:
+        global _is_leaving
+        _is_leaving = True
+        leave()
+
+    return left
+
+
+_is_leaving = False
+
+
+def _leave_and_die(number: int, _: object) -> None:
+    """As SIGTERM does it, after the last lines; by a thread, for this one may hold any lock."""
+    if _is_leaving:
+        return  # it is about to end anyway
+    thread = threading.Thread(target=_leave_all, daemon=True)
+    thread.start()
+    thread.join(LAST_WORDS)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 @atexit.register

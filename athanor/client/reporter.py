@@ -33,7 +33,13 @@ THREAD_NAME = "athanor-recorder"
 class Reporter:
     """Threads start with the first thing that is reported, or with `start`."""
 
-    def __init__(self, registration: Registration, settings: ClientSettings, notices: Notices) -> None:
+    def __init__(
+        self,
+        registration: Registration,
+        settings: ClientSettings,
+        notices: Notices,
+        has_answered: bool = False,
+    ) -> None:
         self.registration = registration
         self._settings = settings
         self._notices = notices
@@ -43,7 +49,8 @@ class Reporter:
         self._outbox = Outbox(registration, settings.spool, notices, away=offline)
         self._courier: Courier | None = None
         if not offline:
-            self._courier = Courier(Delivery(registration, notices), self._outbox, notices)
+            delivery = Delivery(registration, notices, has_answered)
+            self._courier = Courier(delivery, self._outbox, notices)
         self._moving = threading.Lock()
         self._starting = threading.Lock()
         self._started = False
@@ -61,6 +68,11 @@ class Reporter:
     @property
     def is_started(self) -> bool:
         return self._started
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the service ever has."""
+        return self._courier is not None and self._courier.has_answered
 
     @property
     def cancel_requested(self) -> bool:

@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -93,7 +93,7 @@ class Run:
             return
         if step is not None:
             metadata["step"] = step
-        self._put(log_line(message, level, metadata))
+        self._put(log_line, message, level, metadata)
 
     def report(
         self,
@@ -103,23 +103,23 @@ class Run:
         at: datetime | None = None,
     ) -> None:
         """A line of the log, for whoever brings the time when it was written."""
-        self._put(log_line(message, level, metadata, at))
+        self._put(log_line, message, level, metadata, at)
 
     def debug(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line(message, "debug", metadata))
+        self._put(log_line, message, "debug", metadata)
 
     def info(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line(message, "info", metadata))
+        self._put(log_line, message, "info", metadata)
 
     def warning(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line(message, "warn", metadata))
+        self._put(log_line, message, "warn", metadata)
 
     def error(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line(message, "error", metadata))
+        self._put(log_line, message, "error", metadata)
 
     def result(self, key: str, value: Any, step: int | None = None) -> None:
         """Anything that has a JSON, under a key; numbers of one key make a curve over `step`."""
-        self._put(result_line(key, value, step))
+        self._put(result_line, key, value, step)
 
     def progress(self, current: float, total: float | None = None, message: str | None = None) -> None:
         """How far the run is; only the newest counts, and it is not stored."""
@@ -208,7 +208,7 @@ class Run:
     def _was_asked_to_end(self) -> bool:
         return self._reporter is not None and self._reporter.cancel_requested
 
-    def _put(self, line: bytes) -> None:
+    def _put(self, encode: Callable[..., bytes], *parts: Any) -> None:
         reporter = self._reporter
         if reporter is None:
             return
@@ -217,7 +217,7 @@ class Run:
             return
         if not reporter.is_started:
             self._live(reporter)
-        reporter.put(line)
+        reporter.put(encode(*parts))
 
     def _live(self, reporter: Reporter) -> Reporter:
         """Started, which in a forked process is left to the first thing it reports."""
@@ -233,7 +233,7 @@ class Run:
             for capture in self._captures:
                 capture.close()
             if self._reporter is not None and end.end == "failed" and self._registration.member:
-                self._put(log_line(end.error or "failed", "error", {"pid": os.getpid()}))
+                self._put(log_line, end.error or "failed", "error", {"pid": os.getpid()})
             self._ended = True
         process.leave(self)
         if self._reporter is not None:
@@ -257,7 +257,9 @@ class Run:
             return
         self._reporter.abandon()
         self._registration = msgspec.structs.replace(self._registration, member=True, producer=new_id())
-        self._reporter = Reporter(self._registration, self._settings, self._notices)
+        self._reporter = Reporter(
+            self._registration, self._settings, self._notices, self._reporter.has_answered
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For a process that is spawned: there it is the same run, as a member."""

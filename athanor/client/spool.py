@@ -141,9 +141,9 @@ class Spool:
         """Bytes that are not acknowledged."""
         return self._size - self._cursor.sent
 
-    def append(self, data: bytes) -> None:
-        """Whole lines; all of them are written, or none."""
-        if self._size + len(data) > MAX_BYTES:
+    def append(self, data: bytes, last: bool = False) -> None:
+        """Whole lines; all of them are written, or none. The `last` are, be it full or not."""
+        if self._size + len(data) > MAX_BYTES and not last:
             raise SpoolFull(f"{self.path} has reached {MAX_BYTES:,} bytes")
         self._write(data, self._start + self._size)
         self._size += len(data)

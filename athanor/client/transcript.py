@@ -21,6 +21,8 @@ _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 _PIECE = re.compile(
     r"\r\n|\n|\r|\x1b\[(\d*)A|\x1b\[[0-9;:?]*[ -/]*[@-Z\\-ln-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
 )
+_CUT = re.compile(r"\x1b(?:\[[0-9;:?]{0,64}[ -/]{0,8}|\][^\x07\x1b]{0,1024}\x1b?)?\Z")
+"""An escape sequence whose rest is still to come."""
 _COUNT = re.compile(r"(?<![\d.:/])(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)(?![\d/:])")
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s?%")
 
@@ -49,6 +51,7 @@ class Transcript:
         """What follows replaces the row: a carriage return came, or it is gone down to."""
         self._drawing = False
         self._rest = ""
+        self._shown: Bar | None = None
 
     def feed(self, text: str) -> None:
         text = self._rest + text
@@ -59,10 +62,9 @@ class Transcript:
             place = piece.end()
             self._control(piece[0], piece[1])
         rest = text[place:]
-        # an escape sequence may have been cut in two, and so may CRLF
-        escape = rest.rfind("\x1b")
-        if escape >= 0 and len(rest) - escape < 64:
-            rest, self._rest = rest[:escape], rest[escape:]
+        cut = _CUT.search(rest)
+        if cut is not None:
+            rest, self._rest = rest[: cut.start()], cut[0]
         self._write(rest)
         self._show()
 
@@ -116,6 +118,7 @@ class Transcript:
             self._flush()
 
     def _flush(self) -> None:
+        self._show()
         rows, drawn = self._rows, self._drawn
         self._rows, self._drawn, self._at, self._rose = [""], [False], 0, False
         if len(rows) == 1 and not drawn[0]:
@@ -130,7 +133,9 @@ class Transcript:
         for row, drawn in zip(self._rows, self._drawn, strict=True):
             found = _parsed(row) if drawn else None
             if found is not None:
-                self._bar(found)
+                if found != self._shown:
+                    self._shown = found
+                    self._bar(found)
                 return
 
 

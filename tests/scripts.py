@@ -1,0 +1,200 @@
+"""A producer's script as its author runs it: a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from .follower import wait_until
+from .service import ROOT
+
+PATIENCE = 60
+"""Seconds after which a process that should have ended has not."""
+
+
+class Script:
+    """`python -c TEXT` in `folder`, with `ATHANOR_` settings; `stdin` may be given to it by `say`."""
+
+    def __init__(self, folder: Path, text: str, url: str = "", **settings: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.spool = folder / ".athanor" / "spool"
+        (folder / "script.py").write_text(textwrap.dedent(text))
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        self._environ = environment(url, **settings)
+        self.process: subprocess.Popen[str] | None = None
+
+    def close(self) -> None:
+        """End it, whatever it does; for tests that fail before they have waited for it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+    def start(self, before: Callable[[], None] | None = None) -> Script:
+        """Start; `before` runs in the new process first."""
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "script.py"],
+                cwd=self.folder,
+                env=self._environ,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                text=True,
+                preexec_fn=before,
+            )
+        return self
+
+    def run(self, before: Callable[[], None] | None = None) -> int:
+        """Start, and wait for its end; the exit code."""
+        return self.start(before).wait()
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+    @property
+    def told(self) -> list[str]:
+        """What the client said on stderr, a line each."""
+        return [line for line in self.stderr.splitlines() if line.startswith("athanor: ")]
+
+    @property
+    def is_alive(self) -> bool:
+        assert self.process is not None
+        return self.process.poll() is None
+
+    @property
+    def spools(self) -> list[Path]:
+        return sorted(self.spool.iterdir()) if self.spool.is_dir() else []
+
+    def wait_for(self, text: str) -> None:
+        """Until it has printed `text`."""
+
+        def printed() -> bool:
+            if text in self.stdout:
+                return True
+            assert self.is_alive, f"it ended without {text!r}:\n{self.stderr}"
+            return False
+
+        wait_until(printed, f"{text!r} of the script")
+
+    def say(self, text: str = "go") -> None:
+        """A line on its stdin."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{text}\n")
+        self.process.stdin.flush()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Its exit code; a process that does not end is killed, and the test fails."""
+        assert self.process is not None
+        try:
+            self.process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            raise AssertionError(f"the script did not end:\n{self.stderr}") from None
+        return self.process.returncode
+
+
+class Scripts:
+    """Makes them, each in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: list[Script] = []
+
+    def __call__(self, text: str, url: str = "", **settings: Any) -> Script:
+        folder = self._folder / f"script-{len(self._made)}"
+        self._made.append(Script(folder, text, url, **settings))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for script in self._made:
+            script.close()
+
+
+@contextlib.contextmanager
+def scripts_in(folder: Path) -> Iterator[Scripts]:
+    """`Scripts` in that folder; those that still run are ended behind the block."""
+    with contextlib.closing(Scripts(folder)) as scripts:
+        yield scripts
+
+
+def environment(url: str = "", **settings: Any) -> dict[str, str]:
+    """This process's, with these `ATHANOR_` settings and no others."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("ATHANOR_")}
+    environ |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    if url:
+        environ["ATHANOR_URL"] = url
+    return environ | {f"ATHANOR_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def sync(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
+    """`athanor sync` in that folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "athanor", "sync"],
+        cwd=folder,
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def messages(client: httpx.Client, run: str) -> list[str]:
+    """All messages of a run, in order; checks that they are numbered 1, 2, 3 …"""
+    entries: list[dict[str, Any]] = []
+    path: str | None = f"/runs/{run}/logs?limit=10000"
+    while path:
+        page = client.get(path).raise_for_status().json()
+        entries += page["logs"]
+        path = page["next"]
+    assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))
+    return [entry["message"] for entry in entries]
+
+
+def numbers(client: httpx.Client, run: str) -> list[int]:
+    """The messages of a run whose messages are numbers."""
+    return [int(message) for message in messages(client, run)]
+
+
+def status(client: httpx.Client, run: str) -> str:
+    return str(client.get(f"/runs/{run}").raise_for_status().json()["status"])
+
+
+def stored(client: httpx.Client, run: str) -> int:
+    """How many lines the run has by now; 0 where there is no such run yet."""
+    answer = client.get(f"/runs/{run}")
+    return int(answer.json()["log_count"]) if answer.status_code == 200 else 0
+
+
+def spooled_lines(path: Path) -> list[bytes]:
+    """The lines a spool file holds, with neither its two heads nor its end."""
+    _, _, *lines = path.read_bytes().splitlines()
+    return [line for line in lines if re.match(rb'\{"type":', line)]
+
+
+def free_port() -> int:
+    """One that nobody listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
