@@ -1,3 +1,3 @@
-from .server import serve
+from .cli import main
 
-serve()
+main(prog_name="athanor")

@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("web",),
     ("shutdown", "application"),
-    ("embedding", "server", "__main__", "__init__"),
+    ("embedding", "server", "cli", "integrations", "__main__", "__init__"),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

@@ -41,10 +41,14 @@ def test_wheel_serves_the_service_and_its_page(tmp_path: Path) -> None:
     python = str(tmp_path / "venv" / "bin" / "python")
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [python, "-m", "athanor"], cwd=home, env=environ, stdout=log, stderr=subprocess.STDOUT
+            [python, "-m", "athanor", "serve"],
+            cwd=home,
+            env=environ,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
     try:
-        wait_until(lambda: "running on" in (tmp_path / "log").read_text(), "the service")
+        wait_until(lambda: " is at http" in (tmp_path / "log").read_text(), "the service")
         found = re.search(r"http://127\.0\.0\.1:\d+", (tmp_path / "log").read_text())
         assert found is not None
         with httpx.Client(base_url=found[0]) as client:

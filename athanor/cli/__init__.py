@@ -1,0 +1,45 @@
+"""The command line: `athanor`, on click; a module a command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from ..version import __version__
+
+_COMMANDS = ("serve", "demo", "run", "pipe", "tail", "runs", "cancel", "export", "sync")
+"""In the order in which one meets them; each is `command` in the module of its name."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f".{cmd_name}", __name__).command
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(130)  # as a shell has it: 128 and the signal's number
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="athanor")
+def main() -> None:
+    """Watch experiments as they happen.
+
+    \b
+    athanor serve                      start the service, then, in another terminal:
+    athanor run -- python train.py     run a program, and show what it prints
+    athanor tail latest                follow the newest run
+    http://127.0.0.1:8000/             or see it in a browser
+
+    Commands find the service by ATHANOR_URL, http://127.0.0.1:8000 unless it is set.
+    """

@@ -1,0 +1,51 @@
+"""`athanor cancel RUN`: ask a run to end."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..client.subscriber import subscribe
+from ..events import RUN_ENDS, RunCancelled, RunCompleted, RunFailed
+from .service import RunState, Service, orderly, url_option
+from .terminal import harmless
+
+
+@click.command("cancel")
+@click.argument("run", metavar="RUN|latest")
+@click.option("--wait", "-w", is_flag=True, help="Until it has ended, and say how.")
+@url_option
+@orderly
+def command(run: str, wait: bool, url: str) -> None:
+    """Ask a run to end.
+
+    \b
+    athanor cancel latest
+    athanor cancel 019aab --wait
+
+    Its loop over `run.track` ends within a second, and so does what `athanor run` runs, as by Ctrl-C.
+    A run that does not answer is cancelled after 30 seconds. With --wait, the exit code is 0 if the
+    run is cancelled, and 1 if it ended otherwise before it heard.
+    """
+    with Service(url) as service:
+        state = service.resolve(run)
+        if state.is_final:
+            click.echo(f"run {state.id} is {state.status} already")
+            sys.exit(0 if state.status == "cancelled" else 1)
+        state = service.ask("POST", f"/runs/{state.id}/cancel", RunState)
+    if state.is_final:
+        click.echo(f"run {state.id} is {state.status}")
+    elif not wait:
+        click.echo(f"run {state.id} is asked to end")
+    else:
+        sys.exit(_wait(state.id, url))
+
+
+def _wait(id: str, url: str) -> int:
+    for event in subscribe(f"experiments:run:{id}", url=url, after="0", types=RUN_ENDS):
+        if isinstance(event, RunCompleted | RunFailed | RunCancelled):
+            because = f": {harmless(event.run.error)}" if event.run.error else ""
+            click.echo(f"run {id} is {event.run.status}{because}")
+            return 0 if event.run.status == "cancelled" else 1
+    return 1

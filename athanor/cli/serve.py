@@ -1,0 +1,88 @@
+"""`athanor serve`: the service, and what to do with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+
+import click
+
+from ..application import create_app
+from ..client.settings import DEFAULT_URL
+from ..config import Settings
+from ..exceptions import ConfigurationError
+from ..server import serve
+from ..version import __version__
+from .listener import listen_as_set, url_of
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on; 127.0.0.1, or ATHANOR_HOST.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 8000, or ATHANOR_PORT. 0: any."
+)
+@click.option(
+    "--database",
+    "-d",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to keep everything in; athanor.db, or what ATHANOR_DATABASE_URL says.",
+)
+@click.option("--open", "-o", "opens", is_flag=True, help="Open the page in a browser.")
+@click.option("--listener", type=int, hidden=True)
+def command(
+    host: str | None, port: int | None, database: Path | None, opens: bool, listener: int | None
+) -> None:
+    """Start the service, until Ctrl-C.
+
+    \b
+    athanor serve                          on 127.0.0.1:8000, with athanor.db in this folder
+    athanor serve --open                   … and open a browser
+    athanor serve -d ~/runs.db --port 80
+
+    There is no authentication: whoever reaches its address may read and write. More can be set by the
+    environment's ATHANOR_ variables, which the README lists.
+    """
+    try:
+        settings = Settings.from_env(
+            host=host,
+            port=port,
+            database_url=None if database is None else f"sqlite:///{database.absolute()}",
+            log_level=os.environ.get("ATHANOR_LOG_LEVEL") or "warning",
+        )
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
+    chosen = port is not None or bool(os.environ.get("ATHANOR_PORT"))
+    bound = listen_as_set(settings, chosen) if listener is None else socket.socket(fileno=listener)
+    url = url_of(bound)
+
+    def welcome() -> None:
+        taken = "" if chosen or bound.getsockname()[1] == settings.port else f"{settings.port}"
+        with contextlib.suppress(OSError):  # who reads this may have gone
+            click.echo(_welcome(url, Path(settings.sqlite_path), taken))
+        if opens and sys.stdout.isatty():
+            threading.Thread(target=webbrowser.open, args=(f"{url}/",), daemon=True).start()
+
+    with contextlib.closing(bound):
+        serve(create_app(settings), bound, welcome if listener is None else None)
+
+
+def _welcome(url: str, database: Path, taken: str) -> str:
+    lines = [f"athanor {__version__} is at {click.style(url + '/', bold=True)}"]
+    if taken:
+        lines[0] += f" (port {taken} is taken)"
+    lines += [f"its data is in {database.absolute()}", "", "next, in another terminal:"]
+    if url != DEFAULT_URL:
+        lines.append(f"  export ATHANOR_URL={url}")
+    lines += [
+        "  athanor demo                      an experiment to look at",
+        "  athanor run -- python train.py    a program of yours",
+        "  athanor tail latest               follow the newest run",
+        "",
+        "Ctrl-C ends it; what was reported stays.",
+    ]
+    return "\n".join(lines)

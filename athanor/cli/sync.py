@@ -1,0 +1,77 @@
+"""`athanor sync`: what scripts could not deliver."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from ..client.settings import ClientSettings
+from ..client.sync import Outcome, Sync
+from ..exceptions import ConfigurationError
+from .terminal import harmless
+
+
+@click.command("sync")
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--url", help="Where to deliver to; ATHANOR_URL, or else where each run was meant to go.")
+def command(folder: Path | None, url: str | None) -> None:
+    """Deliver what scripts kept on disk because the service was away.
+
+    \b
+    athanor sync                  of scripts that ran in this folder
+    athanor sync ~/experiments    … or in that one
+
+    Lines come in order, each once, and the run's end behind them; a file is removed when all of it is
+    delivered. A run whose process was killed has failed. Scripts that still run are left alone: they
+    deliver by themselves. Exit code 1 if anything remains. It may be called as often as one likes.
+    """
+    try:
+        settings = ClientSettings.from_env(url=url)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
+    given = settings.url if url or os.environ.get("ATHANOR_URL") else None
+    try:
+        with Sync(_spool_of(folder, settings), given) as sync:
+            outcome = _deliver(sync)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    _tell(outcome)
+    sys.exit(1 if outcome.remaining else 0)
+
+
+def _spool_of(folder: Path | None, settings: ClientSettings) -> Path:
+    """A spool, or the spool of a folder in which scripts ran."""
+    if folder is None:
+        return settings.spool
+    inner = folder / ClientSettings().spool
+    return inner if inner.is_dir() else folder
+
+
+def _deliver(sync: Sync) -> Outcome:
+    if not sync.size or not sys.stderr.isatty():
+        return sync.deliver(lambda size: None)
+    with click.progressbar(length=sync.size, label="delivering", file=sys.stderr) as bar:
+        return sync.deliver(bar.update)
+
+
+def _tell(outcome: Outcome) -> None:
+    runs = len(outcome.runs)
+    if runs:
+        click.echo(
+            f"delivered {_count(outcome.lines, 'line')} of {_count(runs, 'run')}: "
+            + ", ".join(sorted(outcome.runs)[:5])
+            + (", …" if runs > 5 else "")
+        )
+    elif not outcome.remaining:
+        click.echo("nothing to deliver")
+    if outcome.in_use:
+        click.echo(f"left alone: {_count(len(outcome.in_use), 'file')} of processes that are alive")
+    for path, reason in outcome.remaining.items():
+        click.echo(f"athanor: {path} remains: {harmless(reason)}", err=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,242 @@
+"""`athanor tail RUN`: a run's log as it is written, and a bar below it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import click
+import msgspec
+
+from ..client.subscriber import subscribe
+from ..encoding import encode
+from ..events import (
+    Event,
+    Gap,
+    RunCancelled,
+    RunCancelRequested,
+    RunCompleted,
+    RunFailed,
+    RunLog,
+    RunLogs,
+    RunProgress,
+    RunResult,
+    RunResults,
+    RunStarted,
+)
+from ..records import Level, LogEntry, Result, Run
+from .service import RunState, Service, orderly, url_option
+from .terminal import COLOURS, STATUS_COLOURS, Bar, Screen, duration, harmless, seconds_between
+
+EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
+TICK = 0.5
+"""Seconds between two looks at the clock, which the bar shows."""
+LEVELS: tuple[str, ...] = get_args(Level)
+_SINCE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _since(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+    """`90s`, `10m`, `2h`, `1d` ago, or a time."""
+    if text is None:
+        return None
+    ago = _SINCE.fullmatch(text.strip())
+    with contextlib.suppress(ValueError, OverflowError):
+        if ago:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+        return datetime.fromisoformat(text).astimezone(UTC)
+    raise click.BadParameter(f"{text!r} is neither 90s, 10m, 2h, 1d nor a time as in 2026-11-24T10:30")
+
+
+@click.command("tail")
+@click.argument("run", metavar="RUN|latest")
+@click.option("--since", callback=_since, help="Lines from then on: 90s, 10m, 2h, 1d ago, or a time.")
+@click.option("--level", type=click.Choice(LEVELS), help="Lines of this level and above.")
+@click.option("--json", "as_json", is_flag=True, help="Events as the stream has them, one a line.")
+@url_option
+@orderly
+def command(run: str, since: datetime | None, level: str | None, as_json: bool, url: str) -> None:
+    """Follow a run: all its lines so far, then what comes, to its end.
+
+    \b
+    athanor tail latest                      the newest run
+    athanor tail 019aab --since 10m          a run by the beginning of its id
+    athanor tail latest --level warn         only warnings and errors
+    athanor tail latest --json | jq .type    for another program
+
+    The exit code tells how the run ended: 0 completed, 1 failed, 3 cancelled; 2 is trouble, 130 Ctrl-C.
+    A service that is away is waited for, and no line is lost or shown twice.
+    """
+    with Service(url) as service:
+        state = service.resolve(run)
+    chosen = frozenset(LEVELS[LEVELS.index(level) :]) if level else frozenset(LEVELS)
+    tail = Tail(state, url, chosen, since, as_json)
+    sys.exit(EXIT_CODES[asyncio.run(tail.follow())])
+
+
+class Tail:
+    """What is shown of a run, line by line."""
+
+    def __init__(
+        self, state: RunState, url: str, levels: frozenset[str], since: datetime | None, as_json: bool
+    ) -> None:
+        self._run = state
+        self._url = url
+        self._levels = levels
+        # as text they compare, for all have the same form
+        self._since = "" if since is None else since.isoformat(timespec="microseconds")[:26]
+        self._json = as_json
+        self._screen = Screen()
+        self._bar = Bar(state.started_at, self._screen.blocks)
+
+    async def follow(self) -> str:
+        """Until the run has ended; its status."""
+        with contextlib.closing(self._screen), _waiting_told_by(self._screen):
+            if not self._json:
+                self._begin()
+            ticking = asyncio.create_task(self._tick())
+            try:
+                async for event in subscribe(f"experiments:run:{self._run.id}", url=self._url, after="0"):
+                    self._show_json(event) if self._json else self._show(event)
+                    if isinstance(event, RunCompleted | RunFailed | RunCancelled):
+                        self._run = msgspec.convert(msgspec.to_builtins(event.run), RunState)
+                    self._screen.flush()
+            finally:
+                ticking.cancel()
+        return self._run.status
+
+    def _begin(self) -> None:
+        run = self._run
+        if run.stale:
+            self._screen.tell(f"run {run.id} is stale: it has given no sign of life for a minute")
+        if not run.is_final:
+            self._screen.show_bar(self._bar)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self._screen.flush()
+
+    def _show_json(self, event: Event) -> None:
+        if isinstance(event, RunLog | RunLogs):
+            logs = [event.log] if isinstance(event, RunLog) else event.logs
+            logs = [log for log in logs if self._is_wanted(log)]
+            if not logs:
+                return
+            event = RunLogs(id=event.id, run_id=event.run_id, logs=logs)
+        elif isinstance(event, RunResult) and event.result.timestamp < self._since:
+            return
+        elif isinstance(event, RunResults):
+            event.results = [result for result in event.results if result.timestamp >= self._since]
+            if not event.results:
+                return
+        self._screen.write(encode(msgspec.to_builtins(event)).decode())
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case RunLog(log=log):
+                self._show_log(log)
+            case RunLogs(logs=logs):
+                for log in logs:
+                    self._show_log(log)
+            case RunResult(result=result):
+                self._show_result(result)
+            case RunResults(results=results):
+                for result in results:
+                    self._show_result(result)
+            case RunProgress():
+                self._bar.move(event)
+            case RunStarted(run=run):
+                self._bar.started_at = run.started_at
+                self._tell(run.started_at, f"of {run.instance_id} has started", "cyan")
+            case RunCancelRequested(run=run):
+                self._tell(run.cancel_requested_at, "was asked to end", "yellow")
+            case RunCompleted(run=run) | RunFailed(run=run) | RunCancelled(run=run):
+                self._show_end(run)
+            case Gap(reason=reason):
+                self._screen.tell(f"lines are missing here: {_GAPS.get(reason, reason)}")
+
+    def _is_wanted(self, log: LogEntry) -> bool:
+        return log.level in self._levels and log.timestamp >= self._since
+
+    def _show_log(self, log: LogEntry) -> None:
+        if not self._is_wanted(log):
+            return
+        colour = COLOURS.get(log.level)
+        message = harmless(log.message, self._screen.colours)
+        if colour is not None and "\x1b" not in message:
+            message = self._screen.style(message, colour)
+        self._line(log.timestamp, f"{log.level[:5]:5}", colour, message + self._metadata(log))
+
+    def _metadata(self, log: LogEntry) -> str:
+        if not log.metadata:
+            return ""
+        shown = " ".join(f"{key}={_short(value)}" for key, value in log.metadata.items())
+        return "  " + self._screen.style(harmless(shown.replace("\n", "\\n")), dim=True)
+
+    def _show_result(self, result: Result) -> None:
+        if result.timestamp < self._since or "info" not in self._levels:
+            return
+        step = "" if result.step is None else f" at {result.step}"
+        key = harmless(result.key).replace("\n", "\\n")
+        text = self._screen.style(f"{key} = {_short(result.value)}", "cyan") + step
+        self._line(result.timestamp, "=    ", "cyan", text)
+
+    def _show_end(self, run: Run) -> None:
+        self._screen.show_bar(self._bar, False)
+        took = ""
+        if run.started_at:
+            took = f" after {duration(seconds_between(run.started_at, run.completed_at))}"
+        self._tell(run.completed_at, f"is {run.status}{took}", STATUS_COLOURS[run.status])
+        for line in harmless(run.error or "").splitlines():
+            self._screen.write(f"  {self._screen.style(line, 'red')}")
+
+    def _tell(self, at: str | None, text: str, colour: str) -> None:
+        self._line(at or "", "·    ", colour, self._screen.style(f"run {self._run.id} {text}", colour))
+
+    def _line(self, at: str, mark: str, colour: str | None, text: str) -> None:
+        head = f"{self._screen.style(_clock(at), dim=True)} {self._screen.style(mark, colour)} "
+        first, *more = text.split("\n")
+        self._screen.write(head + first)
+        for line in more:
+            self._screen.write(" " * 19 + line)
+
+
+_GAPS = {
+    "expired": "the service deletes old ones",
+    "foreign": "the service has another database now",
+    "future": "the service's database was put back",
+}
+
+
+@contextlib.contextmanager
+def _waiting_told_by(screen: Screen) -> Iterator[None]:
+    """The subscriber says by `logging` that the service is away."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: screen.tell(harmless(record.getMessage()))  # type: ignore[method-assign]
+    logger = logging.getLogger("athanor")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _clock(at: str) -> str:
+    """`10:31:07.123`, where one lives; as long as what has no time."""
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S.%f")[:12]
+    return " " * 12
+
+
+def _short(value: object, most: int = 200) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return harmless(text if len(text) <= most else f"{text[:most]}…").replace("\n", "\\n")

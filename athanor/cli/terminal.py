@@ -1,0 +1,251 @@
+"""What a terminal is shown: text that can do no harm there, colours, and a bar at its bottom.
+
+Text from logs may come from anybody. It may not move the cursor, forge lines, change the window's
+title or turn the reading direction round; of all that, a terminal gets colours only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import time
+import unicodedata
+from datetime import datetime
+
+import click
+
+from ..events import RunProgress
+
+COLOURS = {"debug": "bright_black", "warn": "yellow", "error": "red"}
+STATUS_COLOURS = {"running": "cyan", "completed": "green", "failed": "red", "cancelled": "yellow"}
+
+_CLEAR = "\r\x1b[K"
+_RESET = "\x1b[0m"
+# attributes that colour or stress; not 8, which hides, nor fonts and frames
+_INDEXED = r"[34]8[;:]5[;:]\d{1,3}|[34]8[;:]2(?:[;:]\d{0,3}){3,4}"
+_ATTRIBUTE = rf"(?:{_INDEXED}|0{{0,2}}[0-79]|2[1-79]|3[0-79]|4[0-79]|9[0-7]|10[0-7]|)"
+_SGR = re.compile(rf"\x1b\[{_ATTRIBUTE}(?:;{_ATTRIBUTE}){{0,15}}m")
+_SEQUENCE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: the cursor, the screen, modes
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS: titles, links, queries
+    r"|\x1b[ -/]+[0-~]"  # character sets
+)
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""C0 but tab and line feed, DEL, C1, other line ends, bidi overrides and isolates."""
+
+
+def harmless(text: str, colours: bool = False) -> str:
+    """`text` with its escape sequences taken out and what else is unsafe made visible, as `\\x07`.
+
+    With `colours`, SGR colours stay, and end with their line. Line feeds and tabs stay.
+    """
+    text = text.replace("\r\n", "\n")
+    if _UNSAFE.search(text) is None:
+        return text
+    return "\n".join(_harmless_line(line, colours) for line in text.split("\n"))
+
+
+def _harmless_line(line: str, colours: bool) -> str:
+    if not colours:
+        return _without_sequences(line)
+    parts: list[str] = []
+    place = 0
+    for colour in _SGR.finditer(line):
+        parts += (_without_sequences(line[place : colour.start()]), colour[0])
+        place = colour.end()
+    reset = _RESET if parts else ""
+    return "".join((*parts, _without_sequences(line[place:]), reset))
+
+
+def _without_sequences(text: str) -> str:
+    return _UNSAFE.sub(_visible, _SEQUENCE.sub("", text))
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def width_of(text: str) -> int:
+    """Columns that `text` takes: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def fit(text: str, width: int) -> str:
+    """`text` in at most `width` columns, with an ellipsis where it was cut."""
+    if width_of(text) <= width:
+        return text
+    kept, used = 0, 0
+    for character in text:
+        used += _columns(character)
+        if used >= width:
+            break
+        kept += 1
+    return text[:kept] + "…" if width > 0 else ""
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `42 s`, `3 min 2 s`, `2 h 5 min`, `3 d 4 h`."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if minutes < 60:
+        return f"{minutes} min {whole % 60} s"
+    return f"{hours} h {minutes % 60} min" if hours < 24 else f"{days} d {hours % 24} h"
+
+
+def seconds_between(begin: str, end: str | None) -> float:
+    """Between two of the service's times; up to now without the second. Never below 0."""
+    last = datetime.now().astimezone() if end is None else datetime.fromisoformat(end)
+    return max(0.0, (last - datetime.fromisoformat(begin)).total_seconds())
+
+
+def is_terminal() -> bool:
+    """Whether stdout is a terminal whose cursor can be moved."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+class Bar:
+    """The state of a run's progress, as one line; times are those of `clock`, in seconds."""
+
+    def __init__(self, started_at: str | None = None, blocks: str = "█░") -> None:
+        self.started_at = started_at
+        """As the service has it; None before the run's start."""
+        self._blocks = blocks
+        self._newest: RunProgress | None = None
+        self._first = self._last = (0.0, 0.0)
+        """When the bar was at which value: the first time it was seen, and the newest."""
+
+    def move(self, progress: RunProgress) -> None:
+        seen = (time.monotonic(), float(progress.current))
+        before = self._newest
+        if before is None or progress.total != before.total or progress.current < before.current:
+            self._first = seen  # another bar: of another epoch, for example
+        self._last = seen
+        self._newest = progress
+
+    def line(self, width: int) -> str:
+        """At most `width` columns, without colours."""
+        parts = [self._elapsed()]
+        progress = self._newest
+        if progress is not None:
+            left = self._left(progress)
+            parts = [*parts, f"{duration(left)} left"] if left is not None else parts
+        times = ", ".join(parts)
+        if progress is None:
+            return fit(times, width)
+        message = " ".join(harmless(progress.message or "").split())
+        count = _count(progress)
+        share = 0.0 if not progress.total else min(1.0, progress.current / progress.total)
+        room = width - width_of(count) - width_of(times) - 4
+        drawn = ""
+        if progress.total and room >= 20:
+            cells = min(30, room // 3)
+            done = int(share * cells)
+            drawn = f"{self._blocks[0] * done}{self._blocks[1] * (cells - done)} "
+        # of a narrow terminal, the message gives way first
+        message = fit(message, max(0, room - len(drawn)))
+        return fit(f"{message}{'  ' if message else ''}{drawn}{count}  {times}", width)
+
+    def _elapsed(self) -> str:
+        if self.started_at is None:
+            return "pending"
+        return f"{duration(int(seconds_between(self.started_at, None)))} elapsed"
+
+    def _left(self, progress: RunProgress) -> float | None:
+        """Seconds that the rest takes at the pace so far; None where nobody can tell."""
+        (begin, first), (at, last) = self._first, self._last
+        if progress.total is None or last <= first or at <= begin:
+            return None
+        at_that_moment = (progress.total - last) * (at - begin) / (last - first)
+        return max(0.0, at_that_moment - (time.monotonic() - at))
+
+
+def _count(progress: RunProgress) -> str:
+    current = f"{progress.current:.10g}"
+    if not progress.total:
+        return current
+    share = min(1.0, progress.current / progress.total)
+    if progress.total in (1, 100):
+        return f"{share:4.0%}"
+    return f"{share:4.0%} {current}/{progress.total:.10g}"
+
+
+class Screen:
+    """stdout: lines, written together where many come at once, and on a terminal a bar below them."""
+
+    MOST_WAITING = 65536
+    """Characters that are kept to be written together."""
+
+    def __init__(self) -> None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        self.is_terminal = is_terminal()
+        self.colours = self.is_terminal and not os.environ.get("NO_COLOR")
+        self._waiting: list[str] = []
+        self._size = 0
+        self._drawn = ""
+        self._bar: Bar | None = None
+
+    @property
+    def blocks(self) -> str:
+        """What a bar is drawn of; not every terminal has the first."""
+        try:
+            "█░".encode(sys.stdout.encoding)
+        except UnicodeEncodeError:
+            return "#."
+        return "█░"
+
+    def show_bar(self, bar: Bar, shown: bool = True) -> None:
+        """From now on, where there is a terminal."""
+        self._bar = bar if self.is_terminal and shown else None
+
+    def style(self, text: str, colour: str | None = None, dim: bool = False) -> str:
+        return click.style(text, fg=colour, dim=dim or None) if self.colours else text
+
+    def write(self, line: str) -> None:
+        """A line of its own, harmless already; it appears with the next `flush`."""
+        self._waiting.append(line)
+        self._size += len(line)
+        if self._size > self.MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits, and the bar anew if it has changed."""
+        bar = "" if self._bar is None else self._bar.line(shutil.get_terminal_size().columns - 1)
+        if not self._waiting and bar == self._drawn:
+            return
+        lines = "".join(f"{line}\n" for line in self._waiting)
+        clear = _CLEAR if self._drawn else ""
+        self._waiting, self._size, self._drawn = [], 0, bar
+        # in one piece, so that nothing flickers
+        sys.stdout.write(clear + lines + (self.style(bar, dim=True) if bar else ""))
+        sys.stdout.flush()
+
+    def tell(self, text: str) -> None:
+        """A line on stderr, above the bar."""
+        self._clear()
+        click.echo(f"athanor: {text}", err=True)
+        self.flush()
+
+    def close(self) -> None:
+        """The bar goes, the lines stay."""
+        self._bar = None
+        self.flush()
+
+    def _clear(self) -> None:
+        bar, self._bar = self._bar, None
+        self.flush()
+        self._bar = bar
