@@ -1,0 +1,68 @@
+"""Keras: an epoch's metrics, how far it is, and its end when somebody asks for it.
+
+    model.fit(…, callbacks=[AthanorCallback("digits", name="baseline")])
+
+Tested against the real `keras`, on PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..client.run import Run
+from .training import Training, harmless
+
+try:
+    from keras.callbacks import Callback
+except ImportError as error:
+    raise ImportError(
+        "AthanorCallback needs keras, and a backend that it can import (JAX, PyTorch or TensorFlow): "
+        "pip install 'athanor-sse[keras]'"
+    ) from error
+
+
+class AthanorCallback(Callback):  # type: ignore[misc] # untyped without keras
+    """`run`: a run, which stays yours to end, or the name of an instance.
+
+    `fit`'s parameters and the optimizer's are the configuration; `config` is added to them.
+    """
+
+    def __init__(
+        self, run: Run | str, *, name: str | None = None, config: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self._training = Training(run, name, config)
+        self._epoch = 0
+
+    @harmless
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        optimizer = getattr(self.model, "optimizer", None)
+        try:
+            told = None if optimizer is None else optimizer.get_config()
+        except Exception:  # a schedule of one's own need not have a configuration
+            told = {"name": type(optimizer).__name__}
+        self._training.begin({**(self.params or {}), **({"optimizer": told} if told else {})})
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    @harmless
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._training.cancelled:
+            self.model.stop_training = True
+        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        message = f"epoch {self._epoch + 1}"
+        if steps:
+            done = self._epoch * steps + batch + 1
+            self._training.progress(done, steps * epochs if epochs else None, message)
+        else:
+            self._training.progress(self._epoch, epochs, message)
+
+    @harmless
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._training.results(logs or {}, epoch + 1)
+
+    @harmless
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._training.end()
