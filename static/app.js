@@ -1,37 +1,89 @@
-// Which view is shown, by the part of the address behind #.
+// Which view is shown, by the part of the address behind #; the keyboard; the state of the connection.
 
 import { element } from "./dom.js";
+import { InstanceView } from "./instance.js";
 import { Overview } from "./overview.js";
 import { RunView } from "./run.js";
 
 const root = document.getElementById("view");
 const connection = document.getElementById("connection");
+const icon = document.querySelector("link[rel=icon]");
+const help = document.getElementById("help");
+const ICON = icon.href;
+const DOTS = { running: "#2f7fd6", completed: "#1a9c5b", failed: "#d6383d", cancelled: "#8a8f98", pending: "#c9a227" };
 let view = null;
+let shownPath = null;
 
-function showState(state) {
-  connection.textContent = state;
-  connection.className = `connection ${state}`;
+const shell = {
+  state(name, text) {
+    connection.textContent = text;
+    connection.className = `connection ${name}`;
+  },
+  title(text, status) {
+    document.title = text;
+    const dot = DOTS[status];
+    icon.href = dot ? `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="${dot}"/></svg>`)}` : ICON;
+  },
+};
+
+function route() {
+  const [path, query] = location.hash.replace(/^#/, "").split("?");
+  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const options = new URLSearchParams(query);
+  if (parts[0] === "runs" && parts[1]) {
+    const line = Number(options.get("line"));
+    return { View: RunView, id: parts[1], tab: parts[2] === "results" ? "results" : "logs", line: line > 0 ? Math.floor(line) : null };
+  }
+  if (parts[0] === "instances" && parts[1]) return { View: InstanceView, id: parts[1], compare: options.get("compare")?.split(",") };
+  return { View: Overview };
 }
 
 async function show() {
+  let wanted;
+  try {
+    wanted = route();
+  } catch {
+    wanted = { View: Overview };
+  }
   view?.close();
-  showState("connecting");
-  const run = location.hash.match(/^#\/runs\/([\w.-]+)$/);
-  const shown = run ? new RunView(root, run[1], showState) : new Overview(root, showState);
+  shell.state("connecting", "connecting");
+  shell.title("Athanor", null);
+  shownPath = location.hash;
+  const shown = new wanted.View(root, wanted, shell);
   view = shown;
+  await start(shown, 0);
+}
+
+// A service that is away is waited for; what was shown stays until there is something else.
+async function start(shown, tries) {
   try {
     await shown.start();
   } catch (error) {
     if (view !== shown) return;
     if (error.status === 404) {
       root.replaceChildren(element("section", { class: "card" }, element("p", {}, error.message)));
-      showState("ended");
-    } else {
-      showState("reconnecting");
-      setTimeout(() => view === shown && show(), 1000 + 2000 * Math.random());
+      shell.state("ended", "not found");
+      return;
     }
+    if (shown.stream) {
+      console.warn(error);
+      return;
+    }
+    shell.state("reconnecting", "reconnecting");
+    const pause = Math.min(15000, 1000 * 1.6 ** tries) * (0.75 + 0.75 * Math.random());
+    setTimeout(() => view === shown && start(shown, tries + 1), pause);
   }
 }
 
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => location.hash !== shownPath && show());
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.closest?.("input, select, textarea");
+  if (typing && event.key !== "Escape") return;
+  if (event.key === "?") help.showModal();
+  else if (!view?.key?.(event)) return;
+  if (typing) event.target.blur();
+  event.preventDefault();
+});
+document.getElementById("show-help").addEventListener("click", () => help.showModal());
 show();

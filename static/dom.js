@@ -1,5 +1,7 @@
 // Making and filling elements. Whatever comes from a run is text, never markup.
 
+import { number, span } from "./format.js";
+
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -11,26 +13,37 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-export function statusPill(status) {
-  return element("span", { class: `pill ${status}` }, status);
+export function statusPill(run) {
+  const stale = run.status === "running" && run.stale;
+  const title = stale ? "no sign of life for a minute" : null;
+  return element("span", { class: `pill ${stale ? "stale" : run.status}`, title }, stale ? "stale" : run.status);
 }
 
-export function duration(run) {
-  if (!run.started_at) return "";
-  const end = run.completed_at ? Date.parse(run.completed_at) : Date.now();
-  const seconds = Math.max(0, Math.round((end - Date.parse(run.started_at)) / 1000));
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-  if (hours) return `${hours} h ${minutes} min`;
-  return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+export function copyButton(text, label = "Copy") {
+  const button = element("button", { type: "button", class: "small" }, label);
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(typeof text === "function" ? text() : text);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Can't copy";
+    }
+    setTimeout(() => (button.textContent = label), 1500);
+  });
+  return button;
 }
 
-export function lineCount(count) {
-  return count === 1 ? "1 line" : `${number(count)} lines`;
-}
-
-export function number(value) {
-  if (Number.isInteger(value)) return value.toLocaleString("en");
-  return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? value.toPrecision(5) : value.toExponential(3);
+// Calls `draw` once in the next frame, however often it is asked for.
+export function framed(draw) {
+  let asked = 0;
+  const ask = () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      draw();
+    });
+  };
+  ask.cancel = () => cancelAnimationFrame(asked);
+  return ask;
 }
 
 // A bar for what is known of a run's progress; without a total it only says that something moves.
@@ -39,11 +52,15 @@ export class Bar {
     this.meter = element("progress", { "aria-label": "progress" });
     this.text = element("span", { class: "bar-text" });
     this.root = element("div", { class: "bar", hidden: true }, this.meter, this.text);
+    this.first = null;
   }
 
   show(progress) {
     if (!progress) return;
     const { current, total, message } = progress;
+    const now = performance.now();
+    // another bar, of another epoch for example, has a pace of its own
+    if (!this.first || this.first.total !== total || current < this.first.current) this.first = { current, total, at: now };
     this.root.hidden = false;
     if (total) {
       this.meter.max = total;
@@ -52,7 +69,9 @@ export class Bar {
       this.meter.removeAttribute("value");
     }
     const count = total ? `${number(current)} of ${number(total)}` : number(current);
-    this.text.textContent = message ? `${count} · ${message}` : count;
+    const done = current - this.first.current;
+    const left = total && done > 0 && current < total ? ((total - current) * (now - this.first.at)) / done / 1000 : 0;
+    this.text.textContent = [count, message, left > 0 ? `${span(left)} left` : null].filter(Boolean).join(" · ");
   }
 
   end() {

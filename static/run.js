@@ -1,194 +1,204 @@
-// One run: its state, its results, and its lines as they come.
+// One run: a header that stays, its lines and its results.
 
-import { Bar, duration, element, lineCount, number, statusPill } from "./dom.js";
-import { RUN_ENDS, RUN_LIFE, Stream, getJson } from "./stream.js";
+import { ask, getJson, instancePath, runPath } from "./api.js";
+import { Bar, element, statusPill } from "./dom.js";
+import { duration, displayName, number } from "./format.js";
+import { FIRST } from "./lines.js";
+import { LogTab } from "./log.js";
+import { ResultsTab } from "./results.js";
+import { RUN_ENDS, RUN_LIFE, Stream } from "./stream.js";
 
-const LINES_SHOWN = 5000;
 const NEWEST = Number.MAX_SAFE_INTEGER;
+const FINAL = ["completed", "failed", "cancelled"];
 
 export class RunView {
-  constructor(root, id, onState) {
+  // `route` has `id`, `tab` (logs or results) and `line`
+  constructor(root, route, shell) {
     this.root = root;
-    this.id = id;
-    this.onState = onState;
+    this.id = route.id;
+    this.tab = route.tab ?? "logs";
+    this.shell = shell;
     this.closed = false;
-    this.logSeq = 0;
-    this.resultSeq = 0;
-    this.results = new Map();
-    this.waiting = [];
+    this.log = new LogTab(this.id, route.line);
+    this.results = new ResultsTab(this.id);
   }
 
   async start() {
-    const path = `runs/${encodeURIComponent(this.id)}`;
+    const path = runPath(this.id);
     // the first read has the oldest cursor, so what the others already have comes again, with its seq
-    const logs = await getJson(`${path}/logs?before=${NEWEST}&limit=${LINES_SHOWN}`);
-    const results = await getJson(`${path}/results?before=${NEWEST}&limit=${LINES_SHOWN}`);
+    const page = await getJson(`${path}/logs?before=${NEWEST}&limit=${FIRST}`);
     this.run = await getJson(path);
-    const instance = await getJson(`instances/${encodeURIComponent(this.run.instance_id)}`);
+    this.instance = await getJson(instancePath(this.run.instance_id));
     if (this.closed) return;
-    this.build(instance);
-    this.takeLogs(logs.logs);
-    for (const result of results.results) this.takeResult(result);
-    this.drawRun();
+    this.build();
+    this.show();
+    this.log.begin(page);
     this.bar.show(this.run.progress);
-    this.stream = new Stream(
-      `events/experiments:run:${this.id}`, logs.last_event_id, (event) => this.take(event), this.onState,
-    );
-    this.stream.ends = RUN_ENDS;
-    this.stream.ended = RUN_ENDS.includes(`run_${this.run.status}`);
+    this.stream = new Stream([`experiments:run:${this.id}`], null, page.last_event_id, {
+      event: (event) => this.take(event),
+      state: (name, text) => this.shell.state(name, text),
+      resume: () => this.resume(),
+    });
+    this.stream.ended = this.isFinal;
     this.clock = setInterval(() => this.tick(), 1000);
+    await this.results.load();
+    this.tick();
   }
 
-  build(instance) {
+  // After a long sleep the newest page is read anew; what lies between is asked for when it is looked at.
+  async resume() {
+    const page = await getJson(`${runPath(this.id)}/logs?before=${NEWEST}&limit=${FIRST}`);
+    this.run = await getJson(runPath(this.id));
+    this.log.begin(page);
+    this.log.follow(this.log.viewport.follows);
+    await this.results.load();
+    this.show();
+    this.bar.show(this.run.progress);
+    this.stream.ended = this.isFinal;
+    return page.last_event_id;
+  }
+
+  get isFinal() {
+    return FINAL.includes(this.run.status);
+  }
+
+  build() {
     this.pill = element("span");
     this.time = element("time");
-    this.count = element("span", { class: "faint" });
     this.bar = new Bar();
-    this.cancel = element("button", { type: "button", onclick: () => this.askToCancel() }, "Cancel");
-    this.error = element("pre", { class: "error", hidden: true });
-    this.keys = element("div", { class: "keys" });
-    this.list = element("ol", { class: "log", tabindex: "0", "aria-label": "log lines" });
-    this.list.addEventListener("scroll", () => {
-      this.following = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 40;
-    });
-    this.following = true;
+    this.cancel = element("button", { type: "button", class: "cancel", onclick: () => this.askToCancel() }, "Cancel");
+    this.notify = element("button", { type: "button", class: "small toggle", "aria-pressed": "false", onclick: () => this.askToNotify() }, "Notify me");
+    this.error = element("pre", { class: "error", hidden: true, tabindex: "0", "aria-label": "the run's error" });
+    this.problem = element("span", { class: "warn", role: "alert" });
+    const tab = (name, title) => {
+      const button = element("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, onclick: () => this.turnTo(name) }, title);
+      return button;
+    };
+    this.tabs = { logs: tab("logs", "Logs"), results: tab("results", "Results") };
+    this.panels = {
+      logs: element("div", { role: "tabpanel", id: "panel-logs", "aria-labelledby": "tab-logs", class: "panel" }, this.log.root),
+      results: element("div", { role: "tabpanel", id: "panel-results", "aria-labelledby": "tab-results", class: "panel scrolls" }, this.results.root),
+    };
+    const metadata = element("details", { class: "about" }, element("summary", {}, "About"), element("pre", {}, JSON.stringify(this.run.metadata ?? {}, null, 2).slice(0, 100000)));
     this.root.replaceChildren(
       element("div", { class: "run" },
         element("section", { class: "card head" },
           element("div", { class: "line" },
-            element("h1", {}, instance.name), element("code", {}, this.id), this.pill, this.time, this.cancel),
+            element("h1", {}, element("a", { href: `#/instances/${encodeURIComponent(this.instance.id)}` }, this.instance.name), " / ", displayName(this.run)),
+            this.pill, this.time, element("span", { class: "space" }), this.problem, this.notify, this.cancel),
+          element("div", { class: "line faint small-text" }, element("code", {}, this.id), metadata),
           this.bar.root, this.error),
-        this.keys,
-        element("section", { class: "card grow" }, element("div", { class: "line" }, element("h2", {}, "Log"), this.count), this.list),
+        element("div", { class: "tabs", role: "tablist" }, this.tabs.logs, this.tabs.results),
+        this.panels.logs, this.panels.results,
       ),
     );
+    this.turnTo(this.tab, true);
+  }
+
+  turnTo(name, first = false) {
+    this.tab = name;
+    for (const [each, button] of Object.entries(this.tabs)) {
+      button.setAttribute("aria-selected", String(each === name));
+      this.panels[each].hidden = each !== name;
+    }
+    const path = `#/runs/${encodeURIComponent(this.id)}/${name}`;
+    if (!first) history.replaceState(null, "", path);
+    if (name === "results") this.results.show();
+    else this.log.viewport.draw();
   }
 
   take(event) {
-    if (event.type === "run_progress") this.bar.show(event);
-    else if (RUN_LIFE.includes(event.type)) {
-      this.run = { ...this.run, ...event.run };
-      this.drawRun();
-    } else if (event.type === "gap") this.note(gapText(event));
-    else if (event.log || event.logs) this.takeLogs(event.logs ?? [event.log]);
-    else for (const result of event.results ?? [event.result]) this.takeResult(result);
-  }
-
-  takeLogs(entries) {
-    for (const entry of entries) {
-      if (entry.seq <= this.logSeq) continue;
-      this.logSeq = entry.seq;
-      this.waiting.push(entry);
+    if (event.type === "run_progress") {
+      this.bar.show(event);
+    } else if (RUN_LIFE.includes(event.type)) {
+      this.run = { ...this.run, ...event.run, stale: false };
+      this.show();
+      if (RUN_ENDS.includes(event.type)) this.told();
+    } else if (event.type === "gap") {
+      this.log.note(event.reason === "expired" ? "some lines were deleted by retention" : "the service has another database now: reload the page");
+    } else if (event.log || event.logs) {
+      this.run.stale = false;
+      this.log.append(event.logs ?? [event.log]);
+    } else {
+      this.results.append(event.results ?? [event.result]);
     }
-    // a tab in the background draws nothing, and need not hold more than it would show
-    if (this.waiting.length > LINES_SHOWN) this.waiting.splice(0, this.waiting.length - LINES_SHOWN);
-    if (!this.drawing) this.drawing = requestAnimationFrame(() => this.drawLogs());
   }
 
-  drawLogs() {
-    this.drawing = 0;
-    this.list.append(...this.waiting.map(logLine));
-    this.waiting = [];
-    while (this.list.childElementCount > LINES_SHOWN) this.list.firstElementChild.remove();
-    this.count.textContent = lineCount(this.logSeq);
-    if (this.following) this.list.scrollTop = this.list.scrollHeight;
-  }
-
-  takeResult(result) {
-    if (result.seq <= this.resultSeq) return;
-    this.resultSeq = result.seq;
-    if (!this.results.has(result.key)) {
-      this.results.set(result.key, new ResultTile(result.key));
-      this.keys.append(this.results.get(result.key).root);
-    }
-    this.results.get(result.key).add(result);
-  }
-
-  drawRun() {
+  show() {
     const { status, error, cancel_requested_at } = this.run;
     const asked = status === "running" && cancel_requested_at;
-    this.pill.replaceChildren(statusPill(status));
-    this.cancel.hidden = !["pending", "running"].includes(status);
+    this.pill.replaceChildren(statusPill(this.run));
+    this.cancel.hidden = this.isFinal;
+    this.notify.hidden = this.isFinal || !("Notification" in window);
     this.cancel.disabled = Boolean(asked);
-    this.cancel.textContent = asked ? "Cancelling…" : "Cancel";
+    if (asked) this.cancel.textContent = "Cancelling…";
     this.error.hidden = !error;
-    this.error.textContent = error ?? "";
-    if (!["pending", "running"].includes(status)) this.bar.end();
-    document.title = `${status} · ${this.id}`;
+    if (this.error.textContent !== (error ?? "")) {
+      this.error.textContent = error ?? "";
+      this.error.scrollTop = this.error.scrollHeight;
+    }
+    if (this.isFinal) this.bar.end();
+    this.bar.root.classList.toggle("over", this.isFinal);
+    this.shell.title(`${status} · ${displayName(this.run)}`, this.run.status);
     this.tick();
   }
 
   tick() {
     this.time.textContent = duration(this.run);
+    this.tabs.results.textContent = this.results.count ? `Results (${number(this.results.count)})` : "Results";
   }
 
+  // Asks once, in the button itself.
   async askToCancel() {
-    if (!confirm("Ask this run to end?")) return;
-    const answer = await fetch(`runs/${encodeURIComponent(this.id)}/cancel`, { method: "POST" });
-    if (!answer.ok) this.note((await answer.json()).detail);
+    if (this.cancel.dataset.sure !== "yes") {
+      this.cancel.dataset.sure = "yes";
+      this.cancel.textContent = "End this run?";
+      this.sure = setTimeout(() => {
+        delete this.cancel.dataset.sure;
+        if (!this.cancel.disabled) this.cancel.textContent = "Cancel";
+      }, 4000);
+      return;
+    }
+    clearTimeout(this.sure);
+    delete this.cancel.dataset.sure;
+    try {
+      await ask(`${runPath(this.id)}/cancel`, { method: "POST" });
+    } catch (error) {
+      this.problem.textContent = error.message;
+      this.cancel.textContent = "Cancel";
+    }
   }
 
-  note(text) {
-    this.list.append(element("li", { class: "note" }, text));
+  async askToNotify() {
+    const wanted = this.notify.getAttribute("aria-pressed") !== "true" && (await Notification.requestPermission()) === "granted";
+    this.notify.setAttribute("aria-pressed", String(wanted));
+    this.stream.stays = wanted;
+  }
+
+  told() {
+    if (this.notify.getAttribute("aria-pressed") !== "true") return;
+    new Notification(`${displayName(this.run)} is ${this.run.status}`, { body: this.instance.name });
+  }
+
+  key(event) {
+    const log = this.tab === "logs" ? this.log : null;
+    if (event.key === "1") this.turnTo("logs");
+    else if (event.key === "2") this.turnTo("results");
+    else if (event.key === "/" && log) log.search.focus();
+    else if (event.key === "f" && log) log.follow(!log.viewport.follows);
+    else if (event.key === "g" && log) log.viewport.by(-Infinity);
+    else if (event.key === "G" && log) log.follow(true);
+    else if (event.key === "Escape" && log) return log.clear() || (log.selected != null && (log.show(null), true));
+    else return false;
+    return true;
   }
 
   close() {
     this.closed = true;
     clearInterval(this.clock);
-    cancelAnimationFrame(this.drawing);
+    clearTimeout(this.sure);
     this.stream?.close();
-  }
-}
-
-function gapText({ reason }) {
-  if (reason === "expired") return "older lines are gone: retention has deleted them";
-  return "the service has another database than before; lines may be missing here: reload the page";
-}
-
-function logLine(entry) {
-  const line = element("li", { class: entry.level, "data-seq": entry.seq },
-    element("time", {}, entry.timestamp.slice(11, 23)),
-    element("span", { class: "level" }, entry.level),
-    element("span", { class: "message" }, entry.message),
-  );
-  if (entry.metadata) line.append(element("code", {}, JSON.stringify(entry.metadata)));
-  return line;
-}
-
-// A result's newest value, and the course of it if it is a number.
-class ResultTile {
-  constructor(key) {
-    this.values = [];
-    this.value = element("strong");
-    this.curve = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    this.curve.setAttribute("viewBox", "0 0 100 30");
-    this.curve.setAttribute("preserveAspectRatio", "none");
-    this.curve.setAttribute("aria-hidden", "true");
-    this.root = element("section", { class: "card tile" }, element("h3", {}, key), this.value, this.curve);
-  }
-
-  add({ value }) {
-    if (typeof value !== "number") {
-      this.value.textContent = JSON.stringify(value).slice(0, 300);
-      return;
-    }
-    this.value.textContent = number(value);
-    this.values.push(value);
-    if (this.values.length > 400) this.values = this.values.filter((_, index) => index % 2);
-    if (!this.drawing) this.drawing = requestAnimationFrame(() => this.draw());
-  }
-
-  draw() {
-    this.drawing = 0;
-    const [least, most] = [Math.min(...this.values), Math.max(...this.values)];
-    const last = Math.max(1, this.values.length - 1);
-    const points = this.values.map((value, index) => {
-      const height = most > least ? (value - least) / (most - least) : 0.5;
-      return `${((100 * index) / last).toFixed(2)},${(28 - 26 * height).toFixed(2)}`;
-    });
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-    line.setAttribute("points", points.join(" "));
-    line.setAttribute("vector-effect", "non-scaling-stroke");
-    this.curve.replaceChildren(line);
+    this.log.close();
+    this.results.close();
   }
 }

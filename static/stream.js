@@ -1,4 +1,4 @@
-// One EventSource, and what a browser leaves to the page: coming back when it has given up.
+// A tab's one EventSource: it comes back by itself from everything, with its cursor.
 
 export const RUN_LIFE = [
   "run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested",
@@ -8,55 +8,124 @@ const TYPES = [
   ...RUN_LIFE, "run_log", "run_logs", "run_result", "run_results", "run_progress",
   "instance_created", "instance_updated", "instance_deleted", "gap",
 ];
-
-export async function getJson(path) {
-  const answer = await fetch(path, { headers: { Accept: "application/json" } });
-  const body = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(body.detail), { status: answer.status });
-  return body;
-}
+const MOST_PAUSE = 15000;
+const IDLE = 30000;
+// how long a tab may be hidden before it lets go of its connection: a browser has six for a host
 
 export class Stream {
-  // `path` is that of the events, `cursor` where to begin; `onState` hears live, reconnecting, ended
-  constructor(path, cursor, onEvent, onState) {
-    this.path = path;
+  // `topics` and `types` (null: all) are what to ask for, `cursor` where to begin. `handlers`:
+  // `event(data)`, `state(name, text)` with live, reconnecting, paused or ended, and `resume()`, which is
+  // called where a tab was hidden for long, and gives a newer cursor (or null to go on from the old one).
+  constructor(topics, types, cursor, handlers) {
+    this.topics = topics;
+    this.types = types;
     this.cursor = cursor;
-    this.onEvent = onEvent;
-    this.onState = onState;
+    this.handlers = handlers;
+    this.failures = 0;
+    this.news = 0;
     this.ended = false;
+    this.closed = false;
+    this.onVisibility = () => (document.hidden ? this.hide() : this.show());
+    document.addEventListener("visibilitychange", this.onVisibility);
     this.open();
+    if (document.hidden) this.hide();
   }
 
   open() {
-    const joint = this.path.includes("?") ? "&" : "?";
-    this.source = new EventSource(`${this.path}${joint}last_event_id=${encodeURIComponent(this.cursor)}`);
-    this.source.onopen = () => this.onState("live");
-    this.source.onerror = () => this.lost();
-    for (const type of TYPES) this.source.addEventListener(type, (event) => this.take(event));
+    clearTimeout(this.timer);
+    clearInterval(this.countdown);
+    const query = new URLSearchParams(this.topics.map((topic) => ["topic", topic]));
+    if (this.types) query.set("types", this.types.join(","));
+    if (this.cursor) query.set("last_event_id", this.cursor);
+    const source = new EventSource(`events?${query}`);
+    source.onopen = () => this.opened();
+    source.onerror = () => this.lost();
+    for (const type of TYPES) source.addEventListener(type, (event) => this.take(event));
+    this.source = source;
+  }
+
+  opened() {
+    const back = this.failures > 0;
+    this.failures = 0;
+    this.news = 0;
+    this.handlers.state("live", "live");
+    if (!back) return;
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => {
+      if (this.news) this.handlers.state("live", `caught up, ${this.news.toLocaleString("en")} new`);
+      this.telling = setTimeout(() => this.isOpen && this.handlers.state("live", "live"), 5000);
+    }, 1000);
+  }
+
+  get isOpen() {
+    return this.source?.readyState === EventSource.OPEN;
   }
 
   take(event) {
+    if (this.closed) return;
     if (event.lastEventId) this.cursor = event.lastEventId;
     const data = JSON.parse(event.data);
-    this.onEvent(data);
-    if (this.ends && this.ends.includes(data.type)) this.ended = true;
+    this.news += data.logs?.length ?? data.results?.length ?? 1;
+    this.handlers.event(data);
+    if (this.topics.length === 1 && this.topics[0].startsWith("experiments:run:") && RUN_ENDS.includes(data.type)) this.ended = true;
   }
 
-  // A browser comes back by itself from a broken connection, and gives up at any answer but 200.
-  // Behind the end of a run that answer is 204, and giving up is right.
+  // A browser gives up for good at any answer but 200, and tries others at its own pace and without a
+  // word, so all coming back is done here. Behind the end of a run the answer is 204, and there is no need.
   lost() {
+    this.source.close();
+    clearTimeout(this.telling);
+    if (this.closed) return;
     if (this.ended) {
-      this.onState("ended");
-    } else if (this.source.readyState === EventSource.CLOSED) {
-      this.onState("reconnecting");
-      this.timer = setTimeout(() => this.open(), 1000 + 2000 * Math.random());
-    } else {
-      this.onState("reconnecting");
+      this.handlers.state("ended", "ended");
+      return;
+    }
+    this.failures += 1;
+    const pause = Math.min(MOST_PAUSE, 1000 * 1.6 ** (this.failures - 1)) * (0.75 + 0.75 * Math.random());
+    const until = performance.now() + pause;
+    const tell = () => {
+      const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
+      this.handlers.state("reconnecting", seconds ? `reconnecting in ${seconds} s` : "reconnecting");
+    };
+    tell();
+    clearInterval(this.countdown);
+    this.countdown = setInterval(tell, 500);
+    this.timer = setTimeout(() => this.open(), pause);
+  }
+
+  hide() {
+    if (this.ended || this.stays) return;
+    this.hiding = setTimeout(() => {
+      this.pausedAt = performance.now();
+      this.source.close();
+      clearTimeout(this.timer);
+      clearInterval(this.countdown);
+      this.handlers.state("paused", "paused");
+    }, IDLE);
+  }
+
+  async show() {
+    clearTimeout(this.hiding);
+    if (this.ended || this.closed) return;
+    const paused = this.pausedAt != null;
+    this.pausedAt = null;
+    // a browser that slept may hold a dead connection for open
+    if (!paused && this.isOpen) return;
+    this.source.close();
+    this.handlers.state("reconnecting", "reconnecting");
+    try {
+      if (paused) this.cursor = (await this.handlers.resume?.()) ?? this.cursor;
+      if (!this.closed) this.open();
+    } catch {
+      this.lost();
     }
   }
 
   close() {
-    clearTimeout(this.timer);
-    this.source.close();
+    this.closed = true;
+    document.removeEventListener("visibilitychange", this.onVisibility);
+    for (const timer of [this.timer, this.hiding, this.telling]) clearTimeout(timer);
+    clearInterval(this.countdown);
+    this.source?.close();
   }
 }

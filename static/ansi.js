@@ -1,0 +1,96 @@
+// Colours of terminals: text with SGR sequences becomes spans with classes, all other sequences go.
+
+const SEQUENCE = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
+const MOST_SPANS = 200;
+// in one line; a flood of colours after that is plain text
+
+export function plain(text) {
+  return text.includes("\x1b") ? text.replace(SEQUENCE, "") : text;
+}
+
+// `into` is an element, which is emptied.
+export function paint(into, text) {
+  if (!text.includes("\x1b")) {
+    into.textContent = text;
+    return;
+  }
+  into.textContent = "";
+  let style = { colour: "", ground: "", bold: false, dim: false, italic: false, underline: false };
+  let place = 0;
+  let spans = 0;
+  for (const found of text.matchAll(SEQUENCE)) {
+    add(into, text.slice(place, found.index), style);
+    place = found.index + found[0].length;
+    if (found[1] !== undefined) style = next(style, found[1]);
+    spans += 1;
+    if (spans > MOST_SPANS) break;
+  }
+  add(into, plain(text.slice(place)), style);
+}
+
+function add(into, text, { colour, ground, bold, dim, italic, underline }) {
+  if (!text) return;
+  const classes = [colour && `fg-${colour}`, ground && `bg-${ground}`, bold && "bold", dim && "dim", italic && "italic", underline && "underline"];
+  const name = classes.filter(Boolean).join(" ");
+  if (!name) {
+    into.append(text);
+    return;
+  }
+  const span = document.createElement("span");
+  span.className = name;
+  span.textContent = text;
+  into.append(span);
+}
+
+// The sixteen colours that a theme can make readable; of the 256 and the true ones, the nearest of them.
+function next(style, codes) {
+  const made = { ...style };
+  const list = (codes || "0").split(/[;:]/).map(Number);
+  for (let at = 0; at < list.length; at += 1) {
+    const code = list[at];
+    if (code === 0) Object.assign(made, { colour: "", ground: "", bold: false, dim: false, italic: false, underline: false });
+    else if (code === 1) made.bold = true;
+    else if (code === 2) made.dim = true;
+    else if (code === 3) made.italic = true;
+    else if (code === 4) made.underline = true;
+    else if (code === 22) made.bold = made.dim = false;
+    else if (code === 23) made.italic = false;
+    else if (code === 24) made.underline = false;
+    else if (code >= 30 && code <= 37) made.colour = code - 30;
+    else if (code === 39) made.colour = "";
+    else if (code >= 40 && code <= 47) made.ground = code - 40;
+    else if (code === 49) made.ground = "";
+    else if (code >= 90 && code <= 97) made.colour = code - 82;
+    else if (code >= 100 && code <= 107) made.ground = code - 92;
+    else if (code === 38 || code === 48) {
+      const what = code === 38 ? "colour" : "ground";
+      if (list[at + 1] === 5) {
+        made[what] = indexed(list[at + 2]);
+        at += 2;
+      } else if (list[at + 1] === 2) {
+        made[what] = nearest(list[at + 2], list[at + 3], list[at + 4]);
+        at += 4;
+      }
+    }
+    if (made.colour === 0) made.colour = "0";
+    if (made.ground === 0) made.ground = "0";
+  }
+  return made;
+}
+
+function indexed(index) {
+  if (!(index >= 0 && index <= 255)) return "";
+  if (index < 16) return String(index);
+  if (index >= 232) return index < 244 ? "8" : "7";
+  const part = index - 16;
+  return nearest(Math.floor(part / 36) * 51, (Math.floor(part / 6) % 6) * 51, (part % 6) * 51);
+}
+
+function nearest(red, green, blue) {
+  const most = Math.max(red, green, blue);
+  if (!(most >= 0)) return "";
+  if (most < 48) return "8";
+  const half = most / 2;
+  const code = (red > half ? 1 : 0) + (green > half ? 2 : 0) + (blue > half ? 4 : 0);
+  return String(most > 200 ? code + 8 : code);
+}

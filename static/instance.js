@@ -1,0 +1,235 @@
+// One instance: its configuration, its runs, and up to ten of them side by side.
+
+import { getJson, instancePath, nextPath } from "./api.js";
+import { Bar, element, framed } from "./dom.js";
+import { Chart, COLOURS } from "./curve.js";
+import { counted, displayName, duration } from "./format.js";
+import { runRow } from "./overview.js";
+import { ChartSettings, Results, tree } from "./results.js";
+import { Stream } from "./stream.js";
+
+const MOST_RUNS = 5000;
+
+export class InstanceView {
+  // `route` has `id`, and `compare`, ids of runs
+  constructor(root, route, shell) {
+    this.root = root;
+    this.id = route.id;
+    this.chosen = new Set((route.compare ?? []).slice(0, COLOURS));
+    this.shell = shell;
+    this.runs = new Map();
+    this.bars = new Map();
+    this.closed = false;
+    this.draw = framed(() => this.render());
+  }
+
+  async start() {
+    this.instance = await getJson(instancePath(this.id));
+    const first = await this.load();
+    if (this.closed) return;
+    this.shell.title(this.instance.name, null);
+    this.list = element("ul", { class: "runs choosable" });
+    this.comparison = new Comparison();
+    this.search = element("input", { type: "search", placeholder: "Search runs  /", "aria-label": "search runs", oninput: () => this.draw() });
+    this.hint = element("span", { class: "faint" });
+    const configuration = element("details", { open: Object.keys(this.instance.configuration ?? {}).length <= 30 }, element("summary", {}, "Configuration"), tree(this.instance.configuration ?? {}, "", 0));
+    configuration.querySelector("details")?.setAttribute("open", "");
+    this.root.replaceChildren(
+      element("section", { class: "card" }, element("h1", {}, this.instance.name), this.instance.description ? element("p", { class: "faint" }, this.instance.description) : null, configuration),
+      this.comparison.root,
+      element("section", { class: "card" }, element("div", { class: "tools" }, element("h2", {}, "Runs"), this.search, this.hint), this.list),
+    );
+    this.draw();
+    this.compare();
+    this.stream = new Stream([`experiments:instance:${this.id}`], null, first, {
+      event: (event) => this.take(event),
+      state: (name, text) => this.shell.state(name, text),
+      resume: async () => {
+        const cursor = await this.load();
+        this.draw();
+        this.compare();
+        return cursor;
+      },
+    });
+    this.clock = setInterval(() => this.tick(), 1000);
+  }
+
+  // All runs; the cursor of the first page.
+  async load() {
+    let path = `${instancePath(this.id)}/runs?limit=1000`;
+    let cursor = null;
+    const found = [];
+    while (path && found.length < MOST_RUNS) {
+      const page = await getJson(path);
+      cursor ??= page.last_event_id;
+      found.push(...page.runs);
+      path = nextPath(path, page.next);
+    }
+    this.runs = new Map(found.reverse().map((run) => [run.id, run]));
+    return cursor;
+  }
+
+  take(event) {
+    if (event.type === "run_progress") this.bar(event.run_id).show(event);
+    else if (event.type === "instance_deleted") {
+      this.root.replaceChildren(element("section", { class: "card" }, element("p", {}, "This instance was deleted.")));
+      this.stream.ended = true;
+    } else if (event.run) {
+      this.runs.set(event.run.id, event.run);
+      this.draw();
+      if (this.chosen.has(event.run.id)) this.compare();
+    }
+  }
+
+  bar(runId) {
+    if (!this.bars.has(runId)) this.bars.set(runId, new Bar());
+    return this.bars.get(runId);
+  }
+
+  render() {
+    const wanted = this.search.value.trim().toLowerCase();
+    const runs = [...this.runs.values()].reverse()
+      .filter((run) => !wanted || `${run.id} ${displayName(run)} ${run.status}`.toLowerCase().includes(wanted));
+    const slots = [...this.chosen];
+    this.list.replaceChildren(...runs.slice(0, 500).map((run) => {
+      const row = runRow(run, this.bar(run.id));
+      const slot = slots.indexOf(run.id);
+      const box = element("input", { type: "checkbox", "aria-label": `compare ${displayName(run)}`, onchange: () => this.choose(run.id, box.checked) });
+      box.checked = slot >= 0;
+      box.disabled = slot < 0 && this.chosen.size >= COLOURS;
+      row.prepend(element("span", { class: `choose ${slot >= 0 ? `key-${slot}` : ""}` }, box));
+      return row;
+    }));
+    const rest = runs.length > 500 ? `, the newest 500 are shown` : "";
+    this.hint.textContent = runs.length ? `${counted(runs.length, "run")}${rest} · choose up to ${COLOURS} to compare` : "no runs";
+  }
+
+  choose(id, wanted) {
+    if (wanted) this.chosen.add(id);
+    else this.chosen.delete(id);
+    const query = this.chosen.size ? `?compare=${[...this.chosen].map(encodeURIComponent).join(",")}` : "";
+    history.replaceState(null, "", `#/instances/${encodeURIComponent(this.id)}${query}`);
+    this.draw();
+    this.compare();
+  }
+
+  compare() {
+    this.comparison.show([...this.chosen].map((id) => this.runs.get(id)).filter(Boolean));
+  }
+
+  tick() {
+    for (const time of this.list.querySelectorAll("time[data-run]")) {
+      const run = this.runs.get(time.dataset.run);
+      if (run?.status === "running") time.textContent = duration(run);
+    }
+    this.comparison.tick();
+  }
+
+  key(event) {
+    if (event.key === "/") this.search.focus();
+    else if (event.key === "Escape" && this.search.value) {
+      this.search.value = "";
+      this.draw();
+    } else return false;
+    return true;
+  }
+
+  close() {
+    this.closed = true;
+    clearInterval(this.clock);
+    this.draw.cancel();
+    this.stream?.close();
+    this.comparison?.close();
+  }
+}
+
+// Curves of the same key laid over each other, and what the runs' configurations do not share.
+class Comparison {
+  constructor() {
+    this.results = new Map();
+    this.charts = new Map();
+    this.runs = [];
+    this.settings = new ChartSettings((name) => this.charts.forEach((chart) => {
+      if (name === "x") chart.zoom = null;
+      chart.draw();
+    }));
+    this.difference = element("div", { class: "difference" });
+    this.grid = element("div", { class: "charts" });
+    this.state = element("p", { class: "faint" });
+    this.root = element("section", { class: "comparison", hidden: true, "aria-label": "comparison" }, this.difference, this.settings.root, this.state, this.grid);
+  }
+
+  async show(runs) {
+    this.runs = runs;
+    this.root.hidden = runs.length === 0;
+    const wanted = (this.wanted = {});
+    this.differ();
+    for (const run of runs) {
+      if (!this.results.has(run.id)) this.results.set(run.id, new Results(run.id));
+      try {
+        await this.results.get(run.id).load();
+      } catch (error) {
+        this.state.textContent = error.message;
+      }
+      if (this.wanted !== wanted) return;
+    }
+    this.lay();
+  }
+
+  lay() {
+    for (const chart of this.charts.values()) {
+      chart.close();
+      chart.root.remove();
+    }
+    this.charts.clear();
+    this.runs.forEach((run, slot) => {
+      for (const [key, series] of this.results.get(run.id).series) {
+        if (!this.charts.has(key)) {
+          const chart = new Chart(key, this.settings);
+          this.charts.set(key, chart);
+          this.grid.append(chart.root);
+        }
+        this.charts.get(key).curve(displayName(run), slot, series);
+      }
+    });
+    this.state.textContent = this.charts.size ? "" : "these runs have no numeric results";
+  }
+
+  differ() {
+    const all = this.runs.map((run) => flat(run.metadata?.config ?? {}));
+    const keys = [...new Set(all.flatMap((config) => [...config.keys()]))];
+    const differing = keys.filter((key) => new Set(all.map((config) => config.get(key))).size > 1).slice(0, 200);
+    const rows = [...differing.map((key) => [key, ...all.map((config) => config.get(key) ?? "–")]), ["status", ...this.runs.map((run) => run.status)], ["took", ...this.runs.map(duration)]];
+    this.difference.replaceChildren(
+      element("table", {},
+        element("thead", {}, element("tr", {}, element("th", {}, ""), ...this.runs.map((run, slot) => element("th", { class: `key-${slot}` }, element("a", { href: `#/runs/${encodeURIComponent(run.id)}/results` }, displayName(run)))))),
+        element("tbody", {}, ...rows.map(([key, ...cells]) => element("tr", {}, element("th", { scope: "row" }, key), ...cells.map((cell) => element("td", {}, String(cell).slice(0, 200))))))),
+      ...(differing.length || this.runs.length < 2 ? [] : [element("p", { class: "faint" }, "their configurations are the same")]),
+    );
+  }
+
+  // Runs that go on are looked at again every few seconds.
+  tick() {
+    this.ticks = (this.ticks ?? 0) + 1;
+    if (this.ticks % 3 || document.hidden || !this.runs.some((run) => run.status === "running")) return;
+    for (const run of this.runs.filter((run) => run.status === "running")) {
+      const results = this.results.get(run.id);
+      const keys = results?.series.size;
+      results?.load().then(() => (results.series.size === keys ? this.charts.forEach((chart) => chart.draw()) : this.lay())).catch(() => {});
+    }
+  }
+
+  close() {
+    for (const chart of this.charts.values()) chart.close();
+  }
+}
+
+// Nested settings as `optimizer.lr`, each with its JSON.
+function flat(config, prefix = "", into = new Map(), depth = 0) {
+  for (const [key, value] of Object.entries(config)) {
+    const name = prefix ? `${prefix}.${key}` : key;
+    if (value !== null && typeof value === "object" && !Array.isArray(value) && depth < 6) flat(value, name, into, depth + 1);
+    else into.set(name, JSON.stringify(value));
+  }
+  return into;
+}

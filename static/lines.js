@@ -1,0 +1,182 @@
+// A run's lines, as far as they are here. The rest is asked for when somebody looks at it.
+
+import { getJson, runPath } from "./api.js";
+
+export const FIRST = 5000;
+const CHUNK = 500;
+const MOST_CHUNKS = 120;
+const MOST_MATCHES = 50000;
+const NEWEST = Number.MAX_SAFE_INTEGER;
+
+// All lines, by seq: line `index` is that of seq index + 1. Kept in chunks, of which those not looked at for
+// longest are forgotten.
+export class AllLines {
+  constructor(id, onChange) {
+    this.id = id;
+    this.onChange = onChange;
+    this.count = 0;
+    this.chunks = new Map();
+    this.asked = new Set();
+  }
+
+  get(index) {
+    return this.chunks.get(Math.floor(index / CHUNK))?.[index % CHUNK];
+  }
+
+  // Takes a page of neighbouring entries; those that are here already stay.
+  take(entries) {
+    for (const entry of entries) {
+      const index = entry.seq - 1;
+      const key = Math.floor(index / CHUNK);
+      let chunk = this.chunks.get(key);
+      if (!chunk) this.chunks.set(key, (chunk = []));
+      chunk[index % CHUNK] ??= entry;
+      if (entry.seq > this.count) this.count = entry.seq;
+    }
+    this.forget();
+  }
+
+  // How many of these are new; they come in order, and some of them again.
+  append(entries) {
+    const before = this.count;
+    this.take(entries);
+    return this.count - before;
+  }
+
+  // Ask for what is missing between two indexes, and soon looked at.
+  need(first, last) {
+    for (let key = Math.floor(first / CHUNK); key <= Math.floor(last / CHUNK); key += 1) {
+      const chunk = this.chunks.get(key);
+      if (chunk) {
+        this.chunks.delete(key);
+        this.chunks.set(key, chunk);
+      }
+      const from = Math.max(first, key * CHUNK);
+      const to = Math.min(last, key * CHUNK + CHUNK - 1, this.count - 1);
+      for (let index = from; index <= to; index += 1) {
+        if (this.get(index) === undefined) {
+          this.fetch(key);
+          break;
+        }
+      }
+    }
+  }
+
+  async fetch(key) {
+    if (this.asked.has(key)) return;
+    this.asked.add(key);
+    try {
+      const after = key * CHUNK;
+      const upTo = Math.min(this.count, after + CHUNK);
+      const page = await getJson(`${runPath(this.id)}/logs?after=${after}&before=${upTo + 1}&limit=${CHUNK}`);
+      this.take(page.logs);
+      const chunk = this.chunks.get(key) ?? [];
+      this.chunks.set(key, chunk);
+      // what the service no longer has, retention has deleted
+      for (let index = after; index < upTo; index += 1) chunk[index % CHUNK] ??= { seq: index + 1, gone: true };
+      this.asked.delete(key);
+    } catch {
+      setTimeout(() => {
+        this.asked.delete(key);
+        this.onChange();
+      }, 1000 + 1000 * Math.random());
+    }
+    this.onChange();
+  }
+
+  forget() {
+    while (this.chunks.size > MOST_CHUNKS) this.chunks.delete(this.chunks.keys().next().value);
+  }
+}
+
+// Lines that match, newest last; the service searches what is not here.
+export class Matches {
+  constructor(id, levels, text, onChange) {
+    this.id = id;
+    this.levels = levels;
+    this.text = text;
+    this.needle = ascii(text);
+    this.onChange = onChange;
+    this.entries = [];
+    this.total = 0;
+    this.isLoading = false;
+    this.hasOlder = false;
+    this.newest = 0;
+    this.waiting = [];
+  }
+
+  get count() {
+    return this.entries.length;
+  }
+
+  get(index) {
+    return this.entries[index];
+  }
+
+  async load() {
+    this.isLoading = true;
+    const page = await getJson(this.path(NEWEST));
+    this.entries = page.logs;
+    this.total = page.total;
+    this.hasOlder = page.next != null;
+    this.newest = page.logs.at(-1)?.seq ?? 0;
+    this.isLoading = false;
+    const waiting = this.waiting;
+    this.waiting = null;
+    this.append(waiting);
+    this.onChange();
+  }
+
+  append(entries) {
+    if (this.waiting) {
+      this.waiting.push(...entries);
+      return 0;
+    }
+    const before = this.entries.length;
+    for (const entry of entries) {
+      if (entry.seq > this.newest && this.matches(entry)) this.entries.push(entry);
+    }
+    const added = this.entries.length - before;
+    if (added) this.newest = this.entries.at(-1).seq;
+    this.total += added;
+    if (this.entries.length > MOST_MATCHES + 5000) {
+      this.entries.splice(0, this.entries.length - MOST_MATCHES);
+      this.hasOlder = true;
+      this.dropped = true;
+    }
+    return added;
+  }
+
+  matches({ level, message }) {
+    return (!this.levels || this.levels.includes(level)) && (!this.needle || ascii(message).includes(this.needle));
+  }
+
+  // How many older lines came; they are put in front.
+  async older() {
+    if (this.isLoading || !this.hasOlder) return 0;
+    this.isLoading = true;
+    try {
+      const page = await getJson(this.path(this.entries[0]?.seq ?? NEWEST));
+      this.entries = page.logs.concat(this.entries);
+      this.hasOlder = page.next != null;
+      return page.logs.length;
+    } finally {
+      this.isLoading = false;
+    }
+  }
+
+  need() {}
+
+  path(before) {
+    const query = new URLSearchParams({ before, limit: FIRST });
+    if (this.levels) query.set("level", this.levels.join(","));
+    if (this.text) query.set("q", this.text);
+    return `${runPath(this.id)}/logs?${query}`;
+  }
+}
+
+// The service ignores the case of ASCII letters only.
+function ascii(text) {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+

@@ -1,0 +1,236 @@
+// The Logs tab: every line of a run, found by scrolling or by searching, and followed as it grows.
+
+import { paint, plain } from "./ansi.js";
+import { download } from "./api.js";
+import { copyButton, element } from "./dom.js";
+import { clock, counted, number } from "./format.js";
+import { AllLines, Matches } from "./lines.js";
+import { Viewport } from "./viewport.js";
+
+const LEVELS = ["debug", "info", "warn", "error"];
+const MOST_SHOWN = 4000;
+// characters of a row: no screen is wider, and a line of 256 KiB would be laid out in vain
+const AHEAD = 200;
+
+export class LogTab {
+  constructor(id, line) {
+    this.id = id;
+    this.all = new AllLines(id, () => this.viewport.draw());
+    this.lines = this.all;
+    this.fresh = 0;
+    this.selected = line;
+    this.build();
+    this.follow(line == null);
+  }
+
+  build() {
+    this.viewport = new Viewport((row, index) => this.fill(row, index), () => this.moved(), "log lines");
+    this.viewport.root.addEventListener("click", (event) => this.click(event));
+    this.search = element("input", { type: "search", placeholder: "Search  /", "aria-label": "search lines", oninput: () => this.searched() });
+    this.level = element("select", { "aria-label": "least level", onchange: () => this.filter() },
+      ...LEVELS.map((level, at) => element("option", { value: at }, at ? `${level} and above` : "all levels")));
+    this.count = element("span", { class: "faint count" });
+    this.following = element("button", { type: "button", class: "small toggle", title: "f", onclick: () => this.follow(!this.viewport.follows) }, "Follow");
+    this.pill = element("button", { type: "button", class: "new-lines", hidden: true, onclick: () => this.follow(true) });
+    this.state = element("span", { class: "faint" });
+    const menu = element("select", { "aria-label": "download lines", onchange: () => this.download(menu) },
+      element("option", { value: "" }, "Download"), ...["ndjson", "csv", "json"].map((form) => element("option", { value: form }, form.toUpperCase())));
+    this.detail = element("section", { class: "detail", hidden: true, "aria-label": "the line" });
+    this.root = element("div", { class: "log-tab" },
+      element("div", { class: "tools" }, this.search, this.level, this.count, this.state, element("span", { class: "space" }), this.following, menu),
+      element("div", { class: "log" }, this.viewport.root, this.pill),
+      this.detail,
+    );
+  }
+
+  // A page of lines as they are in the database, the newest last.
+  begin(page) {
+    this.all.count = Math.max(this.all.count, page.total, page.logs.at(-1)?.seq ?? 0);
+    this.all.take(page.logs);
+    this.counted();
+    if (this.selected) {
+      this.viewport.moveTo(this.selected - 1 - this.viewport.visible / 2);
+      this.show(this.selected);
+    }
+  }
+
+  append(entries) {
+    const added = this.all.append(entries);
+    const shown = this.lines === this.all ? added : this.lines.append(entries);
+    if (!shown) {
+      if (added) this.tell();
+      return;
+    }
+    if (this.lines.dropped) {
+      this.lines.dropped = false;
+      this.viewport.moveTo(this.viewport.top - shown);
+    }
+    if (!this.viewport.follows) this.fresh += shown;
+    this.counted();
+  }
+
+  counted() {
+    this.viewport.setCount(this.lines.count);
+    this.viewport.draw();
+    this.tell();
+  }
+
+  tell() {
+    const total = counted(this.all.count, "line");
+    this.count.textContent = this.lines === this.all ? total : `${number(this.lines.total)} of ${total}`;
+    this.pill.hidden = this.fresh === 0 || this.viewport.follows;
+    this.pill.textContent = `${number(this.fresh)} new ↓`;
+    this.following.setAttribute("aria-pressed", String(Boolean(this.viewport.follows)));
+  }
+
+  follow(wanted) {
+    this.viewport.follows = wanted;
+    if (wanted) {
+      this.fresh = 0;
+      this.viewport.moveTo(this.viewport.last);
+    }
+    this.tell();
+  }
+
+  // Who scrolls up reads; who is back at the end follows again.
+  moved() {
+    const atEnd = this.viewport.isAtEnd;
+    if (atEnd !== Boolean(this.viewport.follows)) {
+      this.viewport.follows = atEnd;
+      if (atEnd) this.fresh = 0;
+    }
+    this.tell();
+    if (this.lines !== this.all && this.viewport.top < 50 && this.lines.hasOlder) this.older();
+  }
+
+  async older() {
+    const lines = this.lines;
+    try {
+      const came = await lines.older();
+      if (lines !== this.lines || !came) return;
+      const top = this.viewport.top;
+      this.viewport.setCount(lines.count);
+      this.viewport.moveTo(top + came);
+    } catch (error) {
+      this.state.textContent = error.message;
+    }
+  }
+
+  fill(row, index) {
+    this.lines.need(Math.max(0, index - AHEAD), Math.min(this.lines.count - 1, index + AHEAD));
+    const entry = this.lines.get(index);
+    if (row.entry === entry && row.index === index && row.chosen === this.selected) return;
+    row.entry = entry;
+    row.index = index;
+    row.chosen = this.selected;
+    if (!row.firstChild) {
+      row.append(element("span", { class: "seq" }), element("time"), element("span", { class: "level" }), element("span", { class: "message" }), element("span", { class: "metadata" }));
+    }
+    const [seq, time, level, message, metadata] = row.children;
+    const known = entry && !entry.gone;
+    row.dataset.seq = entry?.seq ?? "";
+    row.className = `row ${known ? entry.level : "unknown"}${entry && entry.seq === this.selected ? " selected" : ""}`;
+    seq.textContent = number(entry?.seq ?? index + 1);
+    time.textContent = known ? clock(entry.timestamp) : "";
+    level.textContent = known ? entry.level : "";
+    if (known) paint(message, entry.message.length > MOST_SHOWN ? `${entry.message.slice(0, MOST_SHOWN)}…` : entry.message);
+    else message.textContent = entry?.gone ? "deleted by retention" : "…";
+    const extra = known && entry.metadata ? JSON.stringify(entry.metadata) : "";
+    metadata.textContent = extra.length > 200 ? `${extra.slice(0, 200)}…` : extra;
+  }
+
+  click(event) {
+    const row = event.target.closest(".row");
+    if (!row || String(getSelection())) return;
+    this.show(row.entry?.seq === this.selected ? null : row.entry?.seq);
+  }
+
+  // A line unfolds below the list, so that no other line moves.
+  show(seq) {
+    this.selected = seq ?? null;
+    const index = this.lines === this.all ? seq - 1 : this.lines.entries.findIndex((entry) => entry.seq === seq);
+    const entry = seq == null ? null : this.lines.get(index);
+    const path = `#/runs/${encodeURIComponent(this.id)}/logs`;
+    history.replaceState(null, "", seq == null ? path : `${path}?line=${seq}`);
+    this.detail.hidden = !entry || Boolean(entry.gone);
+    if (entry && !entry.gone) {
+      const message = element("pre", { class: "whole" });
+      paint(message, entry.message.slice(0, 262144));
+      this.detail.replaceChildren(
+        element("div", { class: "line" },
+          element("strong", {}, `line ${number(entry.seq)}`), element("span", { class: `level ${entry.level}` }, entry.level), element("time", {}, new Date(entry.timestamp).toLocaleString()),
+          element("span", { class: "space" }),
+          copyButton(() => plain(entry.message)), copyButton(() => location.href, "Copy link"),
+          element("button", { type: "button", class: "small", "aria-label": "close", onclick: () => this.show(null) }, "✕")),
+        message,
+        ...(entry.metadata ? [element("pre", { class: "whole" }, JSON.stringify(entry.metadata, null, 2).slice(0, 65536))] : []),
+      );
+    } else if (entry === undefined) {
+      this.all.need(seq - 1, seq - 1);
+      setTimeout(() => this.selected === seq && this.all.get(seq - 1) && this.show(seq), 300);
+    }
+    this.viewport.draw();
+  }
+
+  searched() {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(() => this.filter(), 200);
+  }
+
+  async filter() {
+    const least = Number(this.level.value);
+    const text = this.search.value;
+    this.fresh = 0;
+    this.state.textContent = "";
+    if (!least && !text) {
+      this.use(this.all);
+      return;
+    }
+    const matches = new Matches(this.id, least ? LEVELS.slice(least) : null, text, () => this.lines === matches && this.use(matches));
+    this.lines = matches;
+    this.state.textContent = "searching";
+    try {
+      await matches.load();
+      if (this.lines === matches) this.state.textContent = matches.count ? "" : "nothing matches";
+    } catch (error) {
+      if (this.lines === matches) this.state.textContent = error.message;
+    }
+  }
+
+  use(lines) {
+    this.lines = lines;
+    this.viewport.setCount(lines.count);
+    this.follow(true);
+    this.viewport.draw();
+  }
+
+  clear() {
+    if (!this.search.value && this.level.value === "0") return false;
+    this.search.value = "";
+    this.level.value = "0";
+    this.filter();
+    return true;
+  }
+
+  async download(menu) {
+    const form = menu.value;
+    menu.value = "";
+    if (!form) return;
+    this.state.textContent = "downloading";
+    try {
+      await download(this.id, "logs", form, (pages) => (this.state.textContent = `downloading, page ${pages}`));
+      this.state.textContent = "";
+    } catch (error) {
+      this.state.textContent = error.message;
+    }
+  }
+
+  note(text) {
+    this.state.textContent = text;
+  }
+
+  close() {
+    clearTimeout(this.typing);
+    this.viewport.close();
+  }
+}
