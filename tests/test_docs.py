@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from athanor import Settings
+from athanor.client.settings import ClientSettings
 from athanor.events import TYPES
 from athanor.web.routes import ENDPOINTS
 
@@ -19,13 +20,18 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 def test_every_setting_is_in_the_readme_with_its_default() -> None:
     told = dict(re.findall(r"^\| `(ATHANOR_\w+)` \| (.+?) \|", README, re.MULTILINE))
-    default = Settings()
+    words = {
+        "retention_days": "off",
+        "retention_rows": "off",
+        "allowed_origins": "none",
+        "run_id": "none",
+    }
     real = {}
-    for field in msgspec.structs.fields(Settings):
-        value = getattr(default, field.name)
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
-        words = {"retention_days": "off", "retention_rows": "off", "allowed_origins": "none"}
-        real[f"ATHANOR_{field.name.upper()}"] = words.get(field.name, f"`{shown}`")
+    for default in (Settings(), ClientSettings()):
+        for field in msgspec.structs.fields(type(default)):
+            value = getattr(default, field.name)
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            real[f"ATHANOR_{field.name.upper()}"] = words.get(field.name, f"`{shown}`")
     assert told == real
 
 
