@@ -65,4 +65,5 @@ def test_who_finds_it_full_waits_for_room() -> None:
     waiting.start()
     assert queue.take() == ([b"x"] * 10, 0)
     waiting.join(10)
+    assert queue.filling.is_set()  # else nobody would come for it
     assert queue.take() == ([b"late"], 0)

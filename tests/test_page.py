@@ -53,16 +53,16 @@ class Tab:
 
     @property
     def rows(self) -> list[tuple[int, str]]:
-        """The lines that are seen, by `seq`, once all of them are known."""
-        self.page.wait_for_function(
-            "() => document.querySelector('.row:not([hidden])')"
-            " && !document.querySelector('.row.unknown:not([hidden])')"
+        """The lines that are seen, by `seq`, once what was asked for is drawn and known."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+        found = self.page.wait_for_function(
+            """() => {
+              const rows = [...document.querySelectorAll('.row:not([hidden])')];
+              if (!rows.length || rows.some((row) => row.matches('.unknown'))) return null;
+              return rows.map((row) => [+row.dataset.seq, row.querySelector('.message').textContent]);
+            }"""
         )
-        found = self.page.eval_on_selector_all(
-            ".row:not([hidden])",
-            "all => all.map(row => [+row.dataset.seq, row.querySelector('.message').textContent])",
-        )
-        return [(seq, text) for seq, text in found]
+        return [(seq, text) for seq, text in found.json_value()]
 
     def read(self) -> list[tuple[int, str]]:
         """Every line, from the first to the last, by paging down as a reader does."""
@@ -70,7 +70,6 @@ class Tab:
         self.page.keyboard.press("Home")
         read: dict[int, str] = {}
         while True:
-            self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
             before = len(read)
             read |= dict(self.rows)
             if len(read) == before:

@@ -52,6 +52,7 @@ class LineQueue:
                 if fits and self._bytes + len(line) <= self._most_bytes:
                     self._lines.append(line)
                     self._bytes += len(line)
+                    self.filling.set()  # it may have been emptied in between
                     return
                 if time.monotonic() >= deadline:
                     self._patient = False
