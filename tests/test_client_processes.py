@@ -293,3 +293,41 @@ def test_workers_of_multiprocessing_report_to_the_run_they_are_given(
     assert status(client, id) == "completed"
     assert script.spools == []
     assert script.stderr == ""
+
+
+def test_a_worker_that_misses_its_sigterm_is_told_again(
+    shared_service: Service, client: httpx.Client, scripts: Scripts
+) -> None:
+    """As when it comes just before the main thread waits for a lock: noted, and nothing wakes up."""
+    script = scripts(
+        """
+        import multiprocessing, signal, threading
+        import athanor
+
+        def note_it():
+            state = "R"
+            while state != "S":
+                with open("/proc/self/stat") as file:
+                    state = file.read().rpartition(")")[2].split()[0]
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+        def work(run, held):
+            run.log("from the worker")
+            threading.Thread(target=note_it).start()
+            held.acquire()
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("spawn")
+            held = context.Lock()
+            held.acquire()
+            with athanor.init("missed", id="missed") as run:
+                worker = context.Process(target=work, args=(run, held))
+                worker.start()
+                worker.join()
+            assert worker.exitcode == -signal.SIGTERM, worker.exitcode
+        """,
+        shared_service.url,
+    )
+    assert script.run() == 0, script.stderr
+    assert messages(client, "missed") == ["from the worker"]
+    assert status(client, "missed") == "completed"

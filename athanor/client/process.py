@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from .notices import tell
@@ -15,6 +16,8 @@ from .silence import hush
 
 LAST_WORDS = 3.0
 """Seconds that a worker which is told to end is given for what it has not delivered."""
+REPEAT = 0.05
+"""Seconds after which a signal that was not heard is repeated."""
 
 Hook = Callable[[], None]
 
@@ -49,6 +52,7 @@ def at_end_of_child(run: object, leave: Hook) -> None:
             with contextlib.suppress(ValueError):  # not the main thread: nothing can be done
                 if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
                     signal.signal(signal.SIGTERM, _leave_and_die)
+                    _watch_sigterm()
 
 
 def _leaving(leave: Hook) -> Hook:
@@ -61,17 +65,62 @@ def _leaving(leave: Hook) -> Hook:
 
 
 _is_leaving = False
+_is_told = False
 
 
 def _leave_and_die(number: int, _: object) -> None:
     """As SIGTERM does it, after the last lines; by a thread, for this one may hold any lock."""
-    if _is_leaving:
+    global _is_told
+    was_told, _is_told = _is_told, True
+    if _is_leaving or was_told:
         return  # it is about to end anyway
     thread = threading.Thread(target=_leave_all, daemon=True)
     thread.start()
     thread.join(LAST_WORDS)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+_wakeup: list[int] = []
+"""The ends of the pipe that says which signals came."""
+
+
+def _watch_sigterm() -> None:
+    """See to it that the main thread hears of it.
+
+    CPython notes a signal and handles it at the main thread's next step. Comes it just before that
+    thread waits for a lock of `multiprocessing`, as a pool's idle worker does, there is no next step.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    other = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    if other != -1:  # asyncio's: its loop wakes up by itself
+        signal.set_wakeup_fd(other)
+        os.close(reader)
+        os.close(writer)
+        return
+    _wakeup[:] = reader, writer
+    threading.Thread(target=_repeat_sigterm, args=(reader,), name="athanor-sigterm", daemon=True).start()
+
+
+def _repeat_sigterm(reader: int) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    while number := os.read(reader, 1):
+        while number[0] == signal.SIGTERM and not _is_told:
+            time.sleep(REPEAT)
+            if not _is_told:
+                signal.pthread_kill(main, signal.SIGTERM)
+
+
+def _stop_watching() -> None:
+    """In a forked process: its signals are none of its parent's."""
+    if _wakeup:
+        with contextlib.suppress(ValueError):  # forked by another thread, which is the main one now
+            signal.set_wakeup_fd(-1)
+        for end in _wakeup:
+            os.close(end)
+        _wakeup.clear()
 
 
 @atexit.register
@@ -84,6 +133,7 @@ def _leave_all() -> None:
 
 
 def _fork_all() -> None:
+    _stop_watching()
     for _, fork in list(_runs.values()):
         fork()
 

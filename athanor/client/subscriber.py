@@ -90,7 +90,8 @@ class Subscriber:
         self._tail = tail
         self.cursor: str | None = str(Cursor.parse(after)) if after else None
         self._now: str | None = None
-        self._was_open = False
+        self._was_asked = False
+        self._from_now = False
         self._ended = False
         self._failures = 0
         self._retry: int | None = None
@@ -148,7 +149,9 @@ class Subscriber:
 
     def _request(self) -> dict[str, Any]:
         """What to ask for this time."""
-        cursor = self.cursor or (self._now if self._was_open else None)
+        self._from_now = self.cursor is None and self._was_asked
+        cursor = self._now if self._from_now else self.cursor
+        self._was_asked |= not self._tail  # else the newest lines are still to come
         selection = self._selection
         params: dict[str, Any] = {"topic": [str(topic) for topic in selection.topics]}
         if selection.stored_types is not None:
@@ -165,14 +168,14 @@ class Subscriber:
         """Whether this is a stream, or the end of all; raises what else it is."""
         if response.status_code == 204:
             # nothing behind where we came in: it had ended by then, and its end is still to be shown
-            self._ended = self.cursor is not None or not self._was_open
-            self._was_open = False
+            self._ended = not self._from_now
+            self._was_asked = False
         elif response.status_code != 200:
             _refuse(response)
         elif _media_type(response) != "text/event-stream":
             raise _not_ours(response)
         else:
-            self._was_open = True
+            self._was_asked = True
 
     def _events(self, piece: bytes) -> Iterator[Event]:
         """The events that this piece of the stream completes; the cursor goes along with them."""
