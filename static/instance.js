@@ -5,7 +5,7 @@ import { Bar, element, framed } from "./dom.js";
 import { Chart, COLOURS } from "./curve.js";
 import { counted, displayName, duration } from "./format.js";
 import { runRow } from "./overview.js";
-import { ChartSettings, Results, tree } from "./results.js";
+import { branches, ChartSettings, Results } from "./results.js";
 import { Stream } from "./stream.js";
 
 const MOST_RUNS = 5000;
@@ -32,8 +32,8 @@ export class InstanceView {
     this.comparison = new Comparison();
     this.search = element("input", { type: "search", placeholder: "Search runs  /", "aria-label": "search runs", oninput: () => this.draw() });
     this.hint = element("span", { class: "faint" });
-    const configuration = element("details", { open: Object.keys(this.instance.configuration ?? {}).length <= 30 }, element("summary", {}, "Configuration"), tree(this.instance.configuration ?? {}, "", 0));
-    configuration.querySelector("details")?.setAttribute("open", "");
+    const configuration = element("details", { open: Object.keys(this.instance.configuration ?? {}).length <= 30 }, element("summary", {}, "Configuration"));
+    branches(configuration, this.instance.configuration ?? {});
     this.root.replaceChildren(
       element("section", { class: "card" }, element("h1", {}, this.instance.name), this.instance.description ? element("p", { class: "faint" }, this.instance.description) : null, configuration),
       this.comparison.root,

@@ -15,7 +15,7 @@ const AHEAD = 200;
 export class LogTab {
   constructor(id, line) {
     this.id = id;
-    this.all = new AllLines(id, () => this.viewport.draw());
+    this.all = new AllLines(id, () => this.came());
     this.lines = this.all;
     this.fresh = 0;
     this.selected = line;
@@ -52,6 +52,12 @@ export class LogTab {
       this.viewport.moveTo(this.selected - 1 - this.viewport.visible / 2);
       this.show(this.selected);
     }
+  }
+
+  // Lines that were asked for; the one that is wanted may be among them.
+  came() {
+    this.viewport.draw();
+    if (this.selected != null && this.detail.hidden && this.all.get(this.selected - 1)) this.unfold(this.all.get(this.selected - 1));
   }
 
   append(entries) {
@@ -148,28 +154,45 @@ export class LogTab {
   // A line unfolds below the list, so that no other line moves.
   show(seq) {
     this.selected = seq ?? null;
-    const index = this.lines === this.all ? seq - 1 : this.lines.entries.findIndex((entry) => entry.seq === seq);
-    const entry = seq == null ? null : this.lines.get(index);
     const path = `#/runs/${encodeURIComponent(this.id)}/logs`;
     history.replaceState(null, "", seq == null ? path : `${path}?line=${seq}`);
-    this.detail.hidden = !entry || Boolean(entry.gone);
-    if (entry && !entry.gone) {
-      const message = element("pre", { class: "whole" });
-      paint(message, entry.message.slice(0, 262144));
-      this.detail.replaceChildren(
-        element("div", { class: "line" },
-          element("strong", {}, `line ${number(entry.seq)}`), element("span", { class: `level ${entry.level}` }, entry.level), element("time", {}, new Date(entry.timestamp).toLocaleString()),
-          element("span", { class: "space" }),
-          copyButton(() => plain(entry.message)), copyButton(() => location.href, "Copy link"),
-          element("button", { type: "button", class: "small", "aria-label": "close", onclick: () => this.show(null) }, "✕")),
-        message,
-        ...(entry.metadata ? [element("pre", { class: "whole" }, JSON.stringify(entry.metadata, null, 2).slice(0, 65536))] : []),
-      );
-    } else if (entry === undefined) {
-      this.all.need(seq - 1, seq - 1);
-      setTimeout(() => this.selected === seq && this.all.get(seq - 1) && this.show(seq), 300);
-    }
+    const entry = seq == null ? null : this.lines.get(this.place(seq));
+    this.detail.hidden = true;
+    if (entry) this.unfold(entry);
+    else if (seq != null) this.all.need(seq - 1, seq - 1);
     this.viewport.draw();
+  }
+
+  unfold(entry) {
+    this.detail.hidden = Boolean(entry.gone);
+    if (entry.gone) return;
+    const message = element("pre", { class: "whole" });
+    paint(message, entry.message.slice(0, 262144));
+    this.detail.replaceChildren(
+      element("div", { class: "line" },
+        element("strong", {}, `line ${number(entry.seq)}`), element("span", { class: `level ${entry.level}` }, entry.level), element("time", {}, new Date(entry.timestamp).toLocaleString()),
+        element("span", { class: "space" }),
+        copyButton(() => plain(entry.message)), copyButton(() => location.href, "Copy link"),
+        element("button", { type: "button", class: "small", "aria-label": "close", onclick: () => this.show(null) }, "✕")),
+      message,
+      ...(entry.metadata ? [element("pre", { class: "whole" }, JSON.stringify(entry.metadata, null, 2).slice(0, 65536))] : []),
+    );
+  }
+
+  // Where the line `seq` stands among those that are shown; -1 if it is not.
+  place(seq) {
+    return this.lines === this.all ? seq - 1 : this.lines.entries.findIndex((entry) => entry.seq === seq);
+  }
+
+  // Unfolds the next line or the one before; the first time the last one that is seen.
+  step(by) {
+    const { top, visible, count } = this.viewport;
+    if (!count) return;
+    const at = this.selected == null ? -1 : this.place(this.selected);
+    const to = at < 0 ? Math.min(count - 1, Math.ceil(top + visible) - 1) : Math.min(count - 1, Math.max(0, at + by));
+    this.show(this.lines === this.all ? to + 1 : this.lines.get(to).seq);
+    if (to < this.viewport.top) this.viewport.by(to - this.viewport.top);
+    else if (to > this.viewport.top + this.viewport.visible - 1) this.viewport.by(to + 1 - this.viewport.top - this.viewport.visible);
   }
 
   searched() {

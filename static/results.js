@@ -181,6 +181,11 @@ export function tree(value, name, depth) {
   return root;
 }
 
+// Puts what is in an object into `root`, without a name for the whole of it.
+export function branches(root, value) {
+  more(root, Object.entries(value), 0, 0);
+}
+
 function more(root, entries, from, depth) {
   root.append(...entries.slice(from, from + MOST_CHILDREN).map(([key, child]) => tree(child, key, depth + 1)));
   if (entries.length <= from + MOST_CHILDREN) return;

@@ -88,7 +88,7 @@ export class RunView {
             this.pill, this.time, element("span", { class: "space" }), this.problem, this.notify, this.cancel),
           element("div", { class: "line faint small-text" }, element("code", {}, this.id), metadata),
           this.bar.root, this.error),
-        element("div", { class: "tabs", role: "tablist" }, this.tabs.logs, this.tabs.results),
+        element("div", { class: "tabs", role: "tablist", onkeydown: (event) => this.turn(event) }, this.tabs.logs, this.tabs.results),
         this.panels.logs, this.panels.results,
       ),
     );
@@ -99,12 +99,21 @@ export class RunView {
     this.tab = name;
     for (const [each, button] of Object.entries(this.tabs)) {
       button.setAttribute("aria-selected", String(each === name));
+      button.tabIndex = each === name ? 0 : -1;
       this.panels[each].hidden = each !== name;
     }
     const path = `#/runs/${encodeURIComponent(this.id)}/${name}`;
     if (!first) history.replaceState(null, "", path);
     if (name === "results") this.results.show();
     else this.log.viewport.draw();
+  }
+
+  // Among tabs one moves by arrows.
+  turn(event) {
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    this.turnTo(this.tab === "logs" ? "results" : "logs");
+    this.tabs[this.tab].focus();
+    event.preventDefault();
   }
 
   take(event) {
@@ -177,7 +186,11 @@ export class RunView {
 
   told() {
     if (this.notify.getAttribute("aria-pressed") !== "true") return;
-    new Notification(`${displayName(this.run)} is ${this.run.status}`, { body: this.instance.name });
+    try {
+      new Notification(`${displayName(this.run)} is ${this.run.status}`, { body: this.instance.name });
+    } catch {
+      // some phones have it for service workers only
+    }
   }
 
   key(event) {
@@ -188,6 +201,8 @@ export class RunView {
     else if (event.key === "f" && log) log.follow(!log.viewport.follows);
     else if (event.key === "g" && log) log.viewport.by(-Infinity);
     else if (event.key === "G" && log) log.follow(true);
+    else if (event.key === "j" && log) log.step(1);
+    else if (event.key === "k" && log) log.step(-1);
     else if (event.key === "Escape" && log) return log.clear() || (log.selected != null && (log.show(null), true));
     else return false;
     return true;

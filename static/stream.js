@@ -11,6 +11,8 @@ const TYPES = [
 const MOST_PAUSE = 15000;
 const IDLE = 30000;
 // how long a tab may be hidden before it lets go of its connection: a browser has six for a host
+const SILENCE = 60000;
+// how long a stream may bring nothing before another takes its place: a network that went away says nothing
 
 export class Stream {
   // `topics` and `types` (null: all) are what to ask for, `cursor` where to begin. `handlers`:
@@ -25,8 +27,12 @@ export class Stream {
     this.news = 0;
     this.ended = false;
     this.closed = false;
-    this.onVisibility = () => (document.hidden ? this.hide() : this.show());
-    document.addEventListener("visibilitychange", this.onVisibility);
+    this.leaving = new AbortController();
+    const { signal } = this.leaving;
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.hide() : this.show()), { signal });
+    addEventListener("online", () => this.renew(), { signal });
+    addEventListener("offline", () => this.isWanted && this.lost(), { signal });
+    this.listening = setInterval(() => this.isOpen && performance.now() - this.heardAt > SILENCE && this.renew(), SILENCE / 4);
     this.open();
     if (document.hidden) this.hide();
   }
@@ -44,7 +50,19 @@ export class Stream {
     this.source = source;
   }
 
+  // The network is another one, or may be: nothing is lost by coming back, for the cursor says where.
+  renew() {
+    if (!this.isWanted) return;
+    this.source.close();
+    this.open();
+  }
+
+  get isWanted() {
+    return !this.closed && !this.ended && this.pausedAt == null;
+  }
+
   opened() {
+    this.heardAt = performance.now();
     const back = this.failures > 0;
     this.failures = 0;
     this.news = 0;
@@ -63,6 +81,7 @@ export class Stream {
 
   take(event) {
     if (this.closed) return;
+    this.heardAt = performance.now();
     if (event.lastEventId) this.cursor = event.lastEventId;
     const data = JSON.parse(event.data);
     this.news += data.logs?.length ?? data.results?.length ?? 1;
@@ -96,6 +115,7 @@ export class Stream {
   hide() {
     if (this.ended || this.stays) return;
     this.hiding = setTimeout(() => {
+      if (this.ended) return;
       this.pausedAt = performance.now();
       this.source.close();
       clearTimeout(this.timer);
@@ -123,9 +143,9 @@ export class Stream {
 
   close() {
     this.closed = true;
-    document.removeEventListener("visibilitychange", this.onVisibility);
+    this.leaving.abort();
     for (const timer of [this.timer, this.hiding, this.telling]) clearTimeout(timer);
-    clearInterval(this.countdown);
+    for (const timer of [this.countdown, this.listening]) clearInterval(timer);
     this.source?.close();
   }
 }

@@ -9,8 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from .browser import browser, tab, tabs
 from .scripts import Scripts, scripts_in
 from .service import Service, running
+
+__all__ = ["browser", "tab", "tabs"]  # fixtures too
 
 
 @pytest.fixture

@@ -3,94 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
+from .browser import Tab
 from .follower import wait_until
 from .service import Service, new_run
 
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 NDJSON = {"Content-Type": "application/x-ndjson"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser | None]:
-    path = shutil.which("chromium")
-    if path is None:
-        yield None
-        return
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """A tab, with what it asked of the stream and what its console complained about."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.answers: list[int] = []
-        self.complaints: list[str] = []
-        page.on("response", self._note)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._hear)
-
-    def _note(self, response: Any) -> None:
-        if "/events?" in response.url:
-            self.answers.append(response.status)
-
-    def _hear(self, said: ConsoleMessage) -> None:
-        if said.type == "error":
-            self.complaints.append(said.text)
-
-    @property
-    def rows(self) -> list[tuple[int, str]]:
-        """The lines that are seen, by `seq`, once what was asked for is drawn and known."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
-        found = self.page.wait_for_function(
-            """() => {
-              const rows = [...document.querySelectorAll('.row:not([hidden])')];
-              if (!rows.length || rows.some((row) => row.matches('.unknown'))) return null;
-              return rows.map((row) => [+row.dataset.seq, row.querySelector('.message').textContent]);
-            }"""
-        )
-        return [(seq, text) for seq, text in found.json_value()]
-
-    def read(self) -> list[tuple[int, str]]:
-        """Every line, from the first to the last, by paging down as a reader does."""
-        self.page.locator(".viewport").focus()
-        self.page.keyboard.press("Home")
-        read: dict[int, str] = {}
-        while True:
-            before = len(read)
-            read |= dict(self.rows)
-            if len(read) == before:
-                return sorted(read.items())
-            self.page.keyboard.press("PageDown")
-
-    def expect_lines(self, count: int) -> None:
-        word = "line" if count == 1 else "lines"
-        expect(self.page.locator(".count")).to_have_text(f"{count:,} {word}")
-
-
-@pytest.fixture
-def tab(browser: Browser | None, need: Callable[[bool, str], None]) -> Iterator[Tab]:
-    need(browser is not None, "chromium")
-    assert browser is not None
-    context = browser.new_context(viewport={"width": 1200, "height": 750})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
-    yield Tab(page)
-    context.close()
 
 
 def test_follows_a_run_to_its_end_and_stops(service: Service, tab: Tab) -> None:
@@ -333,10 +253,12 @@ def test_runs_are_compared(service: Service, tab: Tab) -> None:
     keys = tab.page.locator(".difference tbody th").all_text_contents()
     assert keys == ["lr", "deep.seed", "status", "took"]
     canvas = tab.page.locator("canvas")
-    box = canvas.bounding_box()
-    assert box is not None
-    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
-    expect(tab.page.locator(".reading div")).to_have_count(3)
+
+    def read_there(x: int) -> list[str]:
+        canvas.hover(position={"x": x, "y": 50})
+        return tab.page.locator(".reading div").all_text_contents()
+
+    wait_until(lambda: len(read_there(300)) == 3, "all three curves")
     assert tab.page.url.endswith("?compare=run-0,run-1,run-2")
     tab.page.reload()
     expect(tab.page.locator(".difference thead th")).to_have_count(4)

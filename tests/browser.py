@@ -1,0 +1,106 @@
+"""A tab of a real Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+DESK = {"width": 1200, "height": 750}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser | None]:
+    path = shutil.which("chromium")
+    if path is None:
+        yield None
+        return
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A tab, with what it asked of the stream and what its console complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.answers: list[int] = []
+        self.complaints: list[str] = []
+        page.on("response", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._hear)
+
+    def _note(self, response: Any) -> None:
+        if "/events?" in response.url:
+            self.answers.append(response.status)
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.complaints.append(said.text)
+
+    @property
+    def rows(self) -> list[tuple[int, str]]:
+        """The lines that are seen, by `seq`, once what was asked for is drawn and known."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+        found = self.page.wait_for_function(
+            """() => {
+              const rows = [...document.querySelectorAll('.row:not([hidden])')];
+              if (!rows.length || rows.some((row) => row.matches('.unknown'))) return null;
+              return rows.map((row) => [+row.dataset.seq, row.querySelector('.message').textContent]);
+            }"""
+        )
+        return [(seq, text) for seq, text in found.json_value()]
+
+    def read(self) -> list[tuple[int, str]]:
+        """Every line, from the first to the last, by paging down as a reader does."""
+        self.page.locator(".viewport").focus()
+        self.page.keyboard.press("Home")
+        read: dict[int, str] = {}
+        while True:
+            before = len(read)
+            read |= dict(self.rows)
+            if len(read) == before:
+                return sorted(read.items())
+            self.page.keyboard.press("PageDown")
+
+    def expect_lines(self, count: int) -> None:
+        word = "line" if count == 1 else "lines"
+        expect(self.page.locator(".count")).to_have_text(f"{count:,} {word}")
+
+    def expect_state(self, text: str) -> None:
+        """What the page says of its connection."""
+        expect(self.page.locator("#connection")).to_contain_text(text)
+
+
+@pytest.fixture
+def tab(tabs: Callable[..., Tab]) -> Tab:
+    return tabs()
+
+
+@pytest.fixture
+def tabs(browser: Browser | None, need: Callable[[bool, str], None]) -> Iterator[Callable[..., Tab]]:
+    """Tabs, each of a browser of its own, with Playwright's options for one."""
+    need(browser is not None, "chromium")
+    assert browser is not None
+    contexts = []
+
+    def make(**options: Any) -> Tab:
+        context = browser.new_context(**{"viewport": DESK, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        expect.set_options(timeout=30_000)
+        return Tab(page)
+
+    yield make
+    for context in contexts:
+        context.close()
