@@ -162,6 +162,21 @@ def test_demo_starts_a_service_and_ctrl_c_ends_both_in_order(tmp_path: Path) -> 
     assert not (tmp_path / ".athanor" / "spool").exists()
 
 
+def test_demo_in_a_scripts_background_ends_by_sigterm(tmp_path: Path, service: Service) -> None:
+    """Where a shell has no job control, what it starts with `&` ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the child inherits
+    try:
+        with started(tmp_path, "demo", "--url", service.url) as demo:
+            signal.signal(signal.SIGINT, before)
+            run = demo.wait_for(r"(?m)^run (\S+): http://127\.0\.0\.1")
+            demo.process.terminate()
+            demo.process.wait(30)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "Traceback" not in demo.said
+    assert service.client().get(f"/runs/{run}").json()["status"] == "cancelled"
+
+
 def test_demo_reports_to_a_service_that_is_there(tmp_path: Path, service: Service) -> None:
     done = athanor_("demo", "--epochs", "40", folder=tmp_path, url=service.url)
     assert done.returncode == 0, done.stderr

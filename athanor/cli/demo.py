@@ -46,7 +46,7 @@ def command(epochs: int, url: str | None, opens: bool) -> None:
     until Ctrl-C.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(number, signal.default_int_handler)  # SIGINT itself may be ignored
     try:
         if url or os.environ.get("ATHANOR_URL"):
             _experiment(ClientSettings.from_env(url=url).url, epochs, opens)
