@@ -48,13 +48,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         self.sqlite_path  # noqa: B018 - an unusable URL is refused here, not at the first flush
 
     @property
-    def sqlite_path(self) -> str:
-        """The file behind `sqlite:///path`; absolute paths have four slashes."""
+    def sqlite_path(self) -> str | None:
+        """The file behind `sqlite:///path`, absolute with four slashes; None for PostgreSQL."""
+        if self.database_url.startswith(("postgresql://", "postgres://")):
+            return None
         scheme, separator, path = self.database_url.partition(":///")
         if not separator or scheme not in ("sqlite", "sqlite+aiosqlite"):
             raise ConfigurationError(
                 f"ATHANOR_DATABASE_URL is {self.database_url!r}, but has to be sqlite:///path "
-                "(four slashes for an absolute path)"
+                "(four slashes for an absolute path) or postgresql://user@host/database"
             )
         if not path or path == ":memory:" or "?" in path or "#" in path or "%" in path:
             raise ConfigurationError(

@@ -27,6 +27,7 @@ from .config import Settings
 from .cursor import Cursor
 from .encoding import without_surrogates
 from .entries import Entry, Line, LogIn, ProgressIn, ResultIn, lines_of
+from .events import StoredEvent, decode
 from .exceptions import NotRunning, NotStarted, TooLarge
 from .flusher import Flusher, Ticket
 from .hub import Hub
@@ -37,6 +38,7 @@ from .ledger import Receipt
 from .progress import ProgressBoard
 from .pulse import Pulse
 from .records import Instance, InstanceSummary, Progress, Run, new_id, now
+from .relay import Relay
 from .ring import RingBuffer
 from .selection import Selection
 from .source import Source
@@ -86,12 +88,21 @@ class Athanor:
         self.hub = Hub(self.store.epoch, self.store.newest, keepalive_slots(settings))
         self.board = ProgressBoard(self.hub, settings.flush_interval)
         self.ring: RingBuffer[Ticket] = RingBuffer(settings.ring_capacity, settings.ring_bytes)
-        self.flusher = Flusher(self.ring, self.store, self.hub, settings.flush_interval, self._committed)
         self.pulse = Pulse(settings.stale_after)
+        self.relay = self._make_relay()
+        self.flusher = Flusher(
+            self.ring,
+            self.store,
+            settings.flush_interval,
+            self._committed,
+            self.relay.notices if self.relay else list,
+        )
         self.keeper = Keeper(settings, self.store, self.flusher, self.hub, self.pulse)
         self.source = Source(self.hub, self.store, self.board, settings)
         self.runs = KnownRuns(self.store)
         self.flusher.start()
+        if self.relay:
+            self.relay.start()
         self.keeper.start(await self.store.read(listing.cancel_requested))
         self.started = True
 
@@ -111,6 +122,8 @@ class Athanor:
         await self.keeper.stop()
         await self.flusher.stop(self.settings.shutdown_timeout)
         self.hub.close()
+        if self.relay:
+            await self.relay.stop()
         await self.store.close()
 
     def check_started(self) -> None:
@@ -254,15 +267,15 @@ class Athanor:
         run = await self.runs.running(run_id)
         _, progress = lines_of([entry], now(), self.settings.max_message_bytes)
         assert progress is not None
-        self.board.report(run_id, progress)
-        self.pulse.beat(run_id)
+        self._report(run_id, progress)
+        self._beat(run_id)
         return run
 
     async def heartbeat(self, run_id: str) -> Run:
         """A sign of life from a running run that has nothing to report. Gives the run."""
         self.check_started()
         run = await self.runs.running(run_id)
-        self.pulse.beat(run_id)
+        self._beat(run_id)
         return run
 
     async def append(self, run_id: str, entries: Iterable[Entry], *, key: str | None = None) -> Receipt:
@@ -277,14 +290,15 @@ class Athanor:
             await self.runs.running(run_id)
         outcome = self.flusher.submit(_append(run_id, lines, key))
         if progress is not None and key is None:
-            self.board.report(run_id, progress)
+            self._report(run_id, progress)
         receipt: Receipt = await outcome
         if progress is not None and key is not None and not receipt.replayed:
             # not before: a repeated request must not show an older progress; nor after the run's end
             with contextlib.suppress(NotRunning):
                 await self.runs.running(run_id)
-                self.board.report(run_id, progress)
-        self._heard_from(run_id)
+                self._report(run_id, progress)
+        if self.runs.is_running(run_id):  # it may have ended meanwhile
+            self._beat(run_id)
         return receipt
 
     async def append_later(
@@ -296,8 +310,8 @@ class Athanor:
         run = await self.runs.running(run_id)
         self.flusher.submit_unwatched(_append(run_id, lines, key))
         if progress is not None:
-            self.board.report(run_id, progress)
-        self.pulse.beat(run_id)
+            self._report(run_id, progress)
+        self._beat(run_id)
         return Receipt(len(lines), None, run.cancel_requested_at is not None)
 
     def _lines(self, entries: Iterable[Entry]) -> tuple[list[Line], Progress | None]:
@@ -313,7 +327,7 @@ class Athanor:
         change = _append(run_id, lines, None)
         await self.flusher.room_for(change)
         self.flusher.submit_unwatched(change)
-        self.pulse.beat(run_id)
+        self._beat(run_id)
 
     # reading
 
@@ -366,9 +380,22 @@ class Athanor:
 
     # the inside
 
-    def _heard_from(self, run_id: str) -> None:
-        if self.runs.is_running(run_id):  # it may have ended meanwhile
-            self.pulse.beat(run_id)
+    def _make_relay(self) -> Relay | None:
+        """Where other processes may use the same database."""
+        if self.store.postgres is None:
+            return None
+        interval = self.settings.flush_interval
+        return Relay(self.store, self.hub, self.board, self.pulse, interval, self._happened)
+
+    def _report(self, run_id: str, progress: Progress) -> None:
+        self.board.report(run_id, progress)
+        if self.relay:
+            self.relay.tell_progress(run_id, progress)
+
+    def _beat(self, run_id: str) -> None:
+        self.pulse.beat(run_id)
+        if self.relay:
+            self.relay.tell_sign_of_life(run_id)
 
     async def _submit(self, change: Change) -> Any:
         """A change of a life: waits for room, and asks for a flush now."""
@@ -377,22 +404,43 @@ class Athanor:
         return await self.flusher.submit(change, hurry=True)
 
     def _committed(self, commit: Commit) -> None:
-        """Between commit and broadcast: what a run's state means for the rest of the engine."""
+        """What was committed here: learn from it, and broadcast it."""
         for run in commit.runs:
-            self.runs.learn(run)
-            if run.is_final:
-                self.board.end(run.id)
-                self.keeper.run_ended(run.id)
-                self.pulse.stop(run.id)
-            elif run.cancel_requested_at is not None:
-                self.keeper.watch_cancel(run.id)
+            self._learn(run)
         for event in commit.events:
             self.events_stored[event.type] += 1
-            if event.type == "run_started" and event.run_id is not None:
-                self.pulse.beat(event.run_id)
-            if event.type == "instance_deleted":
-                for run_id in self.runs.forget_instance(event.instance_id):
-                    self.board.forget(run_id)
+            if event.instance_id is not None:
+                self._note(event)
+        if self.relay:
+            self.relay.broadcast(commit)
+        else:
+            self.hub.broadcast(commit.events, commit.newest)
+
+    def _happened(self, rows: list[StoredEvent]) -> None:
+        """What was committed anywhere, before its broadcast."""
+        for row in rows:
+            if row.instance_id is not None:
+                run = getattr(decode(row.data, None), "run", None)
+                if run is not None:
+                    self._learn(run)
+                self._note(row)
+
+    def _learn(self, run: Run) -> None:
+        """What a run's state means for the rest of the engine."""
+        self.runs.learn(run)
+        if run.is_final:
+            self.board.end(run.id)
+            self.keeper.run_ended(run.id)
+            self.pulse.stop(run.id)
+        elif run.cancel_requested_at is not None:
+            self.keeper.watch_cancel(run.id)
+
+    def _note(self, event: StoredEvent) -> None:
+        if event.type == "run_started" and event.run_id is not None:
+            self.pulse.beat(event.run_id)
+        if event.type == "instance_deleted":
+            for run_id in self.runs.forget_instance(event.instance_id):
+                self.board.forget(run_id)
 
 
 def _append(run_id: str, lines: list[Line], key: str | None) -> Append:

@@ -16,7 +16,6 @@ from typing import Any
 
 from .changes import Change
 from .exceptions import DatabaseUnavailable, NotStarted, RingFull
-from .hub import Hub
 from .ring import RingBuffer
 from .store import Commit, Store
 
@@ -56,21 +55,22 @@ class Ticket:
 
 
 class Flusher:
-    """Owns the ring. `on_commit` hears of every commit before the broadcast."""
+    """Owns the ring. `on_commit` broadcasts a commit; `notices` are for other processes to hear."""
 
     def __init__(
         self,
         ring: RingBuffer[Ticket],
         store: Store,
-        hub: Hub,
         interval: float,
         on_commit: Callable[[Commit], None],
+        notices: Callable[[], list[str]],
     ) -> None:
         self._ring = ring
         self._store = store
-        self._hub = hub
         self._interval = interval
         self._on_commit = on_commit
+        self._notices = notices
+        self._trying: list[Ticket] = []
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._room = asyncio.Condition()
@@ -83,8 +83,6 @@ class Flusher:
         self.flushes = 0
         self.failures = 0
         self.seconds = 0.0
-        self.offered = 0
-        self.overflowed = 0
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="athanor-flusher")
@@ -175,7 +173,7 @@ class Flusher:
 
     async def _flush(self) -> bool:
         """Write the oldest of the ring and broadcast it; False if the database failed."""
-        tickets = self._next_tickets()
+        tickets = self._trying or self._next_tickets()
         self._started_at = time.monotonic()
         try:
             await self._write(tickets)
@@ -193,12 +191,14 @@ class Flusher:
         return True
 
     async def _write(self, tickets: list[Ticket]) -> None:
+        self._trying = tickets  # the same again if it fails: it may have been committed all the same
         try:
-            commit = await self._store.commit([ticket.change for ticket in tickets])
+            commit = await self._store.commit([ticket.change for ticket in tickets], self._notices())
         except DatabaseUnavailable:
             raise
         except Exception as error:
             # a change that can't be written is a mistake of ours: find it, and keep the others
+            self._trying = []
             if len(tickets) > 1:
                 for ticket in tickets:
                     await self._write([ticket])
@@ -223,10 +223,8 @@ class Flusher:
             self._failure = None
         self.flushes += 1
         self._ring.release(len(tickets))
+        self._trying = []
         self._on_commit(commit)
-        fanout = self._hub.broadcast(commit.events, commit.newest)
-        self.offered += fanout.offered
-        self.overflowed += fanout.overflowed
         for ticket, (done, outcome) in zip(tickets, commit.decisions, strict=True):
             ticket.settle(done, outcome)
 

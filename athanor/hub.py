@@ -7,8 +7,8 @@ inbox sees everything after `newest` at its registration and nothing before.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from .events import LINES, StoredEvent, topics_of
 from .frames import Frame, WireEvent, frames
@@ -30,24 +30,24 @@ class Channel:
         self.rows: list[StoredEvent] = []
 
 
-class Fanout(NamedTuple):
-    """What one broadcast did: frames given to inboxes, and inboxes that overflowed."""
-
-    offered: int = 0
-    overflowed: int = 0
-
-
 class Hub:
-    """`newest` is the number of the last event broadcast; live frames are all above it."""
+    """`newest` is the number of the last event broadcast; live frames are all above it.
+
+    `horizon` is the number that what is being read for a broadcast goes up to, `newest` if nothing is:
+    who registers now can't count on getting anything live that is not above it.
+    """
 
     def __init__(self, epoch: str, newest: int, keepalive_slots: int = 15) -> None:
         self.epoch = epoch
-        self.newest = newest
+        self.newest = self.horizon = newest
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._channels: dict[Selection, Channel] = {}
         self._by_topic: dict[Topic, set[Channel]] = {}
         self._idle: list[set[Inbox]] = [set() for _ in range(max(1, keepalive_slots))]
         self._tick = 0
         self.subscribers = 0
+        self.offered = 0
+        self.overflowed = 0
         self.closed = False
 
     def register(self, selection: Selection, inbox: Inbox) -> None:
@@ -75,7 +75,7 @@ class Hub:
                 if not self._by_topic[topic]:
                     del self._by_topic[topic]
 
-    def broadcast(self, rows: Iterable[StoredEvent], newest: int) -> Fanout:
+    def broadcast(self, rows: Iterable[StoredEvent], newest: int) -> None:
         """Give the events of one flush to everyone who wants them."""
         touched: dict[Channel, None] = {}
         run_id: str | None = None
@@ -95,21 +95,37 @@ class Hub:
                     channel.rows.append(row)
                     touched[channel] = None
         self.newest = newest
-        offered = overflowed = 0
+        self.horizon = max(self.horizon, newest)
+        for goal, future in self._waiting:
+            if goal <= newest and not future.done():
+                future.set_result(None)
         for channel in touched:
             made = list(frames(self.epoch, channel.rows, channel.hidden, channel.ends))
             channel.rows = []
             for inbox in channel.inboxes:
                 for frame in made:
                     if not inbox.offer(frame):
-                        overflowed += 1
-                offered += len(made)
-        return Fanout(offered, overflowed)
+                        self.overflowed += 1
+                self.offered += len(made)
 
-    def publish_progress(self, run_id: str, data: bytes) -> Fanout:
+    async def reached(self, n: int) -> None:
+        """Until everything up to `n`, which is committed, was broadcast, or nothing more will be."""
+        if n <= self.newest or self.closed:
+            return
+        entry = (n, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        try:
+            await entry[1]
+        finally:
+            self._waiting.remove(entry)
+
+    def runs_wanted(self) -> list[str]:
+        """The runs whose lines somebody subscribes to."""
+        return [topic.id for topic in self._by_topic if topic.kind == "run" and topic.id]
+
+    def publish_progress(self, run_id: str, data: bytes) -> None:
         """Give a run's progress to everyone who wants it; it moves no cursor."""
         frame: Frame | None = None
-        offered = overflowed = 0
         channels: set[Channel] = set()
         for topic in (Topic("run", run_id), Topic("runs")):
             channels.update(self._by_topic.get(topic, ()))
@@ -118,9 +134,7 @@ class Hub:
                 continue
             frame = frame or Frame(self.epoch, [WireEvent(None, "run_progress", data)])
             for inbox in channel.inboxes:
-                overflowed += not inbox.offer(frame)
-                offered += 1
-        return Fanout(offered, overflowed)
+                inbox.offer(frame)
 
     def keep_alive(self) -> None:
         """Put a comment into the idle inboxes of the next slot; all have had one after a round."""
@@ -131,6 +145,9 @@ class Hub:
     def close(self) -> None:
         """Close every inbox, and every one to come; what is in them can still be taken."""
         self.closed = True
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_result(None)
         for channel in self._channels.values():
             for inbox in channel.inboxes:
                 inbox.close()

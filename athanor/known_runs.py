@@ -21,11 +21,10 @@ class KnownRuns:
     async def running(self, id: str) -> Run:
         """The run, if it is running; asks the database only for one that isn't known."""
         run = self._runs.get(id)
-        if run is None:
+        if run is None or run.status == "pending":  # another process may have started it
             state = await self._store.read(lambda session: listing.find_run(session, id))
-            loaded = found_run(state.run if state else None, id)
-            run = self._runs.setdefault(id, loaded)  # a commit meanwhile knows better
-            self._trim()
+            self.learn(found_run(state.run if state else None, id))
+            run = self._runs[id]
         require_running(run)
         return run
 
@@ -35,7 +34,10 @@ class KnownRuns:
         return run is not None and run.status == "running"
 
     def learn(self, run: Run) -> None:
-        self._runs[run.id] = run
+        """What it is, unless it is known to be further on: what others did comes later than our own."""
+        known = self._runs.get(run.id)
+        if known is None or known.created_at != run.created_at or _age(known) <= _age(run):
+            self._runs[run.id] = run
         self._runs.move_to_end(run.id)
         self._trim()
 
@@ -49,3 +51,9 @@ class KnownRuns:
     def _trim(self) -> None:
         while len(self._runs) > KEPT:
             self._runs.popitem(last=False)
+
+
+def _age(run: Run) -> tuple[bool, bool, bool, int]:
+    """How far a run's life has gone; none of it is ever undone."""
+    lines = run.log_count + run.result_count
+    return run.is_final, run.cancel_requested_at is not None, run.status != "pending", lines

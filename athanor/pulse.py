@@ -14,17 +14,29 @@ class Pulse:
         self._stale_after = stale_after
         self._heard: dict[str, float] = {}
         self._began = time.monotonic()
+        self._listens = True
 
     def beat(self, run_id: str) -> None:
         self._heard[run_id] = time.monotonic()
 
     def last(self, run_id: str) -> float:
         """The monotonic time of its last sign; of one not heard of yet, when we began to listen."""
-        return self._heard.get(run_id, self._began)
+        if not self._listens:
+            return time.monotonic()
+        return max(self._heard.get(run_id, self._began), self._began)
 
     def is_stale(self, run: Run) -> bool:
         """Whether it runs, as far as we were told, and has been silent for `stale_after` seconds."""
         return run.status == "running" and time.monotonic() - self.last(run.id) > self._stale_after
+
+    def pause(self) -> None:
+        """From now on others may hear of runs, and we can't hear of that: nobody counts as silent."""
+        self._listens = False
+
+    def begin(self) -> None:
+        """We hear again, and know of no silence before."""
+        self._listens = True
+        self._began = time.monotonic()
 
     def stop(self, run_id: str) -> None:
         self._heard.pop(run_id, None)

@@ -63,8 +63,9 @@ class Subscription:
         self._source.hub.register(self.selection, self._inbox)
         if self._source.hub.closed:
             self._inbox.close()
-        self._upto = self._at = self._source.hub.newest
+        self._upto = self._at = self._source.hub.horizon
         try:
+            await self._come_up_to_cursor()
             await self._check_topics()
             await self._find_start()
         except BaseException:
@@ -117,9 +118,21 @@ class Subscription:
     async def _fall_back(self) -> None:
         """Too slow: let the inbox collect again from here, and replay what it had to drop."""
         self._inbox.reset()
-        self._upto = self._source.hub.newest
+        self._upto = max(self._upto, self._source.hub.newest)
         self._first += self._source.progress(self.selection)
         await self._tell_expired(Cursor(self._source.store.epoch, self._at))
+
+    async def _come_up_to_cursor(self) -> None:
+        """Another process may have shown more than this one has come to; wait until it has.
+
+        Else what is behind the cursor could come in one frame with what is before it.
+        """
+        cursor, hub, store = self._asked, self._source.hub, self._source.store
+        if cursor is None or cursor.epoch != store.epoch or cursor.n <= self._upto:
+            return
+        if cursor.n <= await store.newest_number():
+            await hub.reached(cursor.n)
+            self._upto = max(hub.horizon, cursor.n)
 
     async def _check_topics(self) -> None:
         """Every run and instance has to be there; find out if a stream with an end has reached it."""
@@ -168,10 +181,8 @@ class Subscription:
             await self._tell_gap(cursor, "foreign", self.selection)
             return 0
         if cursor.n > self._upto:
-            newest = await store.newest_number()
-            if cursor.n > newest:
-                await self._tell_gap(cursor, "future", self.selection)
-                return 0
+            await self._tell_gap(cursor, "future", self.selection)
+            return 0
         await self._tell_expired(cursor)
         return cursor.n
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from athanor.store.schema import PRAGMAS, TABLES
+from athanor.store.sqlite import PRAGMAS, TABLES
 from tests.service import new_run
 
 from .harness import Figures, cpu_seconds, report, service_alone

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from . import postgres
 from .browser import browser, tab, tabs
 from .scripts import Scripts, scripts_in
 from .service import Service, running
@@ -46,6 +47,14 @@ def scripts(tmp_path: Path) -> Iterator[Scripts]:
     """Makes producers' scripts, each in a folder of its own."""
     with scripts_in(tmp_path) as scripts:
         yield scripts
+
+
+@pytest.fixture
+def database(need: Callable[[bool, str], None]) -> Iterator[str]:
+    """The URL of an empty database on a PostgreSQL server, where there is one."""
+    need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
+    with postgres.new_database() as url:
+        yield url
 
 
 @pytest.fixture

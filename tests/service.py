@@ -53,6 +53,11 @@ class Service:
         """Start, and wait until it answers."""
         begin = self.log.stat().st_size if self.log.exists() else 0
         self.process = self.spawn()
+        return self.await_ready(begin)
+
+    def await_ready(self, begin: int = 0) -> Service:
+        """Until the process that was spawned answers; its log begins at `begin`."""
+        assert self.process is not None
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             text = self.log.read_bytes()[begin:].decode()

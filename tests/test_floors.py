@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "version", "topics", "cursor", "config"),
     ("encoding", "records", "events", "entries", "inputs", "selection", "frames", "forms", "inbox"),
     ("ring", "hub", "ledger", "changes", "store", "client"),
-    ("progress", "pulse", "flusher", "keeper", "known_runs", "source", "subscription"),
+    ("progress", "pulse", "flusher", "relay", "keeper", "known_runs", "source", "subscription"),
     ("engine",),
     ("web",),
     ("shutdown", "application"),
@@ -91,7 +91,7 @@ def test_only_the_store_speaks_sql_or_knows_the_database() -> None:
                 if isinstance(node, ast.Import | ast.ImportFrom)
                 for alias in node.names
             }
-            assert not imported & {"databases", "aiosqlite", "sqlite3"}, path
+            assert not imported & {"databases", "aiosqlite", "sqlite3", "asyncpg"}, path
 
 
 def test_the_core_does_no_io() -> None:

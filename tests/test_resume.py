@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from athanor import Athanor, Settings, create_app, store
+from athanor import Athanor, Settings, create_app
 from athanor import frames as frames_module
 from athanor.application import Application
 from athanor.entries import Entry, LogIn, ResultIn
-from athanor.store import replay
+from athanor.store import replay, sqlite
 
 
 class Write(NamedTuple):
@@ -62,7 +62,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         # what survives a power cut is not asked here
-        patch.setattr(store, "PRAGMAS", ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF"))
+        patch.setattr(sqlite, "PRAGMAS", ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF"))
         patch.setattr(replay, "PAGE_ROWS", 7)
         patch.setattr(replay, "PAGE_BYTES", 700)
         patch.setattr(frames_module, "FRAME_BYTES", 400)
@@ -279,5 +279,5 @@ def test_broken_stream_of_several_topics_adds_up_to_the_log(
 
 
 def test_the_schedules_took_the_way_of_the_slow_reader(world: World) -> None:
-    assert world.engine.flusher.overflowed > 100
+    assert world.engine.hub.overflowed > 100
     assert world.engine.source.replays > 1000

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from athanor import Athanor, NotFound, Settings
-from athanor.changes import Append
+from athanor.changes import Append, Change, CreateInstance
 from athanor.entries import LogIn
 from athanor.ledger import Ledger
 from athanor.selection import Selection
-from athanor.store import replay
-from athanor.store.schema import TABLES
+from athanor.store import EntryFilter, Store, replay
+from athanor.store.sqlite import TABLES, texts_sql
+
+from . import postgres
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(database_url=f"sqlite:///{tmp_path / 'athanor.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    if request.param == "sqlite":
+        return Settings(database_url=f"sqlite:///{tmp_path / 'athanor.db'}")
+    return Settings(database_url=request.getfixturevalue("database"))
+
+
+async def plain_sql(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement, as a person would ask it."""
+    if settings.sqlite_path is None:
+        name = settings.database_url.rpartition("/")[2]
+        return await asyncio.to_thread(postgres.run_sql, sql, name)
+    with contextlib.closing(sqlite3.connect(settings.sqlite_path)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 async def running_run(athanor: Athanor, id: str) -> str:
@@ -44,7 +60,7 @@ async def running_run(athanor: Athanor, id: str) -> str:
 async def test_pages_are_read_by_index_only(topics: list[str]) -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(TABLES)
-    sql = replay.page_sql(Selection.make(topics))
+    sql = texts_sql(replay.COLUMNS, replay.page_rest(Selection.make(topics)))
     plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ["x"] * sql.count("?")).fetchall()
     steps = [step for *_, step in plan if "events" in step]
     assert steps
@@ -87,10 +103,8 @@ async def test_lines_of_a_flush_stand_together_by_run(settings: Settings) -> Non
         ]
         for receipt in receipts:
             await receipt
-    connection = sqlite3.connect(settings.sqlite_path)
-    order = [run for (run,) in connection.execute("SELECT run_id FROM logs ORDER BY n")]
+    order = [run for (run,) in await plain_sql(settings, "SELECT run_id FROM logs ORDER BY n")]
     assert order == ["a"] * 5 + ["b"] * 5 + ["c"] * 5
-    connection.close()
 
 
 async def test_views_answer_plain_sql(settings: Settings) -> None:
@@ -99,14 +113,81 @@ async def test_views_answer_plain_sql(settings: Settings) -> None:
         await athanor.log(run, "so it is", level="error", metadata={"at": [1]})
         await athanor.result(run, "loss", 0.5, step=3)
         await athanor.complete_run(run)
-    connection = sqlite3.connect(settings.sqlite_path)
-    log = connection.execute("SELECT run_id, seq, level, message, metadata FROM logs").fetchall()
+    log = await plain_sql(settings, "SELECT run_id, seq, level, message, metadata FROM logs")
     assert log == [("r", 1, "error", "so it is", '{"at":[1]}')]
-    assert connection.execute("SELECT seq, key, value, step FROM results").fetchall() == [
-        (1, "loss", 0.5, 3)
+    ((seq, key, value, step),) = await plain_sql(settings, "SELECT seq, key, value, step FROM results")
+    assert (seq, key, float(value), int(step)) == (1, "loss", 0.5, 3)
+    if settings.sqlite_path:
+        assert await plain_sql(settings, "PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_any_text_comes_back_as_it_went(settings: Settings) -> None:
+    texts = [
+        "\0",
+        "a\0\0b",
+        "\x01",
+        "\x01\x02\0",
+        "\\u0000",
+        "\\\0",
+        "é\u2028\U0001f600",
+        "?",
+        "%s $1 :a",
     ]
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
+    async with Athanor(settings) as athanor:
+        for text in texts:
+            instance = await athanor.create_instance(text, description=text)
+            run = await athanor.create_run(instance.id, metadata={text: text})
+            await athanor.start_run(run.id)
+            await athanor.append(run.id, [LogIn(message=text)], key="k")
+            await athanor.result(run.id, text, {text: text})
+            await athanor.fail_run(run.id, text)
+            found = await athanor.get_instance(instance.id)
+            assert (found.name, found.description) == (text, text)
+            ended = await athanor.get_run(run.id)
+            assert (ended.error, ended.metadata) == (text, {text: text})
+            for type_ in ("run_log", "run_result"):
+                entries, _ = await athanor.entries(run.id, EntryFilter(type_, text=""), 10)
+                (entry,) = map(msgspec.json.decode, entries.items)
+                assert entry.get("message", entry.get("key")) == text
+            entries, _ = await athanor.entries(run.id, EntryFilter("run_result", labels=(text,)), 10)
+            assert len(entries.items) == 1
+
+
+async def test_search_is_for_any_text_in_any_case_of_ascii(settings: Settings) -> None:
+    async with Athanor(settings) as athanor:
+        run = await running_run(athanor, "r")
+        messages = ["Loss: 0.5", "loss\0less", "ÄRGER", "100% _done_", "back\\slash ?"]
+        await athanor.append(run, [LogIn(message=text) for text in messages])
+
+        async def found(text: str) -> list[int]:
+            entries, _ = await athanor.entries(run, EntryFilter("run_log", text=text), 10)
+            return [msgspec.json.decode(item)["seq"] for item in entries.items]
+
+        assert await found("LOSS") == [1, 2]
+        assert await found("less") == [2]
+        assert await found("Ärger") == [3]
+        assert await found("% _") == [4]
+        assert await found("ärger") == []
+        assert await found("K\\S") == [5]
+        assert await found("?") == [5]
+
+
+async def test_what_was_committed_without_a_word_of_it_is_not_committed_again(database: str) -> None:
+    """The connection is lost behind COMMIT: the same flush again finds out that it was there."""
+    store = Store(Settings(database_url=database))
+    await store.open()
+    try:
+        changes: list[Change] = [CreateInstance(instance_id="i", fields={"name": "x"})]
+        happened = await store.commit(changes, [])
+        assert store._flush.commit is happened
+        store._flush.changes = changes  # as if the answer had been an error
+        again = await store.commit(list(changes), [])
+        assert again is happened
+        assert await store.newest_number() == happened.newest == 1
+        refused = await store.commit([CreateInstance(instance_id="i", fields={"name": "x"})], [])
+        assert refused.decisions[0][0] is False
+    finally:
+        await store.close()
 
 
 async def test_numbers_are_never_used_again(settings: Settings) -> None:

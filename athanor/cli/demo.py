@@ -13,7 +13,6 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import httpx
@@ -24,7 +23,7 @@ from ..client.settings import ClientSettings
 from ..config import Settings
 from ..exceptions import ConfigurationError
 from . import spirals
-from .listener import listen_as_set, url_of
+from .listener import listen_as_set, place_of, url_of
 
 EPOCHS = 3000
 """About a minute on a machine of 2020."""
@@ -67,7 +66,7 @@ def _with_service(settings: Settings, epochs: int, opens: bool) -> None:
         url = url_of(listener)
         with _service(listener, url):
             click.echo(f"athanor is at {click.style(url + '/', bold=True)}")
-            click.echo(f"its data is in {Path(settings.sqlite_path).absolute()}")
+            click.echo(f"its data is in {place_of(settings)}")
             with contextlib.suppress(KeyboardInterrupt):
                 _experiment(url, epochs, opens)
                 click.echo("the service stays until Ctrl-C")

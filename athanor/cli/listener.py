@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -49,3 +51,11 @@ def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound to here
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def place_of(settings: Settings) -> str:
+    """Where the data is, as one may show it: a password is left out."""
+    if settings.sqlite_path is not None:
+        return str(Path(settings.sqlite_path).absolute())
+    url = urlsplit(settings.database_url)
+    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()

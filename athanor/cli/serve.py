@@ -18,7 +18,7 @@ from ..config import Settings
 from ..exceptions import ConfigurationError
 from ..server import serve
 from ..version import __version__
-from .listener import listen_as_set, url_of
+from .listener import listen_as_set, place_of, url_of
 
 
 @click.command("serve")
@@ -63,7 +63,7 @@ def command(
     def welcome() -> None:
         taken = "" if chosen or bound.getsockname()[1] == settings.port else f"{settings.port}"
         with contextlib.suppress(OSError):  # who reads this may have gone
-            click.echo(_welcome(url, Path(settings.sqlite_path), taken))
+            click.echo(_welcome(url, place_of(settings), taken))
         if opens and sys.stdout.isatty():
             threading.Thread(target=webbrowser.open, args=(f"{url}/",), daemon=True).start()
 
@@ -71,11 +71,11 @@ def command(
         serve(create_app(settings), bound, welcome if listener is None else None)
 
 
-def _welcome(url: str, database: Path, taken: str) -> str:
+def _welcome(url: str, place: str, taken: str) -> str:
     lines = [f"athanor {__version__} is at {click.style(url + '/', bold=True)}"]
     if taken:
         lines[0] += f" (port {taken} is taken)"
-    lines += [f"its data is in {database.absolute()}", "", "next, in another terminal:"]
+    lines += [f"its data is in {place}", "", "next, in another terminal:"]
     if url != DEFAULT_URL:
         lines.append(f"  export ATHANOR_URL={url}")
     lines += [

@@ -3,55 +3,53 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from operator import is_
 from typing import TypeVar
-
-from databases import Database
 
 from ..changes import Change
 from ..config import Settings
 from ..cursor import Cursor
 from ..exceptions import ConfigurationError, DatabaseUnavailable
-from .commit import NEWEST, Commit, commit
+from .commit import Commit, Flush, commit
 from .listing import Entries, EntryFilter, RunState
-from .lock import ProcessLock
-from .schema import PRAGMAS, TABLES, VERSION
-from .workers import Job, Session, Workers
+from .postgres import Line, Postgres
+from .schema import VERSION
+from .session import Job, Session
+from .sqlite import Sqlite
+from .workers import Workers
 
-__all__ = ["Commit", "Entries", "EntryFilter", "RunState", "Session", "Store"]
+__all__ = ["Commit", "Entries", "EntryFilter", "Line", "RunState", "Session", "Store"]
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT = 0.25
-"""Seconds SQLite waits for a foreign lock before it says so; who flushes waits and tries again."""
-
 
 class Store:
-    """Athanor's database on SQLite: one process, one writing connection, reads beside it."""
+    """Athanor's database: one writing connection, and readers beside it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._lock = ProcessLock(settings.sqlite_path)
-        self._database = Database(f"sqlite:///{settings.sqlite_path}", timeout=BUSY_TIMEOUT)
-        self._writer = Workers(self._database, 1, PRAGMAS)
-        self._readers = Workers(
-            self._database, settings.readers, (*PRAGMAS[1:], "PRAGMA query_only = ON")
-        )
+        path = settings.sqlite_path
+        self.postgres = Postgres(settings.database_url) if path is None else None
+        self._driver = self.postgres or Sqlite(path or "")
+        self._writer = Workers(self._driver.writer, 1)
+        self._readers = Workers(self._driver.reader, settings.readers)
+        self._flush = Flush([], (secrets.token_hex(8), 0))
         self.epoch = ""
         self.newest = 0
 
     async def open(self) -> None:
         """Lock and create what is needed. `DatabaseInUse`, `ConfigurationError` say why it can't."""
-        self._lock.acquire()
         try:
-            await self._database.connect()
+            await self._driver.open()
             await self._writer.start()
             await self._writer.run(self._prepare)
             await self._readers.start()
-        except sqlite3.DatabaseError as error:
+        except self._driver.broken as error:
             await self.close()
-            raise ConfigurationError(f"the database can't be used: {error}") from error
+            raise ConfigurationError(
+                f"the database that ATHANOR_DATABASE_URL names can't be used: {error}"
+            ) from error
         except BaseException:
             await self.close()
             raise
@@ -59,70 +57,88 @@ class Store:
     async def close(self) -> None:
         await self._readers.stop()
         await self._writer.stop()
-        await self._database.disconnect()
-        self._lock.release()
+        await self._driver.close()
 
     async def _prepare(self, session: Session) -> None:
-        await session.script(TABLES)
-        fresh = (("version", VERSION), ("epoch", secrets.token_hex(3)))
-        await session.execute_many("INSERT OR IGNORE INTO meta VALUES (?, ?)", list(fresh))
-        version = await session.value("SELECT value FROM meta WHERE key = 'version'")
-        if version != VERSION:
-            raise ConfigurationError(
-                f"the database is of version {version}, and this Athanor knows {VERSION}"
-            )
+        async with self._driver.creating(session):
+            for item in (("version", VERSION), ("epoch", secrets.token_hex(3))):
+                await session.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", item)
+            version = await session.value("SELECT value FROM meta WHERE key = 'version'")
+            if int(version) > int(VERSION):
+                raise ConfigurationError(
+                    f"the database was made by a newer Athanor: it is of version {version}, and this one "
+                    f"knows {VERSION}"
+                )
+            if version != VERSION:
+                raise ConfigurationError(
+                    f"the database is of version {version}, and this Athanor knows {VERSION}"
+                )
         self.epoch = await session.value("SELECT value FROM meta WHERE key = 'epoch'")
-        self.newest = await session.value(NEWEST)
+        self.newest = await session.newest()
+
+    @property
+    def process(self) -> str:
+        """What this process is called among those on the same database."""
+        return self._flush.mark[0]
 
     def cursor(self, n: int) -> str:
         """The cursor behind event `n` of this database."""
         return str(Cursor(self.epoch, n))
 
-    async def commit(self, changes: list[Change]) -> Commit:
-        """One flush, of the flusher's: all of `changes` that are allowed, or `DatabaseUnavailable`."""
-        with _availability("written to"):
-            done = await self._writer.run(lambda session: commit(session, changes))
+    async def commit(self, changes: list[Change], notices: list[str]) -> Commit:
+        """One flush, of the flusher's: all of `changes` that are allowed, or `DatabaseUnavailable`.
+
+        After that the same changes have to be given again: nobody may know if they were committed.
+        Other processes are told of it, and before it of `notices`.
+        """
+        same = len(changes) == len(self._flush.changes) and all(map(is_, changes, self._flush.changes))
+        if self._flush.commit is None or not same:
+            process, number = self._flush.mark
+            self._flush = Flush(changes, (process, number + 1))
+        flush = self._flush
+        with self._availability("written to"):
+            done = await self._writer.run(lambda session: commit(session, flush, notices))
+        flush.changes = []
         self.newest = done.newest
         return done
 
     async def write(self, job: Job[T]) -> T:
         """A piece of upkeep, between two flushes."""
-        with _availability("written to"):
+        with self._availability("written to"):
             return await self._writer.run(job)
 
     async def read(self, job: Job[T]) -> T:
         """A read, on the next reader that is free; their number bounds the reads at once."""
-        with _availability("read"):
+        with self._availability("read"):
             return await self._readers.run(job)
 
     async def newest_number(self) -> int:
         """The number of the newest event that is committed, maybe not broadcast yet."""
-        number: int = await self.read(lambda session: session.value(NEWEST))
-        return number
+        return await self.read(Session.newest)
 
     async def snapshot(self, job: Job[T]) -> tuple[T, str]:
         """A read, and the cursor of exactly what it saw."""
 
         async def consistent(session: Session) -> tuple[T, str]:
-            await session.execute("BEGIN")
-            try:
-                newest = await session.value(NEWEST)
+            async with session.reading() as newest:
                 return await job(session), self.cursor(newest)
-            finally:
-                await session.execute("COMMIT")
 
         return await self.read(consistent)
 
+    @asynccontextmanager
+    async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[Line]:
+        """A line to the other processes on this database, until it is cut: `DatabaseUnavailable`."""
+        assert self.postgres is not None, "on SQLite there is no other process"
+        with self._availability("listened to"):
+            async with self.postgres.listening(heard) as line:
+                yield line
 
-# these say that a statement of ours is wrong, the others that the file, the disk or a lock is
-_OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
-
-
-@contextmanager
-def _availability(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.DatabaseError, OSError) as error:
-        if isinstance(error, _OURS):
-            raise
-        raise DatabaseUnavailable(f"the database can't be {what}: {error}") from error
+    @contextmanager
+    def _availability(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except self._driver.broken as error:
+            if isinstance(error, self._driver.ours):
+                raise
+            told = str(error) or type(error).__name__
+            raise DatabaseUnavailable(f"the database can't be {what}: {told}") from error

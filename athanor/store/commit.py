@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from ..changes import Change, Decision, DeleteInstance, decide
 from ..events import StoredEvent
 from ..ledger import Ledger, Receipt
 from ..records import Run, now
 from .rows import INSTANCE_COLUMNS, RUN_COLUMNS, instance_of, row_of, run_of
-from .workers import Params, Session
-
-NEWEST = "SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
-
-# `executemany` steps row by row, and gives up and takes back the interpreter's lock each time: 250,000
-# rows/s alone, 300 beside a busy event loop. One statement for many rows: 440,000 and 80,000.
-_CHUNKS = (1000, 100, 10, 1)
-_INSERT = "INSERT INTO events (n, type, instance_id, run_id, seq, label, size, data) VALUES "
+from .session import Params, Session
 
 
 @dataclass(slots=True)
@@ -30,60 +19,68 @@ class Commit:
     decisions: list[Decision]
     events: list[StoredEvent]
     runs: list[Run]
+    behind: int
+    """The number its events come behind."""
     newest: int
 
 
-async def commit(session: Session, changes: list[Change]) -> Commit:
-    """Make `changes` durable; on any error the database is as it was, and the error raised."""
-    await session.execute("BEGIN IMMEDIATE")
-    try:
-        ledger = Ledger(await session.value(NEWEST), now())
-        await _load(session, ledger, changes)
-        decisions = decide(ledger, changes)
+@dataclass(slots=True)
+class Flush:
+    """Some changes on their way into the database, for as many tries as it takes.
+
+    Where a try broke off in its COMMIT nobody knows if it happened; the next one finds out by `mark`,
+    and then `commit` is what happened.
+    """
+
+    changes: list[Change]
+    mark: tuple[str, int]
+    commit: Commit | None = None
+
+
+async def commit(session: Session, flush: Flush, notices: list[str]) -> Commit:
+    """Make a flush durable; on any error the database is as it was, and the error raised."""
+    async with session.writing() as newest:
+        if not await session.is_new(flush.mark):
+            assert flush.commit is not None
+            return flush.commit
+        ledger = Ledger(newest, now())
+        await _load(session, ledger, flush.changes)
+        decisions = decide(ledger, flush.changes)
         await _write(session, ledger)
-        await session.execute("COMMIT")
-    except BaseException:
-        await _rollback(session)
-        raise
-    runs = [run for run in map(ledger.runs.get, ledger.touched_runs) if run is not None]
-    return Commit(decisions, ledger.events, runs, ledger.newest)
-
-
-async def _rollback(session: Session) -> None:
-    # SQLite may have rolled back by itself; the first error is the one to tell
-    with contextlib.suppress(Exception):
-        await session.execute("ROLLBACK")
+        if ledger.events:
+            await session.advance(ledger.newest, [*notices, f"{ledger.newest} {flush.mark[0]}"])
+        runs = [run for run in map(ledger.runs.get, ledger.touched_runs) if run is not None]
+        flush.commit = Commit(decisions, ledger.events, runs, newest, ledger.newest)
+    return flush.commit
 
 
 async def _load(session: Session, ledger: Ledger, changes: list[Change]) -> None:
     run_ids = {change.run_id for change in changes if change.run_id is not None}
     if run_ids:
         ledger.runs.update(dict.fromkeys(run_ids))
-        where = "FROM runs WHERE id IN (SELECT value FROM json_each(?))"
-        await _load_runs(session, ledger, where, _json(run_ids))
+        among, params = session.among("id", run_ids)
+        await _load_runs(session, ledger, f"FROM runs WHERE {among}", params)
     instance_ids = {change.instance_id for change in changes if change.instance_id is not None}
     if instance_ids:
         ledger.instances.update(dict.fromkeys(instance_ids))
-        where = "FROM instances WHERE id IN (SELECT value FROM json_each(?))"
-        for row in await session.fetch(INSTANCE_COLUMNS, where, (_json(instance_ids),)):
+        among, params = session.among("id", instance_ids)
+        for row in await session.fetch(INSTANCE_COLUMNS, f"FROM instances WHERE {among}", params):
             instance = instance_of(row)
             ledger.instances[instance.id] = instance
     if isinstance(changes[0], DeleteInstance):
         where = "FROM runs WHERE instance_id = ? AND status IN ('pending', 'running')"
-        await _load_runs(session, ledger, where, changes[0].instance_id)
+        await _load_runs(session, ledger, where, (changes[0].instance_id,))
     keys = [(change.run_id, change.key) for change in changes if change.key is not None]
     if keys:
         columns = ("run_id", "key", "accepted", "last_n", "cancel_requested")
-        rest = (
-            "FROM receipts WHERE (run_id, key) IN "
-            "(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))"
-        )
-        for run_id, key, accepted, last_n, asked in await session.fetch(columns, rest, (_json(keys),)):
+        among, params = session.among("(run_id, key)", keys)
+        rows = await session.fetch(columns, f"FROM receipts WHERE {among}", params)
+        for run_id, key, accepted, last_n, asked in rows:
             ledger.receipts[run_id, key] = Receipt(accepted, last_n, bool(asked))
 
 
-async def _load_runs(session: Session, ledger: Ledger, where: str, param: Any) -> None:
-    for row in await session.fetch(RUN_COLUMNS, where, (param,)):
+async def _load_runs(session: Session, ledger: Ledger, rest: str, params: Params) -> None:
+    for row in await session.fetch(RUN_COLUMNS, rest, params):
         run = run_of(row)
         ledger.runs[run.id] = run
 
@@ -104,34 +101,22 @@ async def _write(session: Session, ledger: Ledger) -> None:
         run_rows.append((*row_of(run, RUN_COLUMNS), created_n, ledger.ended.get(id)))
     if run_rows:
         await session.execute_many(_UPSERT_RUN, run_rows)
-    await _insert(session, ledger.events)
+    await session.insert(ledger.events)
     if ledger.new_receipts:
         await session.execute_many(
             "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (*key, receipt.accepted, receipt.last_n, receipt.cancel_requested, ledger.now)
+                (*key, receipt.accepted, receipt.last_n, int(receipt.cancel_requested), ledger.now)
                 for key, receipt in ledger.new_receipts.items()
             ],
         )
     if ledger.deleted_instance is not None:
         gone = (ledger.deleted_instance,)
         await session.execute(
-            "INSERT OR IGNORE INTO purges SELECT id FROM runs WHERE instance_id = ?", gone
+            "INSERT INTO purges SELECT id FROM runs WHERE instance_id = ? ON CONFLICT DO NOTHING", gone
         )
         await session.execute("DELETE FROM runs WHERE instance_id = ?", gone)
         await session.execute("DELETE FROM instances WHERE id = ?", gone)
-
-
-async def _insert(session: Session, events: list[StoredEvent]) -> None:
-    done = 0
-    for rows in _CHUNKS:
-        sql = _INSERT + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * rows)
-        while len(events) - done >= rows:
-            params: list[Any] = []
-            for n, type_, instance_id, run_id, seq, label, data in events[done : done + rows]:
-                params += (n, type_, instance_id, run_id, seq, label, len(data), data.decode())
-            await session.execute(sql, params)
-            done += rows
 
 
 async def _finish_purge(session: Session, run_id: str) -> None:
@@ -140,10 +125,6 @@ async def _finish_purge(session: Session, run_id: str) -> None:
         for sql in ("DELETE FROM events WHERE run_id = ?", "DELETE FROM receipts WHERE run_id = ?"):
             await session.execute(sql, (run_id,))
         await session.execute("DELETE FROM purges WHERE run_id = ?", (run_id,))
-
-
-def _json(thing: Any) -> str:
-    return msgspec.json.encode(thing).decode()
 
 
 def _upsert(table: str, columns: tuple[str, ...], changing: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..records import InstanceSummary, Run
 from .rows import RUN_COLUMNS, SUMMARY_COLUMNS, run_of, summary_of
-from .workers import Session
+from .session import Session
 
 LISTING_BYTES = 8 * 1024 * 1024
 """A page of logs or results ends behind the entry that fills it."""
@@ -98,36 +98,31 @@ async def deleted_n(session: Session, instance_id: str) -> int | None:
 
 async def trimmed_n(session: Session, run_ids: list[str]) -> list[tuple[str, int]]:
     """Of these runs, those that retention trimmed, and up to which number."""
-    marks = ", ".join("?" * len(run_ids))
-    sql = f"SELECT id, trimmed_n FROM runs WHERE trimmed_n > 0 AND id IN ({marks})"
-    return [(id, n) for id, n in await session.execute(sql, tuple(run_ids))]
+    among, params = session.among("id", run_ids)
+    sql = f"SELECT id, trimmed_n FROM runs WHERE trimmed_n > 0 AND {among}"
+    return [(id, n) for id, n in await session.execute(sql, params)]
 
 
 async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit: int) -> Entries:
     """In order of `seq`: the first after `after`; or the last before `before`, if only that is given."""
     backwards = wanted.before is not None and wanted.after is None
-    matching, params = _matching(run_id, wanted)
+    matching, params = _matching(session, run_id, wanted)
     total: int = await _count(session, run_id, wanted)
     bounds = " AND seq > ? AND seq < ?"
     window = (*params, wanted.after or 0, 2**62 if wanted.before is None else wanted.before)
     order = "DESC" if backwards else "ASC"
-    text: str | None = await session.value(
+    rows = await session.texts(
+        ("seq", "data"),
         f"""
-        WITH some AS (
-            SELECT seq, n, size FROM events WHERE {matching}{bounds} ORDER BY seq {order} LIMIT ?
-        ),
-        measured AS (
-            SELECT seq, n,
+        FROM (
+            SELECT n AS measured_n,
                 sum(size) OVER (ORDER BY seq {order} ROWS UNBOUNDED PRECEDING) - size AS before
-            FROM some
-        )
-        SELECT group_concat(seq || char(9) || data, char(10)) FROM (
-            SELECT events.seq, data FROM measured JOIN events USING (n)
-            WHERE before < ? ORDER BY events.seq {order}
-        )""",
+            FROM (
+                SELECT seq, n, size FROM events WHERE {matching}{bounds} ORDER BY seq {order} LIMIT ?
+            ) AS found
+        ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY seq {order}""",
         (*window, limit + 1, LISTING_BYTES),
     )
-    rows = [] if text is None else [line.split(b"\t", 1) for line in text.encode().split(b"\n")]
     more = len(rows) > limit
     rows = rows[:limit]
     if backwards:
@@ -143,23 +138,23 @@ async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit
 
 
 async def _count(session: Session, run_id: str, wanted: EntryFilter) -> int:
-    matching, params = _matching(run_id, wanted)
+    matching, params = _matching(session, run_id, wanted)
     sql = f"SELECT count(*) FROM events WHERE {matching}"
     if not wanted.labels and not wanted.text:
         # no holes: two looks into the index instead of as many as there are lines
         edge = f"(SELECT {{}}(seq) FROM events WHERE {matching})"
-        sql = f"SELECT ifnull({edge.format('max')} - {edge.format('min')} + 1, 0)"
+        sql = f"SELECT coalesce({edge.format('max')} - {edge.format('min')} + 1, 0)"
         params *= 2
     count: int = await session.value(sql, params)
     return count
 
 
-def _matching(run_id: str, wanted: EntryFilter) -> tuple[str, tuple[Any, ...]]:
+def _matching(session: Session, run_id: str, wanted: EntryFilter) -> tuple[str, tuple[Any, ...]]:
     sql, params = "run_id = ? AND type = ? AND seq IS NOT NULL", [run_id, wanted.type]
     if wanted.labels:
         sql += f" AND label IN ({', '.join('?' * len(wanted.labels))})"
         params += wanted.labels
     if wanted.text:
-        sql += " AND instr(lower(json_extract(data, '$.message')), lower(?)) > 0"
+        sql += f" AND {session.contains_sql}"
         params.append(wanted.text)
     return sql, tuple(params)

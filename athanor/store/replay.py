@@ -7,11 +7,15 @@ from functools import lru_cache
 from ..events import StoredEvent
 from ..selection import Selection
 from ..topics import Topic
-from .workers import Session
+from .session import Session
 
 PAGE_ROWS = 2000
 PAGE_BYTES = 256 * 1024
 """About a frame's worth, and at least one row, however large that is."""
+
+RELAY_ROWS = 20_000
+RELAY_BYTES = 4 * 1024 * 1024
+"""What one process reads of the others' at once: a flush of theirs, about."""
 
 _WHERE = {
     "run": "run_id = ?",
@@ -28,7 +32,7 @@ def _branch(topic: Topic, types: frozenset[str] | None, order: str) -> str:
         wanted = " AND type IN ({})".format(", ".join(f"'{name}'" for name in sorted(types)))
     return (
         f"SELECT * FROM (SELECT n, size FROM events WHERE {_WHERE[topic.kind]}{wanted} "
-        f"AND n > ? AND n <= ? ORDER BY n {order} LIMIT ?)"
+        f"AND n > ? AND n <= ? ORDER BY n {order} LIMIT ?) AS branch"
     )
 
 
@@ -48,22 +52,17 @@ def _params(selection: Selection, after: int, upto: int, limit: int) -> tuple[st
     return tuple(params)
 
 
+COLUMNS = ("n", "type", "instance_id", "run_id", "data")
+
+
 @lru_cache(1024)
-def page_sql(selection: Selection) -> str:
+def page_rest(selection: Selection) -> str:
+    """What follows the columns: the rows of a page, measured before they are read."""
     return f"""
-        WITH some AS ({_union(selection, "ASC")} ORDER BY n LIMIT ?),
-        measured AS (
-            SELECT n, sum(size) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) - size AS before
-            FROM some
-        )
-        SELECT group_concat(
-            n || char(9) || type || char(9) || ifnull(instance_id, '') || char(9)
-            || ifnull(run_id, '') || char(9) || data,
-            char(10)
-        )
         FROM (
-            SELECT events.* FROM measured JOIN events USING (n) WHERE before < ? ORDER BY n
-        )"""
+            SELECT n AS measured_n, sum(size) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) - size AS before
+            FROM ({_union(selection, "ASC")} ORDER BY n LIMIT ?) AS found
+        ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY n"""
 
 
 async def page(session: Session, selection: Selection, after: int, upto: int) -> list[StoredEvent]:
@@ -71,13 +70,29 @@ async def page(session: Session, selection: Selection, after: int, upto: int) ->
     if after >= upto:
         return []
     params = _params(selection, after, upto, PAGE_ROWS)
-    text: str | None = await session.value(page_sql(selection), (*params, PAGE_ROWS, PAGE_BYTES))
-    return [] if text is None else [_row(line) for line in text.encode().split(b"\n")]
+    rows = await session.texts(COLUMNS, page_rest(selection), (*params, PAGE_ROWS, PAGE_BYTES))
+    return [stored(*row) for row in rows]
 
 
-def _row(line: bytes) -> StoredEvent:
-    # JSON has no raw tab and no raw line feed, so both are free to separate with
-    n, type_, instance_id, run_id, data = line.split(b"\t", 4)
+async def wanted(session: Session, run_ids: list[str], after: int, upto: int) -> list[StoredEvent]:
+    """The first events with `after < n <= upto` of any life, and the lines of these runs; none: no more.
+
+    In pages like any replay's, each cut where it has enough.
+    """
+    among, params = session.among("run_id", run_ids)
+    rest = f"""
+        FROM (
+            SELECT n AS measured_n, sum(size) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) - size AS before
+            FROM (
+                SELECT n, size FROM events
+                WHERE n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among}) ORDER BY n LIMIT ?
+            ) AS found
+        ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY n"""
+    rows = await session.texts(COLUMNS, rest, (after, upto, *params, RELAY_ROWS, RELAY_BYTES))
+    return [stored(*row) for row in rows]
+
+
+def stored(n: bytes, type_: bytes, instance_id: bytes, run_id: bytes, data: bytes) -> StoredEvent:
     return StoredEvent(
         int(n), type_.decode(), instance_id.decode() or None, run_id.decode() or None,
         None, None, data,
@@ -86,7 +101,7 @@ def _row(line: bytes) -> StoredEvent:
 
 async def before_tail(session: Session, selection: Selection, count: int, upto: int) -> int:
     """The number behind which the selection's newest `count` events begin."""
-    sql = f"SELECT min(n) FROM ({_union(selection, 'DESC')} ORDER BY n DESC LIMIT ?)"
+    sql = f"SELECT min(n) FROM ({_union(selection, 'DESC')} ORDER BY n DESC LIMIT ?) AS newest"
     params = _params(selection, 0, upto, count)
     first: int | None = await session.value(sql, (*params, count))
     return upto if first is None else first - 1
@@ -94,6 +109,6 @@ async def before_tail(session: Session, selection: Selection, count: int, upto: 
 
 async def oldest(session: Session, selection: Selection) -> int | None:
     """The number of the selection's oldest event that is still there."""
-    sql = f"SELECT min(n) FROM ({_union(selection, 'ASC')})"
+    sql = f"SELECT min(n) FROM ({_union(selection, 'ASC')}) AS oldest"
     number: int | None = await session.value(sql, _params(selection, 0, 2**63 - 1, 1))
     return number

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 VERSION = "1"
 
-PRAGMAS = (
-    # readers go on while a flush writes
-    "PRAGMA journal_mode = WAL",
-    # what is acknowledged survives a power cut
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = OFF",
-    "PRAGMA temp_store = MEMORY",
-    "PRAGMA cache_size = -16000",
-)
 
-# AUTOINCREMENT: a number is never used again, not even that of a deleted newest row.
+class Words(NamedTuple):
+    """What the databases say differently."""
+
+    number: str
+    """The type of an event's number."""
+    integer: str
+    """… of a number of 64 bits."""
+    keyed: str
+    """What makes a table that is read by its key only."""
+    view: str
+    """How to make a view, if it is not there."""
+    field: str
+    """A field of the JSON in `data`, for `str.format`."""
+
+
+def tables(words: Words) -> str:
+    """The statements that make what is not there yet."""
+    fields = ("message", "metadata", "timestamp", "value", "step")
+    return _TABLES.format(**words._asdict(), **{field: words.field.format(field) for field in fields})
+
+
 # `size` stands before `data`, so that a page can be measured without reading what is in it.
 # Lines have no `instance_id`, so that the indexes over a run's life stay as small as that is.
-TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) {keyed};
 
 CREATE TABLE IF NOT EXISTS events (
-    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    n {number},
     type TEXT NOT NULL,
     instance_id TEXT,
     run_id TEXT,
-    seq INTEGER,
+    seq {integer},
     label TEXT,
     size INTEGER NOT NULL,
     data TEXT NOT NULL
@@ -44,8 +57,8 @@ CREATE TABLE IF NOT EXISTS instances (
     configuration TEXT NOT NULL,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
-    created_n INTEGER NOT NULL
-) WITHOUT ROWID;
+    created_n {integer} NOT NULL
+) {keyed};
 CREATE INDEX IF NOT EXISTS instances_by_age ON instances (created_n);
 CREATE INDEX IF NOT EXISTS instances_by_name ON instances (name, created_n);
 
@@ -59,12 +72,12 @@ CREATE TABLE IF NOT EXISTS runs (
     started_at TEXT,
     completed_at TEXT,
     cancel_requested_at TEXT,
-    log_count INTEGER NOT NULL,
-    result_count INTEGER NOT NULL,
-    created_n INTEGER NOT NULL,
-    ended_n INTEGER,
-    trimmed_n INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
+    log_count {integer} NOT NULL,
+    result_count {integer} NOT NULL,
+    created_n {integer} NOT NULL,
+    ended_n {integer},
+    trimmed_n {integer} NOT NULL DEFAULT 0
+) {keyed};
 CREATE INDEX IF NOT EXISTS runs_by_age ON runs (created_n);
 CREATE INDEX IF NOT EXISTS runs_by_instance ON runs (instance_id, created_n, status);
 CREATE INDEX IF NOT EXISTS runs_by_status ON runs (status, created_n);
@@ -73,29 +86,29 @@ CREATE INDEX IF NOT EXISTS runs_by_end ON runs (completed_at) WHERE completed_at
 CREATE TABLE IF NOT EXISTS receipts (
     run_id TEXT NOT NULL,
     key TEXT NOT NULL,
-    accepted INTEGER NOT NULL,
-    last_n INTEGER,
-    cancel_requested INTEGER NOT NULL,
+    accepted {integer} NOT NULL,
+    last_n {integer},
+    cancel_requested {integer} NOT NULL,
     created_at TEXT NOT NULL,
     PRIMARY KEY (run_id, key)
-) WITHOUT ROWID;
+) {keyed};
 CREATE INDEX IF NOT EXISTS receipts_by_age ON receipts (created_at);
 
-CREATE TABLE IF NOT EXISTS purges (run_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS purges (run_id TEXT PRIMARY KEY) {keyed};
 
-CREATE VIEW IF NOT EXISTS logs AS
+{view} logs AS
 SELECT run_id, seq, label AS level,
-    json_extract(data, '$.message') AS message,
-    json_extract(data, '$.metadata') AS metadata,
-    json_extract(data, '$.timestamp') AS timestamp,
+    {message} AS message,
+    {metadata} AS metadata,
+    {timestamp} AS timestamp,
     n
 FROM events WHERE type = 'run_log' AND seq IS NOT NULL;
 
-CREATE VIEW IF NOT EXISTS results AS
+{view} results AS
 SELECT run_id, seq, label AS key,
-    json_extract(data, '$.value') AS value,
-    json_extract(data, '$.step') AS step,
-    json_extract(data, '$.timestamp') AS timestamp,
+    {value} AS value,
+    {step} AS step,
+    {timestamp} AS timestamp,
     n
 FROM events WHERE type = 'run_result' AND seq IS NOT NULL;
 """

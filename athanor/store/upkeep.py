@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from .workers import Params, Session
+from .session import Params, Session
 
 RunsBehind = Callable[..., Awaitable[list[str]]]
 """The next runs to trim, in the order of their ids, behind the one given."""
@@ -18,29 +18,25 @@ async def purge_step(session: Session) -> bool:
     run_id = await session.value("SELECT run_id FROM purges LIMIT 1")
     if run_id is None:
         return False
-    await session.execute("BEGIN IMMEDIATE")
-    try:
+    async with session.writing():
         for table, key in (("events", "n"), ("receipts", "key")):
             picked = f"SELECT {key} FROM {table} WHERE run_id = ? LIMIT {STEP_ROWS}"
-            await session.execute(
+            await session.change(
                 f"DELETE FROM {table} WHERE run_id = ? AND {key} IN ({picked})", (run_id, run_id)
             )
         left = await session.value("SELECT 1 FROM events WHERE run_id = ? LIMIT 1", (run_id,))
         left = left or await session.value("SELECT 1 FROM receipts WHERE run_id = ? LIMIT 1", (run_id,))
         if left is None:
-            await session.execute("DELETE FROM purges WHERE run_id = ?", (run_id,))
-        await session.execute("COMMIT")
-    except BaseException:
-        await session.execute("ROLLBACK")
-        raise
+            await session.change("DELETE FROM purges WHERE run_id = ?", (run_id,))
     return True
 
 
 async def forget_receipts(session: Session, before: str) -> bool:
     """Delete some idempotency keys older than `before`; whether there may be more."""
     picked = f"SELECT run_id, key FROM receipts WHERE created_at < ? LIMIT {STEP_ROWS}"
-    await session.execute(f"DELETE FROM receipts WHERE (run_id, key) IN ({picked})", (before,))
-    return bool(await session.value("SELECT changes()") == STEP_ROWS)
+    sql = f"DELETE FROM receipts WHERE (run_id, key) IN ({picked})"
+    async with session.writing():
+        return await session.change(sql, (before,)) == STEP_ROWS
 
 
 async def runs_over(session: Session, rows: int, after: str) -> list[str]:
@@ -74,21 +70,16 @@ async def trim_step(session: Session, run_id: str, keep: int) -> bool:
     """Delete some of a run's oldest lines, all but the newest `keep` of each kind; whether more."""
     more = False
     for type_, count in (("run_log", "log_count"), ("run_result", "result_count")):
-        await session.execute("BEGIN IMMEDIATE")
-        try:
+        async with session.writing():
             newest = await session.value(f"SELECT {count} FROM runs WHERE id = ?", (run_id,))
             which = "run_id = ? AND type = ? AND seq <= ?"
             some = f"SELECT n FROM events WHERE {which} ORDER BY seq LIMIT {STEP_ROWS}"
             params = (run_id, type_, (newest or 0) - keep)
-            last = await session.value(f"SELECT max(n) FROM ({some})", params)
+            last = await session.value(f"SELECT max(n) FROM ({some}) AS oldest", params)
             if last is not None:
-                await session.execute(f"DELETE FROM events WHERE n IN ({some})", params)
-                more = more or await session.value("SELECT changes()") == STEP_ROWS
-                await session.execute(
-                    "UPDATE runs SET trimmed_n = max(trimmed_n, ?) WHERE id = ?", (last, run_id)
+                deleted = await session.change(f"DELETE FROM events WHERE n IN ({some})", params)
+                more = more or deleted == STEP_ROWS
+                await session.change(
+                    "UPDATE runs SET trimmed_n = ? WHERE id = ? AND trimmed_n < ?", (last, run_id, last)
                 )
-            await session.execute("COMMIT")
-        except BaseException:
-            await session.execute("ROLLBACK")
-            raise
     return more

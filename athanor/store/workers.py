@@ -8,73 +8,31 @@ open. So requests never touch a connection: they hand a job to a worker and wait
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-from databases import Database
+from .session import Connect, Job, Session
 
 T = TypeVar("T")
-Params = tuple[Any, ...]
-
-
-class Session:
-    """One open connection, in the words the store needs; every call is one hop to its thread."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-
-    async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
-        """Run one statement; the rows, if it gives any."""
-        rows: list[Params] = await self._raw.execute_fetchall(sql, params)
-        return rows
-
-    async def execute_many(self, sql: str, params: list[Params]) -> None:
-        async with self._raw.executemany(sql, params):
-            pass
-
-    async def script(self, sql: str) -> None:
-        async with self._raw.executescript(sql):
-            pass
-
-    async def value(self, sql: str, params: Params = ()) -> Any:
-        """The first column of the first row, or None."""
-        rows = await self.execute(sql, params)
-        return rows[0][0] if rows else None
-
-    async def fetch(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[Any]]:
-        """The rows of `SELECT columns rest`, brought over as one JSON text.
-
-        sqlite3 drops and takes the interpreter's lock for every row, and beside a busy event loop
-        each time costs up to its switch interval of 5 ms (measured: 288 rows/s). One row, one wait.
-        """
-        names = ", ".join(f"c{number}" for number in range(len(columns)))
-        sql = (
-            f"WITH picked ({names}) AS (SELECT {', '.join(columns)} {rest}) "
-            f"SELECT json_group_array(json_array({names})) FROM picked"
-        )
-        rows: list[list[Any]] = msgspec.json.decode(await self.value(sql, params))
-        return rows
-
-
-Job = Callable[[Session], Awaitable[T]]
+Item = tuple[Job[Any], "asyncio.Future[Any]"]
 
 
 class Workers:
-    """`size` connections that take jobs from one queue, each one job at a time."""
+    """`size` connections that take jobs from one queue, each one job at a time.
 
-    def __init__(self, database: Database, size: int, pragmas: tuple[str, ...]) -> None:
-        self._database = database
+    One that breaks is opened again for the next job, which fails if that can't be done.
+    """
+
+    def __init__(self, connect: Connect, size: int) -> None:
+        self._connect = connect
         self._size = size
-        self._pragmas = pragmas
-        self._jobs: asyncio.Queue[tuple[Job[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._jobs: asyncio.Queue[Item | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Open the connections; raises what the first one that fails raises."""
         loop = asyncio.get_running_loop()
         for number in range(self._size):
-            opened: asyncio.Future[None] = loop.create_future()
+            opened: asyncio.Future[Any] = loop.create_future()
             task = loop.create_task(self._work(opened), name=f"athanor-connection-{number}")
             self._tasks.append(task)
             await opened
@@ -92,24 +50,36 @@ class Workers:
         self._jobs.put_nowait((job, outcome))
         return await outcome
 
-    async def _work(self, opened: asyncio.Future[None]) -> None:
-        try:
-            async with self._database.connection() as connection:
-                session = Session(connection.raw_connection)
-                for pragma in self._pragmas:
-                    await session.execute(pragma)
-                opened.set_result(None)
-                while (item := await self._jobs.get()) is not None:
-                    job, outcome = item
-                    try:
-                        answer = await job(session)
-                    except Exception as error:
-                        if not outcome.done():
-                            outcome.set_exception(error)
-                    else:
-                        if not outcome.done():
-                            outcome.set_result(answer)
-        except Exception as error:
-            if opened.done():
-                raise
-            opened.set_exception(error)
+    async def _work(self, opened: asyncio.Future[Any]) -> None:
+        item: Item | None = (_nothing, opened)
+        while item is not None:
+            try:
+                async with self._connect() as session:
+                    while item is not None and not session.is_broken:
+                        await _do(session, *item)
+                        item = None  # so that it is not given an error as well, where closing fails
+                        item = await self._jobs.get()
+            except Exception as error:
+                if item is not None:
+                    if not item[1].done():
+                        item[1].set_exception(error)
+                    if item[1] is opened:
+                        return
+                item = await self._jobs.get()
+
+
+async def _nothing(_: Session) -> None:
+    """What a connection is opened for at first."""
+
+
+async def _do(session: Session, job: Job[Any], outcome: asyncio.Future[Any]) -> None:
+    if outcome.cancelled():
+        return
+    try:
+        answer = await job(session)
+    except Exception as error:
+        if not outcome.done():
+            outcome.set_exception(error)
+    else:
+        if not outcome.done():
+            outcome.set_result(answer)

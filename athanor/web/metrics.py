@@ -49,11 +49,16 @@ class EngineCollector(Collector):
                 "Flushes that failed and were tried again",
                 flusher.failures,
             ),
-            ("athanor_frames", "Frames given to subscribers, progress aside", flusher.offered),
-            ("athanor_overflows", "Slow readers sent back to the database", flusher.overflowed),
+            ("athanor_frames", "Frames given to subscribers, progress aside", hub.offered),
+            ("athanor_overflows", "Slow readers sent back to the database", hub.overflowed),
             ("athanor_replay_pages", "Pages read for replays", engine.source.replays),
             ("athanor_progress", "Progress events published", engine.board.published),
         )
+        if engine.relay:
+            counters += (
+                ("athanor_relay_reads", "Reads of what others committed", engine.relay.reads),
+                ("athanor_listener_reconnects", "Times the bell was lost", engine.relay.reconnects),
+            )
         for name, text, value in counters:
             yield CounterMetricFamily(name, text, value)
 

@@ -1,0 +1,271 @@
+"""PostgreSQL: any number of processes; through asyncpg, each connection held for its worker's life.
+
+The numbers are one row of `counter`, locked from before they are drawn until the commit, so that
+number order is commit order; whoever writes takes that lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, TypeVar
+
+try:
+    import asyncpg
+except ImportError:  # an extra, and only asked for by a PostgreSQL URL
+    asyncpg = None  # type: ignore[assignment]
+
+from ..events import StoredEvent
+from ..exceptions import ConfigurationError
+from .schema import Words, tables
+from .session import Params, Session
+
+T = TypeVar("T")
+
+TIMEOUT = 10.0
+"""Seconds after which a connection that gives no answer counts as broken, on either side of it."""
+
+_SERVER = {
+    "application_name": "athanor",
+    # a node that vanished in the middle of a flush must not hold the counter for long
+    "idle_in_transaction_session_timeout": f"{TIMEOUT:.0f}s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    # for a key and a number always
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+}
+
+# \u0000 is JSON, but no text of PostgreSQL's; behind an odd number of backslashes it is none
+_JSON = r"""
+CREATE OR REPLACE FUNCTION athanor_json(data TEXT) RETURNS JSON LANGUAGE sql IMMUTABLE AS $$
+    SELECT (CASE WHEN position('\u0000' IN data) = 0 THEN data
+        ELSE regexp_replace(data, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g') END)::json
+$$;
+"""
+_OURS = """
+CREATE TABLE IF NOT EXISTS counter (newest BIGINT NOT NULL);
+INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
+
+CREATE TABLE IF NOT EXISTS flushes (
+    process TEXT PRIMARY KEY, number BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+"""
+_WORDS = Words(
+    number="BIGINT PRIMARY KEY",
+    integer="BIGINT",
+    keyed="",
+    view="CREATE OR REPLACE VIEW",
+    field="(athanor_json(data) ->> '{}')",
+)
+TABLES = _JSON + tables(_WORDS) + _OURS
+
+CREATING = 0x61746861  # "atha"
+"""The advisory lock of whoever makes the tables."""
+CHANNEL = "athanor"
+
+# PostgreSQL takes no NUL in a text; JSON has none, but names and errors may
+_ESCAPE = str.maketrans({"\0": "\x01\x02", "\x01": "\x01\x01"})
+_UNESCAPE = {"\x01\x02": "\0", "\x01\x01": "\x01"}
+
+
+class PostgresSession(Session):
+    newest_sql = "SELECT newest FROM counter"
+    contains_sql = (
+        'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
+    )
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    @property
+    def is_broken(self) -> bool:
+        return bool(self._raw.is_closed())
+
+    async def _told(self, answer: Awaitable[T]) -> T:
+        """What the server answers. Of a connection that gives none, nothing is known: it is given up."""
+        try:
+            return await answer
+        except asyncpg.PostgresError:
+            raise
+        except BaseException:
+            self._raw.terminate()
+            raise
+
+    async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
+        rows = await self._told(self._raw.fetch(_numbered(sql), *map(_to, params)))
+        return [tuple(map(_from, row)) for row in rows]
+
+    async def execute_many(self, sql: str, params: list[Params]) -> None:
+        await self._told(self._raw.executemany(_numbered(sql), [tuple(map(_to, row)) for row in params]))
+
+    async def script(self, sql: str) -> None:
+        await self._told(self._raw.execute(sql))
+
+    async def change(self, sql: str, params: Params = ()) -> int:
+        status: str = await self._told(self._raw.execute(_numbered(sql), *map(_to, params)))
+        return int(status.rpartition(" ")[2])
+
+    async def fetch(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[Any]]:
+        return [list(row) for row in await self.execute(f"SELECT {', '.join(columns)} {rest}", params)]
+
+    async def texts(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[bytes]]:
+        sql = _numbered(f"SELECT {', '.join(columns)} {rest}")
+        rows = await self._told(self._raw.fetch(sql, *map(_to, params)))
+        return [[b"" if cell is None else str(cell).encode() for cell in row] for row in rows]
+
+    async def insert(self, events: list[StoredEvent]) -> None:
+        if not events:
+            return
+        records = [
+            (n, type_, instance_id, run_id, seq, _to(label), len(data), data.decode())
+            for n, type_, instance_id, run_id, seq, label, data in events
+        ]
+        columns = ("n", "type", "instance_id", "run_id", "seq", "label", "size", "data")
+        await self._told(self._raw.copy_records_to_table("events", records=records, columns=columns))
+
+    def among(self, columns: str, values: Iterable[Any]) -> tuple[str, Params]:
+        listed = list(values)
+        if not columns.startswith("("):
+            return f"{columns} = ANY(?::text[])", (listed,)
+        parts = tuple(list(part) for part in zip(*listed, strict=True))
+        return f"{columns} IN (SELECT * FROM unnest({', '.join(['?::text[]'] * len(parts))}))", parts
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[int]:
+        async with self._transaction("BEGIN"):
+            yield await self.value("SELECT newest FROM counter FOR UPDATE")
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[int]:
+        async with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"):
+            yield await self.newest()
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str) -> AsyncIterator[None]:
+        await self._told(self._raw.execute(begin))
+        try:
+            yield
+            await self._told(self._raw.execute("COMMIT"))
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                await self._told(self._raw.execute("ROLLBACK"))
+            raise
+
+    async def advance(self, newest: int, notices: list[str]) -> None:
+        await self.execute("UPDATE counter SET newest = ?", (newest,))
+        if notices:
+            sql = f"SELECT pg_notify('{CHANNEL}', notice) FROM unnest(?::text[]) AS notice"
+            await self.execute(sql, (notices,))
+
+    async def is_new(self, flush: tuple[str, int]) -> bool:
+        sql = """
+            INSERT INTO flushes (process, number) VALUES (?, ?)
+            ON CONFLICT (process) DO UPDATE SET number = excluded.number, at = now()
+            WHERE flushes.number < excluded.number RETURNING 1"""
+        return await self.value(sql, flush) is not None
+
+
+class Postgres:
+    """The server, and the connections to it."""
+
+    broken: tuple[type[Exception], ...] = (OSError, TimeoutError)
+    ours: tuple[type[Exception], ...] = ()
+    if asyncpg is not None:
+        broken += (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+        ours += (
+            asyncpg.IntegrityConstraintViolationError,
+            asyncpg.SyntaxOrAccessError,
+            asyncpg.DataError,
+        )
+
+    def __init__(self, url: str) -> None:
+        if asyncpg is None:
+            raise ConfigurationError(
+                "ATHANOR_DATABASE_URL names PostgreSQL, which needs asyncpg: "
+                "pip install 'athanor-sse[postgres]'"
+            )
+        self._url = url
+
+    async def open(self) -> None:
+        """Nothing is shared between the connections."""
+
+    async def close(self) -> None:
+        """Nor to be closed behind them."""
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Session]:
+        raw = await self._open()
+        try:
+            yield PostgresSession(raw)
+        finally:
+            await _close(raw)
+
+    writer = reader = connect
+
+    async def _open(self) -> Any:
+        return await asyncpg.connect(
+            self._url, timeout=TIMEOUT, command_timeout=TIMEOUT, server_settings=_SERVER
+        )
+
+    @asynccontextmanager
+    async def creating(self, session: Session) -> AsyncIterator[None]:
+        """The tables, and a place to look at what is there; one process after the other."""
+        assert isinstance(session, PostgresSession)
+        async with session._transaction("BEGIN"):  # noqa: SLF001
+            await session.execute("SELECT pg_advisory_xact_lock(?)", (CREATING,))
+            # not where they are: to look for an index is enough to wait for a flush, and it for us
+            if await session.value("SELECT to_regclass('meta')::text") is None:
+                await session.script(TABLES)
+            yield
+
+    @asynccontextmanager
+    async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[Line]:
+        """A connection that hears what all processes say."""
+        raw = await self._open()
+        try:
+            await raw.add_listener(CHANNEL, lambda _, __, ___, payload: heard(payload))
+            yield Line(raw)
+        finally:
+            await _close(raw)
+
+
+class Line:
+    """The line between processes: what is said is heard by all, this one too, and kept by nobody."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    async def say(self, notices: list[str]) -> None:
+        """Raises if the line is cut; nothing at all is how to find out."""
+        sql = f"SELECT pg_notify('{CHANNEL}', notice) FROM unnest($1::text[]) AS notice"
+        await self._raw.execute(sql, notices)
+
+
+async def _close(raw: Any) -> None:
+    try:
+        await raw.close(timeout=1)
+    except Exception:
+        raw.terminate()
+
+
+def _to(value: Any) -> Any:
+    if isinstance(value, str) and ("\0" in value or "\x01" in value):
+        return value.translate(_ESCAPE)
+    return value
+
+
+def _from(value: Any) -> Any:
+    if isinstance(value, str) and "\x01" in value:
+        return re.sub("\x01.", lambda found: _UNESCAPE.get(found[0], found[0]), value)
+    return value
+
+
+@lru_cache(2048)
+def _numbered(sql: str) -> str:
+    parts = sql.split("?")
+    return "".join(f"{part}${at}" for at, part in enumerate(parts[:-1], 1)) + parts[-1]
