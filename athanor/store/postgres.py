@@ -221,6 +221,8 @@ class Postgres:
             # not where they are: to look for an index is enough to wait for a flush, and it for us
             if await session.value("SELECT to_regclass('meta')::text") is None:
                 await session.script(TABLES)
+            # of processes that are long gone, or idle and sure of their last flush
+            await session.execute("DELETE FROM flushes WHERE at < now() - interval '1 day'")
             yield
 
     @asynccontextmanager
