@@ -10,17 +10,12 @@ import time
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.browser import FLAGS
 from tests.service import Service, new_run
 
 from .harness import Figures, report, service_alone
 
 LINES, SECONDS, RATE = 1_000_000, 60, 5_000
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--enable-precise-memory-info",
-    "--disable-background-networking",
-]
 WATCH = """
 window.longest = 0;
 new PerformanceObserver((list) => {

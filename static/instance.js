@@ -1,26 +1,22 @@
 // One instance: its configuration, its runs, and up to ten of them side by side.
 
 import { getJson, instancePath, nextPath } from "./api.js";
-import { Bar, element, framed } from "./dom.js";
+import { element } from "./dom.js";
 import { Chart, COLOURS } from "./curve.js";
 import { counted, displayName, duration } from "./format.js";
+import { RunList } from "./list.js";
 import { runRow } from "./overview.js";
 import { branches, ChartSettings, Results } from "./results.js";
 import { Stream } from "./stream.js";
 
 const MOST_RUNS = 5000;
 
-export class InstanceView {
+export class InstanceView extends RunList {
   // `route` has `id`, and `compare`, ids of runs
   constructor(root, route, shell) {
-    this.root = root;
+    super(root, shell);
     this.id = route.id;
     this.chosen = new Set((route.compare ?? []).slice(0, COLOURS));
-    this.shell = shell;
-    this.runs = new Map();
-    this.bars = new Map();
-    this.closed = false;
-    this.draw = framed(() => this.render());
   }
 
   async start() {
@@ -81,11 +77,6 @@ export class InstanceView {
     }
   }
 
-  bar(runId) {
-    if (!this.bars.has(runId)) this.bars.set(runId, new Bar());
-    return this.bars.get(runId);
-  }
-
   render() {
     const wanted = this.search.value.trim().toLowerCase();
     const runs = [...this.runs.values()].reverse()
@@ -118,27 +109,12 @@ export class InstanceView {
   }
 
   tick() {
-    for (const time of this.list.querySelectorAll("time[data-run]")) {
-      const run = this.runs.get(time.dataset.run);
-      if (run?.status === "running") time.textContent = duration(run);
-    }
+    super.tick();
     this.comparison.tick();
   }
 
-  key(event) {
-    if (event.key === "/") this.search.focus();
-    else if (event.key === "Escape" && this.search.value) {
-      this.search.value = "";
-      this.draw();
-    } else return false;
-    return true;
-  }
-
   close() {
-    this.closed = true;
-    clearInterval(this.clock);
-    this.draw.cancel();
-    this.stream?.close();
+    super.close();
     this.comparison?.close();
   }
 }

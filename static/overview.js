@@ -1,23 +1,19 @@
 // All instances with their newest runs, live.
 
 import { getJson } from "./api.js";
-import { Bar, copyButton, element, framed, statusPill } from "./dom.js";
+import { copyButton, element, statusPill } from "./dom.js";
 import { counted, displayName, duration, lastLine, number } from "./format.js";
+import { RunList } from "./list.js";
 import { Stream } from "./stream.js";
 
 const RUNS_SHOWN = 5;
 const CARDS_SHOWN = 100;
 
-export class Overview {
+export class Overview extends RunList {
   constructor(root, route, shell) {
-    this.root = root;
-    this.shell = shell;
+    super(root, shell);
     this.instances = new Map();
-    this.runs = new Map();
-    this.bars = new Map();
     this.counts = new Map();
-    this.closed = false;
-    this.draw = framed(() => this.render());
     shell.title("Athanor", null);
   }
 
@@ -69,11 +65,6 @@ export class Overview {
       this.runs.set(id, event.run);
     }
     this.draw();
-  }
-
-  bar(runId) {
-    if (!this.bars.has(runId)) this.bars.set(runId, new Bar());
-    return this.bars.get(runId);
   }
 
   render() {
@@ -131,29 +122,6 @@ export class Overview {
       ...Object.entries(ways).flatMap(([title, text]) => [
         element("div", { class: "line way" }, element("h3", {}, title), element("span", { class: "space" }), copyButton(text)), element("pre", {}, text)]),
     );
-  }
-
-  tick() {
-    for (const time of this.root.querySelectorAll("time[data-run]")) {
-      const run = this.runs.get(time.dataset.run);
-      if (run?.status === "running") time.textContent = duration(run);
-    }
-  }
-
-  key(event) {
-    if (event.key === "/") this.search.focus();
-    else if (event.key === "Escape" && this.search.value) {
-      this.search.value = "";
-      this.draw();
-    } else return false;
-    return true;
-  }
-
-  close() {
-    this.closed = true;
-    clearInterval(this.clock);
-    this.draw.cancel();
-    this.stream?.close();
   }
 }
 

@@ -67,6 +67,7 @@ TABLES = _JSON + tables(_WORDS) + _OURS
 CREATING = 0x61746861  # "atha"
 """The advisory lock of whoever makes the tables."""
 CHANNEL = "athanor"
+_TELL = f"SELECT pg_notify('{CHANNEL}', notice) FROM unnest(?::text[]) AS notice"
 
 # PostgreSQL takes no NUL in a text; JSON has none, but names and errors may
 _ESCAPE = str.maketrans({"\0": "\x01\x02", "\x01": "\x01\x01"})
@@ -137,16 +138,16 @@ class PostgresSession(Session):
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[int]:
-        async with self._transaction("BEGIN"):
+        async with self.transaction("BEGIN"):
             yield await self.value("SELECT newest FROM counter FOR UPDATE")
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[int]:
-        async with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"):
+        async with self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"):
             yield await self.newest()
 
     @asynccontextmanager
-    async def _transaction(self, begin: str) -> AsyncIterator[None]:
+    async def transaction(self, begin: str) -> AsyncIterator[None]:
         await self._told(self._raw.execute(begin))
         try:
             yield
@@ -159,8 +160,7 @@ class PostgresSession(Session):
     async def advance(self, newest: int, notices: list[str]) -> None:
         await self.execute("UPDATE counter SET newest = ?", (newest,))
         if notices:
-            sql = f"SELECT pg_notify('{CHANNEL}', notice) FROM unnest(?::text[]) AS notice"
-            await self.execute(sql, (notices,))
+            await self.execute(_TELL, (notices,))
 
     async def is_new(self, flush: tuple[str, int]) -> bool:
         sql = """
@@ -216,7 +216,7 @@ class Postgres:
     async def creating(self, session: Session) -> AsyncIterator[None]:
         """The tables, and a place to look at what is there; one process after the other."""
         assert isinstance(session, PostgresSession)
-        async with session._transaction("BEGIN"):  # noqa: SLF001
+        async with session.transaction("BEGIN"):
             await session.execute("SELECT pg_advisory_xact_lock(?)", (CREATING,))
             # not where they are: to look for an index is enough to wait for a flush, and it for us
             if await session.value("SELECT to_regclass('meta')::text") is None:
@@ -244,8 +244,7 @@ class Line:
 
     async def say(self, notices: list[str]) -> None:
         """Raises if the line is cut; nothing at all is how to find out."""
-        sql = f"SELECT pg_notify('{CHANNEL}', notice) FROM unnest($1::text[]) AS notice"
-        await self._raw.execute(sql, notices)
+        await self._raw.execute(_numbered(_TELL), notices)
 
 
 async def _close(raw: Any) -> None:

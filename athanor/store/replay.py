@@ -55,14 +55,18 @@ def _params(selection: Selection, after: int, upto: int, limit: int) -> tuple[st
 COLUMNS = ("n", "type", "instance_id", "run_id", "data")
 
 
-@lru_cache(1024)
-def page_rest(selection: Selection) -> str:
-    """What follows the columns: the rows of a page, measured before they are read."""
+def _measured(found: str) -> str:
+    """What follows the columns: the rows that `found` gives `n` and `size` of, up to some bytes."""
     return f"""
         FROM (
             SELECT n AS measured_n, sum(size) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) - size AS before
-            FROM ({_union(selection, "ASC")} ORDER BY n LIMIT ?) AS found
+            FROM ({found} ORDER BY n LIMIT ?) AS found
         ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY n"""
+
+
+@lru_cache(1024)
+def page_rest(selection: Selection) -> str:
+    return _measured(_union(selection, "ASC"))
 
 
 async def page(session: Session, selection: Selection, after: int, upto: int) -> list[StoredEvent]:
@@ -71,7 +75,7 @@ async def page(session: Session, selection: Selection, after: int, upto: int) ->
         return []
     params = _params(selection, after, upto, PAGE_ROWS)
     rows = await session.texts(COLUMNS, page_rest(selection), (*params, PAGE_ROWS, PAGE_BYTES))
-    return [stored(*row) for row in rows]
+    return [_stored(*row) for row in rows]
 
 
 async def wanted(session: Session, run_ids: list[str], after: int, upto: int) -> list[StoredEvent]:
@@ -80,19 +84,13 @@ async def wanted(session: Session, run_ids: list[str], after: int, upto: int) ->
     In pages like any replay's, each cut where it has enough.
     """
     among, params = session.among("run_id", run_ids)
-    rest = f"""
-        FROM (
-            SELECT n AS measured_n, sum(size) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) - size AS before
-            FROM (
-                SELECT n, size FROM events
-                WHERE n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among}) ORDER BY n LIMIT ?
-            ) AS found
-        ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY n"""
+    where = f"n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among})"
+    rest = _measured(f"SELECT n, size FROM events WHERE {where}")
     rows = await session.texts(COLUMNS, rest, (after, upto, *params, RELAY_ROWS, RELAY_BYTES))
-    return [stored(*row) for row in rows]
+    return [_stored(*row) for row in rows]
 
 
-def stored(n: bytes, type_: bytes, instance_id: bytes, run_id: bytes, data: bytes) -> StoredEvent:
+def _stored(n: bytes, type_: bytes, instance_id: bytes, run_id: bytes, data: bytes) -> StoredEvent:
     return StoredEvent(
         int(n), type_.decode(), instance_id.decode() or None, run_id.decode() or None,
         None, None, data,
