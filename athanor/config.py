@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_url: str = "sqlite:///athanor.db"
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    workers: Count = 1
     log_level: str = "info"
     flush_interval: Seconds = 0.1
     ring_capacity: Count = 100_000
@@ -45,7 +46,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_origins: str = ""
 
     def __post_init__(self) -> None:
-        self.sqlite_path  # noqa: B018 - an unusable URL is refused here, not at the first flush
+        # an unusable URL is refused here, not at the first flush
+        if self.sqlite_path is not None and self.workers > 1:
+            raise ConfigurationError(
+                f"{self.workers} workers can't use {self.sqlite_path}: SQLite serves one process. "
+                "PostgreSQL serves several: ATHANOR_DATABASE_URL=postgresql://user@host/database"
+            )
 
     @property
     def sqlite_path(self) -> str | None:
@@ -78,6 +84,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 values[field.name] = _convert(name, environ[name], field.type)
         values.update({name: value for name, value in given.items() if value is not None})
         return cls(**values)
+
+    def to_env(self) -> dict[str, str]:
+        """The variables from which another process gets the same settings."""
+        values = msgspec.structs.asdict(self)
+        return {f"ATHANOR_{name.upper()}": _text(value) for name, value in values.items()}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _convert(name: str, text: str, type_: Any) -> Any:

@@ -30,6 +30,7 @@ from .entries import Entry, Line, LogIn, ProgressIn, ResultIn, lines_of
 from .events import StoredEvent, decode
 from .exceptions import NotRunning, NotStarted, TooLarge
 from .flusher import Flusher, Ticket
+from .gossip import TELL_EVERY, Gossip
 from .hub import Hub
 from .inputs import InstanceIn, InstancePatch, RunIn, checked
 from .keeper import Keeper, keepalive_slots
@@ -88,18 +89,18 @@ class Athanor:
         self.hub = Hub(self.store.epoch, self.store.newest, keepalive_slots(settings))
         self.board = ProgressBoard(self.hub, settings.flush_interval)
         self.ring: RingBuffer[Ticket] = RingBuffer(settings.ring_capacity, settings.ring_bytes)
-        self.pulse = Pulse(settings.stale_after)
-        self.relay = self._make_relay()
+        self.runs = KnownRuns(self.store)
+        self.pulse = Pulse(settings.stale_after, 2 * TELL_EVERY if self.store.shared else 0.0)
+        self._meet_others()
         self.flusher = Flusher(
             self.ring,
             self.store,
             settings.flush_interval,
             self._committed,
-            self.relay.notices if self.relay else list,
+            self.gossip.telling if self.gossip else _nothing_to_tell,
         )
         self.keeper = Keeper(settings, self.store, self.flusher, self.hub, self.pulse)
         self.source = Source(self.hub, self.store, self.board, settings)
-        self.runs = KnownRuns(self.store)
         self.flusher.start()
         if self.relay:
             self.relay.start()
@@ -112,6 +113,7 @@ class Athanor:
             with contextlib.suppress(TimeoutError):  # what is left is tried until `stop`
                 async with asyncio.timeout(self.settings.shutdown_timeout):
                     await self.flusher.flushed()
+                    await self.hub.reached(self.store.newest)
             self.hub.close()
 
     async def stop(self) -> None:
@@ -132,8 +134,10 @@ class Athanor:
 
     @property
     def trouble(self) -> str | None:
-        """Why events are not being stored at the moment, None if they are."""
-        return self.flusher.trouble if self.started else "not started"
+        """Why events are not being stored, or not shown, at the moment; None if they are."""
+        if not self.started:
+            return "not started"
+        return self.flusher.trouble or (self.relay.trouble if self.relay else None)
 
     # instances
 
@@ -380,22 +384,30 @@ class Athanor:
 
     # the inside
 
-    def _make_relay(self) -> Relay | None:
-        """Where other processes may use the same database."""
-        if self.store.postgres is None:
-            return None
-        interval = self.settings.flush_interval
-        return Relay(self.store, self.hub, self.board, self.pulse, interval, self._happened)
+    def _meet_others(self) -> None:
+        """Where other processes may use the same database: a line to them, and an eye on it."""
+        self.gossip: Gossip | None = None
+        self.relay: Relay | None = None
+        if self.store.shared:
+            self.gossip = Gossip(self.store.process, self.board, self.pulse, self.runs.is_over)
+            self.relay = Relay(
+                self.store,
+                self.hub,
+                self.gossip,
+                self.pulse,
+                self.settings.flush_interval,
+                self._happened,
+            )
 
     def _report(self, run_id: str, progress: Progress) -> None:
         self.board.report(run_id, progress)
-        if self.relay:
-            self.relay.tell_progress(run_id, progress)
+        if self.gossip:
+            self.gossip.tell_progress(run_id, progress)
 
     def _beat(self, run_id: str) -> None:
         self.pulse.beat(run_id)
-        if self.relay:
-            self.relay.tell_sign_of_life(run_id)
+        if self.gossip:
+            self.gossip.tell_sign_of_life(run_id)
 
     async def _submit(self, change: Change) -> Any:
         """A change of a life: waits for room, and asks for a flush now."""
@@ -441,6 +453,10 @@ class Athanor:
         if event.type == "instance_deleted":
             for run_id in self.runs.forget_instance(event.instance_id):
                 self.board.forget(run_id)
+
+
+def _nothing_to_tell() -> contextlib.AbstractContextManager[list[str]]:
+    return contextlib.nullcontext([])
 
 
 def _append(run_id: str, lines: list[Line], key: str | None) -> Append:

@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from .changes import Change
@@ -55,7 +56,7 @@ class Ticket:
 
 
 class Flusher:
-    """Owns the ring. `on_commit` broadcasts a commit; `notices` are for other processes to hear."""
+    """Owns the ring. `on_commit` broadcasts a commit; what is `telling` goes to other processes."""
 
     def __init__(
         self,
@@ -63,13 +64,13 @@ class Flusher:
         store: Store,
         interval: float,
         on_commit: Callable[[Commit], None],
-        notices: Callable[[], list[str]],
+        telling: Callable[[], AbstractContextManager[list[str]]],
     ) -> None:
         self._ring = ring
         self._store = store
         self._interval = interval
         self._on_commit = on_commit
-        self._notices = notices
+        self._telling = telling
         self._trying: list[Ticket] = []
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -193,7 +194,8 @@ class Flusher:
     async def _write(self, tickets: list[Ticket]) -> None:
         self._trying = tickets  # the same again if it fails: it may have been committed all the same
         try:
-            commit = await self._store.commit([ticket.change for ticket in tickets], self._notices())
+            with self._telling() as notices:
+                commit = await self._store.commit([ticket.change for ticket in tickets], notices)
         except DatabaseUnavailable:
             raise
         except Exception as error:

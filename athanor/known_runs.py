@@ -33,6 +33,11 @@ class KnownRuns:
         run = self._runs.get(id)
         return run is not None and run.status == "running"
 
+    def is_over(self, id: str) -> bool:
+        """Whether it is known to have ended."""
+        run = self._runs.get(id)
+        return run is not None and run.is_final
+
     def learn(self, run: Run) -> None:
         """What it is, unless it is known to be further on: what others did comes later than our own."""
         known = self._runs.get(run.id)

@@ -8,10 +8,14 @@ from .records import Run
 
 
 class Pulse:
-    """A run's producer is heard with everything it reports, and with its heartbeats."""
+    """A run's producer is heard with everything it reports, and with its heartbeats.
 
-    def __init__(self, stale_after: float) -> None:
+    What another process heard is known here up to `lag` seconds later, so judgement waits as long.
+    """
+
+    def __init__(self, stale_after: float, lag: float = 0.0) -> None:
         self._stale_after = stale_after
+        self._lag = lag
         self._heard: dict[str, float] = {}
         self._began = time.monotonic()
         self._listens = True
@@ -23,7 +27,7 @@ class Pulse:
         """The monotonic time of its last sign; of one not heard of yet, when we began to listen."""
         if not self._listens:
             return time.monotonic()
-        return max(self._heard.get(run_id, self._began), self._began)
+        return max(self._heard.get(run_id, self._began), self._began) + self._lag
 
     def is_stale(self, run: Run) -> bool:
         """Whether it runs, as far as we were told, and has been silent for `stale_after` seconds."""

@@ -11,7 +11,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "version", "topics", "cursor", "config"),
     ("encoding", "records", "events", "entries", "inputs", "selection", "frames", "forms", "inbox"),
     ("ring", "hub", "ledger", "changes", "store", "client"),
-    ("progress", "pulse", "flusher", "relay", "keeper", "known_runs", "source", "subscription"),
+    ("progress", "pulse", "gossip", "flusher", "relay", "keeper", "known_runs", "source", "subscription"),
     ("engine",),
     ("web",),
     ("shutdown", "application"),

@@ -29,13 +29,24 @@ from .listener import listen_as_set, place_of, url_of
 @click.option(
     "--database",
     "-d",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to keep everything in; athanor.db, or what ATHANOR_DATABASE_URL says.",
+    help="File to keep everything in, or postgresql://user@host/database; athanor.db, or "
+    "ATHANOR_DATABASE_URL.",
+)
+@click.option(
+    "--workers",
+    "-w",
+    type=click.IntRange(1),
+    help="Processes that serve; 1, or ATHANOR_WORKERS. PostgreSQL serves several, SQLite one.",
 )
 @click.option("--open", "-o", "opens", is_flag=True, help="Open the page in a browser.")
 @click.option("--listener", type=int, hidden=True)
 def command(
-    host: str | None, port: int | None, database: Path | None, opens: bool, listener: int | None
+    host: str | None,
+    port: int | None,
+    database: str | None,
+    workers: int | None,
+    opens: bool,
+    listener: int | None,
 ) -> None:
     """Start the service, until Ctrl-C.
 
@@ -43,6 +54,7 @@ def command(
     athanor serve                          on 127.0.0.1:8000, with athanor.db in this folder
     athanor serve --open                   … and open a browser
     athanor serve -d ~/runs.db --port 80
+    athanor serve -d postgresql://localhost/athanor --workers 4
 
     There is no authentication: whoever reaches its address may read and write. More can be set by the
     environment's ATHANOR_ variables, which the README lists.
@@ -51,7 +63,8 @@ def command(
         settings = Settings.from_env(
             host=host,
             port=port,
-            database_url=None if database is None else f"sqlite:///{database.absolute()}",
+            database_url=None if database is None else _url_of(database),
+            workers=workers,
             log_level=os.environ.get("ATHANOR_LOG_LEVEL") or "warning",
         )
     except ConfigurationError as error:
@@ -69,6 +82,10 @@ def command(
 
     with contextlib.closing(bound):
         serve(create_app(settings), bound, welcome if listener is None else None)
+
+
+def _url_of(database: str) -> str:
+    return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
 
 
 def _welcome(url: str, place: str, taken: str) -> str:

@@ -15,7 +15,7 @@ from ..exceptions import ConfigurationError, DatabaseUnavailable
 from .commit import Commit, Flush, commit
 from .listing import Entries, EntryFilter, RunState
 from .postgres import Line, Postgres
-from .schema import VERSION
+from .schema import VERSION, upgrades
 from .session import Job, Session
 from .sqlite import Sqlite
 from .workers import Workers
@@ -34,6 +34,7 @@ class Store:
         self._driver = self.postgres or Sqlite(path or "")
         self._writer = Workers(self._driver.writer, 1)
         self._readers = Workers(self._driver.reader, settings.readers)
+        self._follower = Workers(self._driver.reader, 1 if self.shared else 0)
         self._flush = Flush([], (secrets.token_hex(8), 0))
         self.epoch = ""
         self.newest = 0
@@ -45,6 +46,7 @@ class Store:
             await self._writer.start()
             await self._writer.run(self._prepare)
             await self._readers.start()
+            await self._follower.start()
         except self._driver.broken as error:
             await self.close()
             raise ConfigurationError(
@@ -55,26 +57,37 @@ class Store:
             raise
 
     async def close(self) -> None:
+        await self._follower.stop()
         await self._readers.stop()
         await self._writer.stop()
         await self._driver.close()
 
     async def _prepare(self, session: Session) -> None:
-        async with self._driver.creating(session):
-            for item in (("version", VERSION), ("epoch", secrets.token_hex(3))):
-                await session.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", item)
-            version = await session.value("SELECT value FROM meta WHERE key = 'version'")
-            if int(version) > int(VERSION):
+        """Make the tables, or bring them to the present version; or find that they are a newer one's."""
+        async with session.preparing():
+            version = None
+            if await session.has_tables():
+                version = await session.value("SELECT value FROM meta WHERE key = 'version'")
+            if version is None:
+                await session.script(session.tables)
+                for item in (("version", str(VERSION)), ("epoch", secrets.token_hex(3))):
+                    await session.execute("INSERT INTO meta VALUES (?, ?)", item)
+            elif int(version) > VERSION:
                 raise ConfigurationError(
                     f"the database was made by a newer Athanor: it is of version {version}, and this one "
                     f"knows {VERSION}"
                 )
-            if version != VERSION:
-                raise ConfigurationError(
-                    f"the database is of version {version}, and this Athanor knows {VERSION}"
-                )
+            elif int(version) < VERSION:
+                await session.fence()
+                await session.script(upgrades(session.words, int(version)))
+                await session.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(VERSION),))
         self.epoch = await session.value("SELECT value FROM meta WHERE key = 'epoch'")
         self.newest = await session.newest()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use the same database."""
+        return self.postgres is not None
 
     @property
     def process(self) -> str:
@@ -111,6 +124,11 @@ class Store:
         """A read, on the next reader that is free; their number bounds the reads at once."""
         with self._availability("read"):
             return await self._readers.run(job)
+
+    async def follow(self, job: Job[T]) -> T:
+        """A read of the relay's, which waits for no other: what others wrote is not to be late."""
+        with self._availability("read"):
+            return await self._follower.run(job)
 
     async def newest_number(self) -> int:
         """The number of the newest event that is committed, maybe not broadcast yet."""

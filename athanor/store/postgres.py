@@ -19,19 +19,23 @@ except ImportError:  # an extra, and only asked for by a PostgreSQL URL
     asyncpg = None  # type: ignore[assignment]
 
 from ..events import StoredEvent
-from ..exceptions import ConfigurationError
-from .schema import Words, tables
+from ..exceptions import ConfigurationError, DatabaseUnavailable
+from .schema import VERSION, Words, tables
 from .session import Params, Session
 
 T = TypeVar("T")
 
 TIMEOUT = 10.0
-"""Seconds after which a connection that gives no answer counts as broken, on either side of it."""
+"""Seconds after which a connection that gives no answer counts as broken."""
+CONNECT_TIMEOUT = 3.0
+"""… after which one that is not there yet does; TCP's own tries get rarer, and ours do not."""
+HOLD_TIMEOUT = 5.0
+"""… after which the server ends a transaction whose process is silent, and may have vanished."""
 
 _SERVER = {
     "application_name": "athanor",
     # a node that vanished in the middle of a flush must not hold the counter for long
-    "idle_in_transaction_session_timeout": f"{TIMEOUT:.0f}s",
+    "idle_in_transaction_session_timeout": f"{HOLD_TIMEOUT:.0f}s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -55,17 +59,17 @@ CREATE TABLE IF NOT EXISTS flushes (
     process TEXT PRIMARY KEY, number BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 """
-_WORDS = Words(
+WORDS = Words(
     number="BIGINT PRIMARY KEY",
     integer="BIGINT",
     keyed="",
     view="CREATE OR REPLACE VIEW",
     field="(athanor_json(data) ->> '{}')",
 )
-TABLES = _JSON + tables(_WORDS) + _OURS
+TABLES = _JSON + tables(WORDS) + _OURS
 
-CREATING = 0x61746861  # "atha"
-"""The advisory lock of whoever makes the tables."""
+PREPARING = 0x61746861  # "atha"
+"""The advisory lock of whoever looks at the tables, or makes them."""
 CHANNEL = "athanor"
 _TELL = f"SELECT pg_notify('{CHANNEL}', notice) FROM unnest(?::text[]) AS notice"
 
@@ -75,6 +79,8 @@ _UNESCAPE = {"\x01\x02": "\0", "\x01\x01": "\x01"}
 
 
 class PostgresSession(Session):
+    words = WORDS
+    tables = TABLES
     newest_sql = "SELECT newest FROM counter"
     contains_sql = (
         'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
@@ -88,13 +94,16 @@ class PostgresSession(Session):
         return bool(self._raw.is_closed())
 
     async def _told(self, answer: Awaitable[T]) -> T:
-        """What the server answers. Of a connection that gives none, nothing is known: it is given up."""
+        """What the server answers. A connection that gives none is given up, for nothing is known of it.
+
+        So is one whose server refuses for a reason of its own: it may be ending, or a standby by now, and
+        another one answer at the same URL.
+        """
         try:
             return await answer
-        except asyncpg.PostgresError:
-            raise
-        except BaseException:
-            self._raw.terminate()
+        except BaseException as error:
+            if not isinstance(error, Postgres.ours):
+                self._raw.terminate()
             raise
 
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
@@ -137,17 +146,39 @@ class PostgresSession(Session):
         return f"{columns} IN (SELECT * FROM unnest({', '.join(['?::text[]'] * len(parts))}))", parts
 
     @asynccontextmanager
+    async def preparing(self) -> AsyncIterator[None]:
+        async with self._transaction(f"BEGIN; SELECT pg_advisory_xact_lock({PREPARING})"):
+            yield
+            # of processes that are long gone, or idle and sure of their last flush
+            await self.execute("DELETE FROM flushes WHERE at < now() - interval '1 day'")
+
+    async def has_tables(self) -> bool:
+        """Not asked of each table and index: to look for one waits for a flush, and that for us."""
+        return await self.value("SELECT to_regclass('meta')::text") is not None
+
+    async def fence(self) -> None:
+        await self.execute("SELECT FROM counter FOR UPDATE")
+
+    @asynccontextmanager
     async def writing(self) -> AsyncIterator[int]:
-        async with self.transaction("BEGIN"):
-            yield await self.value("SELECT newest FROM counter FOR UPDATE")
+        async with self._transaction("BEGIN; SELECT FROM counter FOR UPDATE"):
+            # in a statement of its own, which sees what was committed while we waited for the lock
+            sql = "SELECT newest, value FROM counter, meta WHERE key = 'version'"
+            ((newest, version),) = await self.execute(sql)
+            if int(version) != VERSION:
+                raise DatabaseUnavailable(
+                    f"the database was upgraded to version {version}, and this Athanor knows {VERSION}: "
+                    "start the newer one in its place"
+                )
+            yield newest
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[int]:
-        async with self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"):
+        async with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"):
             yield await self.newest()
 
     @asynccontextmanager
-    async def transaction(self, begin: str) -> AsyncIterator[None]:
+    async def _transaction(self, begin: str) -> AsyncIterator[None]:
         await self._told(self._raw.execute(begin))
         try:
             yield
@@ -209,21 +240,8 @@ class Postgres:
 
     async def _open(self) -> Any:
         return await asyncpg.connect(
-            self._url, timeout=TIMEOUT, command_timeout=TIMEOUT, server_settings=_SERVER
+            self._url, timeout=CONNECT_TIMEOUT, command_timeout=TIMEOUT, server_settings=_SERVER
         )
-
-    @asynccontextmanager
-    async def creating(self, session: Session) -> AsyncIterator[None]:
-        """The tables, and a place to look at what is there; one process after the other."""
-        assert isinstance(session, PostgresSession)
-        async with session.transaction("BEGIN"):
-            await session.execute("SELECT pg_advisory_xact_lock(?)", (CREATING,))
-            # not where they are: to look for an index is enough to wait for a flush, and it for us
-            if await session.value("SELECT to_regclass('meta')::text") is None:
-                await session.script(TABLES)
-            # of processes that are long gone, or idle and sure of their last flush
-            await session.execute("DELETE FROM flushes WHERE at < now() - interval '1 day'")
-            yield
 
     @asynccontextmanager
     async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[Line]:

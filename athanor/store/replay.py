@@ -78,16 +78,20 @@ async def page(session: Session, selection: Selection, after: int, upto: int) ->
     return [_stored(*row) for row in rows]
 
 
-async def wanted(session: Session, run_ids: list[str], after: int, upto: int) -> list[StoredEvent]:
-    """The first events with `after < n <= upto` of any life, and the lines of these runs; none: no more.
+async def wanted(
+    session: Session, run_ids: list[str], after: int, upto: int
+) -> tuple[list[StoredEvent], int]:
+    """The first events with `after < n <= upto` of any life, and the lines of these runs.
 
-    In pages like any replay's, each cut where it has enough.
+    In pages like any replay's, each cut where it has enough; and the number up to which it has all.
     """
     among, params = session.among("run_id", run_ids)
     where = f"n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among})"
     rest = _measured(f"SELECT n, size FROM events WHERE {where}")
-    rows = await session.texts(COLUMNS, rest, (after, upto, *params, RELAY_ROWS, RELAY_BYTES))
-    return [_stored(*row) for row in rows]
+    texts = await session.texts(COLUMNS, rest, (after, upto, *params, RELAY_ROWS, RELAY_BYTES))
+    rows = [_stored(*row) for row in texts]
+    full = len(rows) == RELAY_ROWS or sum(len(row.data) for row in rows) >= RELAY_BYTES
+    return rows, rows[-1].n if full else upto
 
 
 def _stored(n: bytes, type_: bytes, instance_id: bytes, run_id: bytes, data: bytes) -> StoredEvent:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = "1"
+VERSION = 1
+"""Of the tables below; the database says in `meta` which it has."""
+
+UPGRADES: dict[int, str] = {}
+"""By version, the statements that make the next one of it; each with what `tables` fills in."""
 
 
 class Words(NamedTuple):
@@ -24,8 +28,17 @@ class Words(NamedTuple):
 
 def tables(words: Words) -> str:
     """The statements that make what is not there yet."""
+    return _worded(_TABLES, words)
+
+
+def upgrades(words: Words, version: int) -> str:
+    """The statements that make a database of the present version of one of `version`."""
+    return "".join(_worded(UPGRADES[old], words) for old in range(version, VERSION))
+
+
+def _worded(statements: str, words: Words) -> str:
     fields = ("message", "metadata", "timestamp", "value", "step")
-    return _TABLES.format(**words._asdict(), **{field: words.field.format(field) for field in fields})
+    return statements.format(**words._asdict(), **{field: words.field.format(field) for field in fields})
 
 
 # `size` stands before `data`, so that a page can be measured without reading what is in it.

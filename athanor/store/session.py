@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
 
 from ..events import StoredEvent
+from .schema import Words
 
 T = TypeVar("T")
 Params = tuple[Any, ...]
@@ -19,6 +20,9 @@ class Session(ABC):
     No statement here has a `?` of another meaning.
     """
 
+    words: ClassVar[Words]
+    tables: ClassVar[str]
+    """The statements that make what an empty database needs."""
     newest_sql: ClassVar[str]
     """Gives the number of the newest event that was ever committed."""
     contains_sql: ClassVar[str]
@@ -31,6 +35,10 @@ class Session(ABC):
     @abstractmethod
     async def execute_many(self, sql: str, params: list[Params]) -> None:
         """Run one statement for each of `params`."""
+
+    @abstractmethod
+    async def script(self, sql: str) -> None:
+        """Run several statements, within the transaction that is open."""
 
     @abstractmethod
     async def change(self, sql: str, params: Params = ()) -> int:
@@ -51,6 +59,18 @@ class Session(ABC):
     @abstractmethod
     def among(self, columns: str, values: Iterable[Any]) -> tuple[str, Params]:
         """The condition that `columns` (one, or several in parentheses) are one of `values`."""
+
+    @abstractmethod
+    def preparing(self) -> AbstractAsyncContextManager[None]:
+        """A transaction of the one process at a time that looks at the tables, or makes them."""
+
+    @abstractmethod
+    async def has_tables(self) -> bool:
+        """Within `preparing`: whether there are any of ours."""
+
+    @abstractmethod
+    async def fence(self) -> None:
+        """Within `preparing`: from here on nobody writes."""
 
     @abstractmethod
     def writing(self) -> AbstractAsyncContextManager[int]:

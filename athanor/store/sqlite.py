@@ -29,16 +29,15 @@ PRAGMAS = (
     "PRAGMA cache_size = -16000",
 )
 
-TABLES = tables(
-    Words(
-        # a number is never used again, not even that of a deleted newest row
-        number="INTEGER PRIMARY KEY AUTOINCREMENT",
-        integer="INTEGER",
-        keyed="WITHOUT ROWID",
-        view="CREATE VIEW IF NOT EXISTS",
-        field="json_extract(data, '$.{}')",
-    )
+WORDS = Words(
+    # a number is never used again, not even that of a deleted newest row
+    number="INTEGER PRIMARY KEY AUTOINCREMENT",
+    integer="INTEGER",
+    keyed="WITHOUT ROWID",
+    view="CREATE VIEW IF NOT EXISTS",
+    field="json_extract(data, '$.{}')",
 )
+TABLES = tables(WORDS)
 
 # `executemany` steps row by row, and gives up and takes back the interpreter's lock each time: 250,000
 # rows/s alone, 300 beside a busy event loop. One statement for many rows: 440,000 and 80,000.
@@ -49,6 +48,8 @@ _INSERT = "INSERT INTO events (n, type, instance_id, run_id, seq, label, size, d
 class SqliteSession(Session):
     """Every call is one hop to the connection's thread."""
 
+    words = WORDS
+    tables = TABLES
     newest_sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
     # lower() ends at a NUL
     contains_sql = (
@@ -67,8 +68,8 @@ class SqliteSession(Session):
             pass
 
     async def script(self, sql: str) -> None:
-        async with self._raw.executescript(sql):
-            pass
+        for statement in sql.split(";\n"):  # sqlite3's own `executescript` commits first
+            await self.execute(statement)
 
     async def change(self, sql: str, params: Params = ()) -> int:
         await self.execute(sql, params)
@@ -112,17 +113,30 @@ class SqliteSession(Session):
         parts = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(columns.count(",") + 1))
         return f"{columns} IN (SELECT {parts} FROM json_each(?))", (text,)
 
-    def writing(self) -> AbstractAsyncContextManager[int]:
+    def preparing(self) -> AbstractAsyncContextManager[None]:
         return self._transaction("BEGIN IMMEDIATE")
 
-    def reading(self) -> AbstractAsyncContextManager[int]:
-        return self._transaction("BEGIN")
+    async def has_tables(self) -> bool:
+        return await self.value("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None
+
+    async def fence(self) -> None:
+        """No other process has the file."""
 
     @asynccontextmanager
-    async def _transaction(self, begin: str) -> AsyncIterator[int]:
+    async def writing(self) -> AsyncIterator[int]:
+        async with self._transaction("BEGIN IMMEDIATE"):
+            yield await self.newest()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[int]:
+        async with self._transaction("BEGIN"):
+            yield await self.newest()
+
+    @asynccontextmanager
+    async def _transaction(self, begin: str) -> AsyncIterator[None]:
         await self.execute(begin)
         try:
-            yield await self.newest()
+            yield
             await self.execute("COMMIT")
         except BaseException:
             # SQLite may have rolled back by itself; the first error is the one to tell
@@ -171,13 +185,6 @@ class Sqlite:
             for pragma in pragmas:
                 await session.execute(pragma)
             yield session
-
-    @asynccontextmanager
-    async def creating(self, session: Session) -> AsyncIterator[None]:
-        """The tables, and a place to look at what is there already; no other process can be here."""
-        assert isinstance(session, SqliteSession)
-        await session.script(TABLES)
-        yield
 
 
 def texts_sql(columns: Sequence[str], rest: str) -> str:

@@ -15,10 +15,11 @@ STEP_ROWS = 2000
 
 async def purge_step(session: Session) -> bool:
     """Delete some of what deleted runs left behind; whether there may be more."""
-    run_id = await session.value("SELECT run_id FROM purges LIMIT 1")
-    if run_id is None:
-        return False
     async with session.writing():
+        # in here: a run of the same id may be made anew, elsewhere, and its lines are not to go
+        run_id = await session.value("SELECT run_id FROM purges LIMIT 1")
+        if run_id is None:
+            return False
         for table, key in (("events", "n"), ("receipts", "key")):
             picked = f"SELECT {key} FROM {table} WHERE run_id = ? LIMIT {STEP_ROWS}"
             await session.change(

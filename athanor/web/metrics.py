@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine import Athanor
+from .siblings import Siblings
 
 
 class EngineCollector(Collector):
@@ -39,8 +40,6 @@ class EngineCollector(Collector):
             ("athanor_subscribers", "Open subscriptions", hub.subscribers),
             ("athanor_newest_event", "Number of the newest event broadcast", hub.newest),
         )
-        for name, text, value in gauges:
-            yield GaugeMetricFamily(name, text, value)
         counters: tuple[tuple[str, str, float], ...] = (
             ("athanor_flushes", "Flushes committed", flusher.flushes),
             ("athanor_flush_seconds", "Time spent in them", flusher.seconds),
@@ -55,10 +54,20 @@ class EngineCollector(Collector):
             ("athanor_progress", "Progress events published", engine.board.published),
         )
         if engine.relay:
+            gauges += (
+                ("athanor_listening", "1 if other processes are heard", int(engine.relay.listens)),
+                (
+                    "athanor_relay_behind",
+                    "Events known to be committed and not broadcast here yet",
+                    engine.relay.behind,
+                ),
+            )
             counters += (
                 ("athanor_relay_reads", "Reads of what others committed", engine.relay.reads),
                 ("athanor_listener_reconnects", "Times the bell was lost", engine.relay.reconnects),
             )
+        for name, text, value in gauges:
+            yield GaugeMetricFamily(name, text, value)
         for name, text, value in counters:
             yield CounterMetricFamily(name, text, value)
 
@@ -72,5 +81,7 @@ def registry_of(engine: Athanor) -> CollectorRegistry:
 
 
 async def get_metrics(request: Request) -> Response:
-    body = generate_latest(request.app.state.metrics)
+    state = request.app.state
+    siblings: Siblings | None = getattr(state, "siblings", None)
+    body = await siblings.exposition() if siblings else generate_latest(state.metrics)
     return Response(body, headers={"content-type": CONTENT_TYPE_LATEST})
