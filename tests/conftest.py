@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -29,11 +31,28 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
+THE_CONTRACT = {"bad_input", "instances", "lines", "pulse", "runs", "service", "streams", "subscriber"}
+"""What is tested over HTTP on each database; the rest is the same code on the other side of it."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    contract = metafunc.module.__name__.rpartition("test_")[2] in THE_CONTRACT
+    if contract and "shared_service" in metafunc.fixturenames:
+        databases = ["sqlite", "postgresql"]
+        metafunc.parametrize("shared_service", databases, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def shared_service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """One service for all tests that neither stop it nor count what is in it."""
-    with running(tmp_path_factory.mktemp("shared")) as service:
-        yield service
+    with contextlib.ExitStack() as stack:
+        settings: dict[str, Any] = {}
+        if getattr(request, "param", "sqlite") == "postgresql":
+            _need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
+            settings["database_url"] = stack.enter_context(postgres.new_database())
+        yield stack.enter_context(running(tmp_path_factory.mktemp("shared"), **settings))
 
 
 @pytest.fixture
@@ -50,9 +69,17 @@ def scripts(tmp_path: Path) -> Iterator[Scripts]:
 
 
 @pytest.fixture
-def database(need: Callable[[bool, str], None]) -> Iterator[str]:
+def database() -> Iterator[str]:
     """The URL of an empty database on a PostgreSQL server, where there is one."""
-    need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
+    _need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
+    with postgres.new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_database() -> Iterator[str]:
+    """The same, for a module's tests."""
+    _need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
     with postgres.new_database() as url:
         yield url
 
@@ -60,12 +87,12 @@ def database(need: Callable[[bool, str], None]) -> Iterator[str]:
 @pytest.fixture
 def need() -> Callable[[bool, str], None]:
     """Skip with a reason where something is not on this machine; fail if all has to be there."""
+    return _need
 
-    def check(found: bool, what: str) -> None:
-        if found:
-            return
-        if os.environ.get("ATHANOR_TEST_ALL") == "1":
-            pytest.fail(f"ATHANOR_TEST_ALL=1, and there is no {what}")
-        pytest.skip(f"there is no {what} on this machine")
 
-    return check
+def _need(found: bool, what: str) -> None:
+    if found:
+        return
+    if os.environ.get("ATHANOR_TEST_ALL") == "1":
+        pytest.fail(f"ATHANOR_TEST_ALL=1, and there is no {what}")
+    pytest.skip(f"there is no {what} on this machine")

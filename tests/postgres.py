@@ -1,24 +1,32 @@
-"""A database of the test's own on the PostgreSQL server that is there."""
+"""A database of the test's own on the PostgreSQL server that is there, or a server of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import shutil
+import signal
+import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 
+from .follower import wait_until
+from .scripts import free_port
+
 SERVER = os.environ.get("ATHANOR_TEST_POSTGRES") or "postgresql://postgres@127.0.0.1:5432"
 
 
-def run_sql(sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+def run_sql(sql: str, database: str = "postgres", server: str = SERVER) -> list[tuple[Any, ...]]:
     """The rows of one statement, run by the server's owner."""
 
     async def ask() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(f"{SERVER}/{database}", timeout=5)
+        connection = await asyncpg.connect(f"{server}/{database}", timeout=5)
         try:
             return [tuple(row) for row in await connection.fetch(sql)]
         finally:
@@ -28,9 +36,9 @@ def run_sql(sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         return runner.run(ask())
 
 
-def answers() -> bool:
+def answers(server: str = SERVER) -> bool:
     try:
-        return run_sql("SELECT 1") == [(1,)]
+        return run_sql("SELECT 1", server=server) == [(1,)]
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return False
 
@@ -44,3 +52,69 @@ def new_database() -> Iterator[str]:
         yield f"{SERVER}/{name}"
     finally:
         run_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def programs() -> Path | None:
+    """Where this machine has `initdb` and `postgres`, if it has."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return versions[-1].parent if versions else None
+
+
+class Server:
+    """A server that may be stopped and started; it listens on loopback and at `addresses`."""
+
+    def __init__(self, folder: Path, addresses: tuple[str, ...] = ()) -> None:
+        found = programs()
+        assert found is not None
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}"
+        self._programs = found
+        self._data = folder / "data"
+        self._log = folder / "postgres.log"
+        # it refuses to be run by root
+        self._as: tuple[str, ...] = ()
+        if os.geteuid() == 0:
+            self._as = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups")
+            shutil.chown(folder, "postgres", "postgres")
+        self._settings = {
+            "port": self.port,
+            "listen_addresses": ",".join(("127.0.0.1", *addresses)),
+            "unix_socket_directories": "",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        command = [*self._as, str(found / "initdb"), "-D", str(self._data)]
+        command += ["-U", "postgres", "-A", "trust", "-N"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd="/")
+        with (self._data / "pg_hba.conf").open("a") as access:
+            access.writelines(f"host all all {address}/24 trust\n" for address in addresses)
+
+    def start(self) -> Server:
+        options = [f"-c{name}={value}" for name, value in self._settings.items()]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._as, self._programs / "postgres", "-D", self._data, *options],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+            )
+        wait_until(lambda: answers(self.url), "PostgreSQL")
+        return self
+
+    def stop(self, crash: bool = False) -> None:
+        """At once, with a goodbye to every client, or without; then what was committed is recovered."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
+            self._process.wait(30)
+
+
+@contextlib.contextmanager
+def new_server(addresses: tuple[str, ...] = ()) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="athanor-postgres-") as folder:
+        server = Server(Path(folder), addresses)
+        try:
+            yield server.start()
+        finally:
+            server.stop()

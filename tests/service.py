@@ -19,10 +19,17 @@ ROOT = Path(__file__).parent.parent
 
 
 class Service:
-    """`python app.py` on a database in `folder`; may be killed and started again on its port."""
+    """`python app.py` on a database in `folder`; may be killed and started again on its port.
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    `host` is where it listens, and `prefix` the command that starts it there.
+    """
+
+    def __init__(
+        self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = (), **settings: Any
+    ) -> None:
         self.folder = folder
+        self.host = host
+        self.prefix = prefix
         self.database = folder / "athanor.db"
         self.log = folder / "service.log"
         self.port = 0
@@ -33,6 +40,7 @@ class Service:
     def environment(self) -> dict[str, str]:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("ATHANOR_")}
         environ["ATHANOR_DATABASE_URL"] = f"sqlite:///{self.database}"
+        environ["ATHANOR_HOST"] = self.host
         environ["ATHANOR_PORT"] = str(self.port)
         environ["PYTHONPATH"] = str(ROOT)
         environ |= {f"ATHANOR_{name.upper()}": str(value) for name, value in self.settings.items()}
@@ -42,7 +50,7 @@ class Service:
         """Start a process; its output is appended to the log."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, str(ROOT / "app.py")],
+                [*self.prefix, sys.executable, str(ROOT / "app.py")],
                 cwd=self.folder,
                 env=self.environment(),
                 stdout=log,
@@ -61,7 +69,7 @@ class Service:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             text = self.log.read_bytes()[begin:].decode()
-            found = re.search(r"running on http://127\.0\.0\.1:(\d+)", text)
+            found = re.search(rf"running on http://{re.escape(self.host)}:(\d+)", text)
             if found:
                 self.port = int(found[1])
                 return self
@@ -72,7 +80,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:

@@ -11,12 +11,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from athanor import Athanor, NotFound, Settings
-from athanor.changes import Append, Change, CreateInstance
+from athanor import Athanor, ConfigurationError, NotFound, Settings
+from athanor import store as store_module
+from athanor.changes import Append, Change, CreateInstance, CreateRun, DeleteInstance
 from athanor.entries import LogIn
+from athanor.exceptions import DatabaseUnavailable
 from athanor.ledger import Ledger
 from athanor.selection import Selection
-from athanor.store import EntryFilter, Store, replay
+from athanor.store import EntryFilter, Store, replay, schema, upkeep
+from athanor.store import postgres as postgres_module
+from athanor.store.postgres import PostgresSession
 from athanor.store.sqlite import TABLES, texts_sql
 
 from . import postgres
@@ -188,6 +192,101 @@ async def test_what_was_committed_without_a_word_of_it_is_not_committed_again(da
         assert refused.decisions[0][0] is False
     finally:
         await store.close()
+
+
+async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_writing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a version would that has one more column."""
+    async with Athanor(settings) as athanor:
+        run = await running_run(athanor, "r")
+        await athanor.log(run, "of version 1")
+    older = Store(settings) if settings.sqlite_path is None else None
+    if older:
+        await older.open()
+    with monkeypatch.context() as patch:
+        for module in (store_module, schema, postgres_module):
+            patch.setattr(module, "VERSION", 2)
+        patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\n")
+        newer = [Store(settings) for _ in range(4 if older else 1)]
+        await asyncio.gather(*(store.open() for store in newer))
+        await newer[0].commit([CreateInstance(instance_id="i", fields={"name": "x"})], [])
+        for store in newer:
+            await store.close()
+    assert await plain_sql(settings, "SELECT colour FROM runs") == [(None,)]
+    assert await plain_sql(settings, "SELECT value FROM meta WHERE key = 'version'") == [("2",)]
+    assert await plain_sql(settings, "SELECT message FROM logs") == [("of version 1",)]
+    if older:
+        with pytest.raises(DatabaseUnavailable, match="upgraded to version 2"):
+            await older.commit([CreateInstance(instance_id="j", fields={"name": "x"})], [])
+        await older.close()
+    with pytest.raises(ConfigurationError, match="made by a newer Athanor: it is of version 2"):
+        await Store(settings).open()
+
+
+async def test_upgrade_that_breaks_off_leaves_the_database_as_it_was(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Athanor(settings) as athanor:
+        await running_run(athanor, "r")
+    with monkeypatch.context() as patch:
+        for module in (store_module, schema, postgres_module):
+            patch.setattr(module, "VERSION", 2)
+        patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n")
+        with pytest.raises(ConfigurationError, match="NONSENSE"):
+            await Store(settings).open()
+    async with Athanor(settings) as athanor:
+        assert (await athanor.get_run("r")).status == "running"
+    columns = "SELECT * FROM runs"
+    assert len((await plain_sql(settings, columns))[0]) == 14
+
+
+async def test_what_a_deleted_run_left_is_not_looked_for_in_a_new_run_of_its_id(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process makes the run anew, while another is about to delete leftovers."""
+    settings = Settings(database_url=database)
+    one, other = Store(settings), Store(settings)
+    for store in (one, other):
+        await store.open()
+    try:
+        creation: list[Change] = [CreateInstance(instance_id="i", fields={"name": "x"})]
+        await one.commit([*creation, CreateRun(run_id="r", instance_id="i")], [])
+        await one.commit([DeleteInstance(instance_id="i")], [])
+        locked, go_on = asyncio.Event(), asyncio.Event()
+        is_new = PostgresSession.is_new
+
+        async def slowly(session: PostgresSession, flush: tuple[str, int]) -> bool:
+            locked.set()
+            await go_on.wait()
+            return await is_new(session, flush)
+
+        monkeypatch.setattr(PostgresSession, "is_new", slowly)
+        creating = asyncio.ensure_future(
+            one.commit(
+                [
+                    CreateInstance(instance_id="i", fields={"name": "x"}),
+                    CreateRun(run_id="r", instance_id="i"),
+                ],
+                [],
+            )
+        )
+        await locked.wait()
+        purging = asyncio.ensure_future(other.write(upkeep.purge_step))
+        name = database.rpartition("/")[2]
+        waiting = (
+            f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{name}'"
+        )
+        while await plain_sql(settings, waiting) != [(1,)]:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+        go_on.set()
+        await asyncio.gather(creating, purging)
+        assert await plain_sql(settings, "SELECT type FROM events WHERE run_id = 'r'") == [
+            ("run_created",)
+        ]
+    finally:
+        for store in (one, other):
+            await store.close()
 
 
 async def test_numbers_are_never_used_again(settings: Settings) -> None:

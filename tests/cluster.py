@@ -1,0 +1,224 @@
+"""Several nodes on one database, and who reports and follows through their troubles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from athanor.client.sse import SseDecoder
+
+from .service import Service, lines_in, new_run
+
+NODES = 3
+
+
+class Cluster:
+    """Some nodes on one database, each started on its own."""
+
+    def __init__(self, nodes: list[Service]) -> None:
+        self.nodes = nodes
+
+    @classmethod
+    def on(cls, folder: Path, url: str, count: int = NODES, **settings: Any) -> Cluster:
+        nodes = []
+        for number in range(count):
+            place = folder / f"node-{number}"
+            place.mkdir()
+            nodes.append(Service(place, database_url=url, **settings))
+        return cls(nodes)
+
+    def start(self) -> None:
+        """All at once, on a database that is empty."""
+        processes = [node.spawn() for node in self.nodes]
+        for node, process in zip(self.nodes, processes, strict=True):
+            node.process = process
+            node.await_ready()
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+
+    def any(self) -> str:
+        return random.choice(self.nodes).url
+
+    def said(self) -> str:
+        return "".join(node.log.read_text() for node in self.nodes)
+
+
+class Reader:
+    """Follows some topics on whichever node answers, coming back with its cursor, until told to stop."""
+
+    def __init__(self, cluster: Cluster, query: str, node: Service | None = None) -> None:
+        self.cluster = cluster
+        self.path = f"/events?{query}"
+        self.node = node
+        self.last_id = "0"
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.connections = 0
+        self.ended = False
+
+    async def run(self) -> None:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=60)) as client:
+            while not self.ended:
+                url = self.node.url if self.node else self.cluster.any()
+                with contextlib.suppress(httpx.TransportError):
+                    await self._follow(client, url)
+                await asyncio.sleep(0.05)
+
+    async def _follow(self, client: httpx.AsyncClient, url: str) -> None:
+        headers = {"Last-Event-ID": self.last_id}
+        async with client.stream("GET", url + self.path, headers=headers) as response:
+            if response.status_code == 204:
+                self.ended = True
+            if response.status_code != 200:
+                return
+            self.connections += 1
+            decoder = SseDecoder()
+            async for piece in response.aiter_bytes():
+                for event in decoder.feed(piece):
+                    self.last_id = event.id or self.last_id
+                    self.events.append((event.id, json.loads(event.data)))
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the events that have one, in the order they came."""
+        return [int(id.split("-")[1]) for id, data in self.events if data["type"] != "run_progress"]
+
+    def messages(self, run: str) -> list[str]:
+        return [
+            line["message"]
+            for _, data in self.events
+            if data.get("run_id") == run
+            for line in lines_in(data)
+        ]
+
+    def seqs(self, run: str) -> list[int]:
+        return [
+            line["seq"] for _, data in self.events if data.get("run_id") == run for line in lines_in(data)
+        ]
+
+
+async def produce(cluster: Cluster, run: str, name: str, batches: Iterator[int]) -> int:
+    """Lines in small batches, each under its key to whichever node answers until one acknowledges it."""
+    sent = 0
+    async with httpx.AsyncClient(timeout=10) as client:
+        for _ in batches:
+            count = random.randint(1, 9)
+            body = "\n".join(json.dumps({"message": f"{name} {sent + n}"}) for n in range(count))
+            headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid.uuid4().hex}
+            while True:
+                try:
+                    answer = await client.post(
+                        f"{cluster.any()}/runs/{run}/logs", content=body, headers=headers
+                    )
+                except httpx.TransportError:
+                    await asyncio.sleep(0.02)
+                    continue
+                if answer.status_code == 503:
+                    await asyncio.sleep(0.05)
+                    continue
+                assert answer.status_code == 201, answer.text
+                break
+            sent += count
+            await asyncio.sleep(random.uniform(0, 0.02))
+    return sent
+
+
+def expected(sent: dict[str, int]) -> set[str]:
+    return {f"{name} {number}" for name, count in sent.items() for number in range(count)}
+
+
+def check(readers: list[Reader], runs: list[str], sent: dict[str, dict[str, int]]) -> None:
+    """Every line once, `seq` without holes, each producer's own in order, and the same for everybody."""
+    for reader in readers:
+        assert reader.numbers == sorted(set(reader.numbers))
+        for run in runs:
+            if run in reader.path:
+                assert reader.seqs(run) == list(range(1, sum(sent[run].values()) + 1))
+                messages = reader.messages(run)
+                assert set(messages) == expected(sent[run])
+                for name, count in sent[run].items():
+                    own = [text for text in messages if text.startswith(f"{name} ")]
+                    assert own == [f"{name} {number}" for number in range(count)]
+    for path in {reader.path for reader in readers}:
+        same = [reader for reader in readers if reader.path == path]
+        lines = [[reader.messages(run) for run in runs] for reader in same]
+        assert all(one == lines[0] for one in lines)
+
+
+@contextlib.asynccontextmanager
+async def reading(readers: list[Reader]) -> AsyncIterator[None]:
+    """The readers run until all that was written has come, and the runs have ended."""
+    tasks = [asyncio.create_task(reader.run()) for reader in readers]
+    try:
+        yield
+        async with asyncio.timeout(60):
+            await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.02)
+
+
+async def finish(cluster: Cluster, runs: list[str]) -> None:
+    async with httpx.AsyncClient(timeout=10) as client:
+        for run in runs:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.post(f"{cluster.any()}/runs/{run}/complete")).status_code == 200:
+                        break
+                await asyncio.sleep(0.05)
+
+
+async def under_load(cluster: Cluster, trouble: Callable[[], Any]) -> list[Reader]:
+    """What comes while `trouble`, a coroutine's maker, has its way; checked to be all, and once."""
+    runs = [new_run(cluster.nodes[0].client()) for _ in range(2)]
+    queries = [
+        *(f"topic=experiments:run:{run}" for run in runs),
+        "&".join(f"topic=experiments:run:{run}" for run in runs),
+    ]
+    readers = [Reader(cluster, query) for query in queries for _ in range(4)]
+    done = asyncio.Event()
+    ends = [reader for reader in readers if reader.path.count("topic=") == 1]
+    endless = [reader for reader in readers if reader not in ends]
+    tasks = [asyncio.create_task(reader.run()) for reader in endless]
+    try:
+        async with reading(ends):
+            endless_batches = itertools.takewhile(lambda _: not done.is_set(), itertools.count())
+            producers = {
+                (run, f"p{number}"): asyncio.create_task(
+                    produce(cluster, run, f"p{number}", endless_batches)
+                )
+                for number in range(2)
+                for run in runs
+            }
+            await trouble()
+            done.set()
+            sent: dict[str, dict[str, int]] = {run: {} for run in runs}
+            for (run, name), producer in producers.items():
+                sent[run][name] = await producer
+            await finish(cluster, runs)
+        total = sum(sum(counts.values()) for counts in sent.values())
+        await until(lambda: all(sum(len(one.seqs(run)) for run in runs) >= total for one in endless))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    check(readers, runs, sent)
+    assert total > 50
+    return readers

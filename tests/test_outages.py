@@ -1,0 +1,112 @@
+"""PostgreSQL that goes away and comes back, and a network that does: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from . import network, postgres
+from .cluster import Cluster, under_load
+from .follower import wait_until
+from .service import Service
+
+pytestmark = pytest.mark.anyio
+
+Need = Callable[[bool, str], None]
+
+
+@pytest.fixture
+def server(need: Need) -> Iterator[postgres.Server]:
+    need(postgres.programs() is not None, "PostgreSQL to start a server of")
+    with postgres.new_server() as server:
+        yield server
+
+
+def await_all_ready(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        wait_until(lambda: httpx.get(f"{node.url}/readyz").status_code == 200, "readiness")  # noqa: B023
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["restarted", "crashed"])
+async def test_a_database_that_goes_and_comes_back_costs_time_and_no_line(
+    crash: bool, server: postgres.Server, tmp_path: Path
+) -> None:
+    cluster = Cluster.on(tmp_path, f"{server.url}/postgres")
+    told = set()
+
+    async def trouble() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0.5)  # some load before it
+            await asyncio.to_thread(server.stop, crash)
+            for node in cluster.nodes:
+                await asyncio.to_thread(wait_until, lambda: complaint(node), "a complaint")  # noqa: B023
+                told.add(complaint(node))
+            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(await_all_ready, cluster)
+
+    with contextlib.closing(cluster):
+        cluster.start()
+        await under_load(cluster, trouble)
+    assert all("can't be" in words for words in told)
+    assert "Traceback" not in cluster.said()
+
+
+def complaint(node: Service) -> str:
+    answer = httpx.get(f"{node.url}/readyz")
+    return "" if answer.status_code == 200 else str(answer.json()["detail"])
+
+
+def test_a_node_that_is_idle_says_when_its_database_is_away(
+    server: postgres.Server, tmp_path: Path
+) -> None:
+    cluster = Cluster.on(tmp_path, f"{server.url}/postgres", 1)
+    with contextlib.closing(cluster):
+        cluster.start()
+        await_all_ready(cluster)
+        server.stop()
+        wait_until(lambda: complaint(cluster.nodes[0]), "a complaint")
+        server.start()
+        await_all_ready(cluster)
+
+
+@pytest.fixture
+def cluster_of_hosts(need: Need, tmp_path: Path) -> Iterator[tuple[Cluster, list[network.Host]]]:
+    """A node each on two hosts, and the database on this one."""
+    need(postgres.programs() is not None, "PostgreSQL to start a server of")
+    need(network.is_possible(), "right to make network namespaces (root, and iproute2)")
+    with (
+        network.hosts(2) as hosts,
+        postgres.new_server(tuple(host.opposite for host in hosts)) as server,
+    ):
+        nodes = []
+        for host in hosts:
+            place = tmp_path / host.name
+            place.mkdir()
+            url = f"postgresql://postgres@{host.opposite}:{server.port}/postgres"
+            nodes.append(Service(place, host.front, host.prefix, database_url=url))
+        with contextlib.closing(Cluster(nodes)) as cluster:
+            cluster.start()
+            yield cluster, hosts
+
+
+async def test_a_link_that_is_cut_for_ten_seconds_costs_time_and_no_line(
+    cluster_of_hosts: tuple[Cluster, list[network.Host]],
+) -> None:
+    cluster, hosts = cluster_of_hosts
+
+    async def trouble() -> None:
+        await asyncio.sleep(0.5)
+        hosts[0].cut()
+        await asyncio.sleep(10)  # the ten seconds of the requirement
+        assert complaint(cluster.nodes[0])
+        assert not complaint(cluster.nodes[1])
+        hosts[0].mend()
+        await asyncio.to_thread(await_all_ready, cluster)
+
+    await under_load(cluster, trouble)
+    assert "Traceback" not in cluster.said()
