@@ -8,9 +8,6 @@ import re
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,64 +15,12 @@ import pytest
 
 import athanor
 
+from .commands import athanor_, started
 from .follower import wait_until
-from .scripts import Scripts, environment, free_port
+from .scripts import Scripts, free_port
 from .service import Service
 
 COMMANDS = ("serve", "demo", "run", "pipe", "tail", "runs", "cancel", "export", "sync")
-
-
-def athanor_(*arguments: str, folder: Path, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "athanor", *arguments],
-        cwd=folder,
-        env=environment(**settings),  # type: ignore[arg-type]
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-class Started:
-    """A command that stays, and what it has printed."""
-
-    def __init__(self, folder: Path, *arguments: str, **settings: object) -> None:
-        self._log = folder / f"{arguments[0]}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "athanor", *arguments],
-                cwd=folder,
-                env=environment(**settings),  # type: ignore[arg-type]
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a terminal of its own, so to speak
-            )
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text()
-
-    def wait_for(self, pattern: str) -> str:
-        """The first group of `pattern`, once it was said."""
-
-        def found() -> bool:
-            assert re.search(pattern, self.said) or self.process.poll() is None, self.said
-            return re.search(pattern, self.said) is not None
-
-        wait_until(found, f"{pattern!r} in what it says")
-        match = re.search(pattern, self.said)
-        assert match is not None
-        return match[1]
-
-
-@contextlib.contextmanager
-def started(folder: Path, *arguments: str, **settings: object) -> Iterator[Started]:
-    command = Started(folder, *arguments, **settings)
-    try:
-        yield command
-    finally:
-        command.process.terminate()
-        command.process.wait(30)
 
 
 def test_serve_says_where_it_is_where_its_data_is_and_what_to_type_next(tmp_path: Path) -> None:
