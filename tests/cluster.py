@@ -33,7 +33,8 @@ class Cluster:
         for number in range(count):
             place = folder / f"node-{number}"
             place.mkdir()
-            nodes.append(Service(place, database_url=url, **settings))
+            # of the server's connections, tests at the same time have but so many
+            nodes.append(Service(place, database_url=url, readers=1, **settings))
         return cls(nodes)
 
     def start(self) -> None:

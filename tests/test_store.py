@@ -18,10 +18,10 @@ from athanor.entries import LogIn
 from athanor.exceptions import DatabaseUnavailable
 from athanor.ledger import Ledger
 from athanor.selection import Selection
-from athanor.store import EntryFilter, Store, replay, schema, upkeep
+from athanor.store import EntryFilter, Session, Store, replay, schema, upkeep
 from athanor.store import postgres as postgres_module
 from athanor.store.postgres import PostgresSession
-from athanor.store.sqlite import TABLES, texts_sql
+from athanor.store.sqlite import EVENT_COLUMNS, TABLES, texts_sql
 
 from . import postgres
 
@@ -51,25 +51,50 @@ async def running_run(athanor: Athanor, id: str) -> str:
     return run.id
 
 
-@pytest.mark.parametrize(
-    "topics",
-    [
-        ["experiments:run:a"],
-        ["experiments:instance:a"],
-        ["experiments:runs"],
-        ["experiments:instances"],
-        ["experiments:runs", "experiments:run:a", "experiments:run:b", "experiments:instance:c"],
-    ],
-)
+TOPICS = [
+    ["experiments:run:a"],
+    ["experiments:instance:a"],
+    ["experiments:runs"],
+    ["experiments:instances"],
+    ["experiments:runs", "experiments:run:a", "experiments:run:b", "experiments:instance:c"],
+]
+
+
+@pytest.mark.parametrize("topics", TOPICS)
 async def test_pages_are_read_by_index_only(topics: list[str]) -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(TABLES)
-    sql = texts_sql(replay.COLUMNS, replay.page_rest(Selection.make(topics)))
+    sql = texts_sql(EVENT_COLUMNS, replay.page_rest(Selection.make(topics)))
     plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ["x"] * sql.count("?")).fetchall()
     steps = [step for *_, step in plan if "events" in step]
     assert steps
     assert all(step.startswith("SEARCH events USING") for step in steps), steps
     connection.close()
+
+
+@pytest.mark.parametrize("topics", TOPICS)
+async def test_pages_are_read_by_index_only_on_postgresql(topics: list[str], database: str) -> None:
+    """Where there is much to read, that is: a table of a few rows is read as it is."""
+    async with Athanor(Settings(database_url=database)) as athanor:
+        run = await running_run(athanor, "a")
+        lines = [LogIn(message="x") for _ in range(2000)]
+        for _ in range(5):
+            await athanor.append(run, lines)
+        selection = Selection.make(topics)
+
+        async def plan(session: Session) -> list[str]:
+            sql = f"EXPLAIN SELECT n, data {replay.page_rest(selection)}"
+            params = replay._params(selection, 5000, 10_000, replay.PAGE_ROWS)
+            await session.execute("SET enable_seqscan = off")
+            rows = await session.execute(sql, (*params, replay.PAGE_ROWS, replay.PAGE_BYTES))
+            return [line.strip() for (line,) in rows]
+
+        steps = await athanor.store.read(plan)
+    scans = [number for number, step in enumerate(steps) if " on events" in step]
+    assert len(scans) == len(topics) + 1
+    for number in scans:
+        assert "Index Scan using" in steps[number] or "Index Only Scan using" in steps[number]
+        assert steps[number + 1].startswith("Index Cond: ("), steps[number : number + 2]
 
 
 async def test_change_that_can_not_be_written_is_refused_alone(

@@ -111,8 +111,7 @@ async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit
     bounds = " AND seq > ? AND seq < ?"
     window = (*params, wanted.after or 0, 2**62 if wanted.before is None else wanted.before)
     order = "DESC" if backwards else "ASC"
-    rows = await session.texts(
-        ("seq", "data"),
+    rows = await session.entries(
         f"""
         FROM (
             SELECT n AS measured_n,
@@ -129,7 +128,7 @@ async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit
         rows.reverse()
     if not rows:
         return Entries(None, None, [], total, False)
-    first, last = int(rows[0][0]), int(rows[-1][0])
+    first, last = rows[0][0], rows[-1][0]
     if not more:  # fewer may have come because the page was full
         edge, sign = (first, "<") if backwards else (last, ">")
         sql = f"SELECT 1 FROM events WHERE {matching}{bounds} AND seq {sign} ? LIMIT 1"

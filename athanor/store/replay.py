@@ -52,9 +52,6 @@ def _params(selection: Selection, after: int, upto: int, limit: int) -> tuple[st
     return tuple(params)
 
 
-COLUMNS = ("n", "type", "instance_id", "run_id", "data")
-
-
 def _measured(found: str) -> str:
     """What follows the columns: the rows that `found` gives `n` and `size` of, up to some bytes."""
     return f"""
@@ -74,8 +71,7 @@ async def page(session: Session, selection: Selection, after: int, upto: int) ->
     if after >= upto:
         return []
     params = _params(selection, after, upto, PAGE_ROWS)
-    rows = await session.texts(COLUMNS, page_rest(selection), (*params, PAGE_ROWS, PAGE_BYTES))
-    return [_stored(*row) for row in rows]
+    return await session.events(page_rest(selection), (*params, PAGE_ROWS, PAGE_BYTES))
 
 
 async def wanted(
@@ -88,17 +84,9 @@ async def wanted(
     among, params = session.among("run_id", run_ids)
     where = f"n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among})"
     rest = _measured(f"SELECT n, size FROM events WHERE {where}")
-    texts = await session.texts(COLUMNS, rest, (after, upto, *params, RELAY_ROWS, RELAY_BYTES))
-    rows = [_stored(*row) for row in texts]
+    rows = await session.events(rest, (after, upto, *params, RELAY_ROWS, RELAY_BYTES))
     full = len(rows) == RELAY_ROWS or sum(len(row.data) for row in rows) >= RELAY_BYTES
     return rows, rows[-1].n if full else upto
-
-
-def _stored(n: bytes, type_: bytes, instance_id: bytes, run_id: bytes, data: bytes) -> StoredEvent:
-    return StoredEvent(
-        int(n), type_.decode(), instance_id.decode() or None, run_id.decode() or None,
-        None, None, data,
-    )  # fmt: skip
 
 
 async def before_tail(session: Session, selection: Selection, count: int, upto: int) -> int:

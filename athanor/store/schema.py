@@ -16,8 +16,10 @@ class Words(NamedTuple):
 
     number: str
     """The type of an event's number."""
+    in_order: str
+    """What makes an index give the rows of one key in the order of `n`."""
     integer: str
-    """… of a number of 64 bits."""
+    """The type of a number of 64 bits."""
     keyed: str
     """What makes a table that is read by its key only."""
     view: str
@@ -56,9 +58,9 @@ CREATE TABLE IF NOT EXISTS events (
     size INTEGER NOT NULL,
     data TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id{in_order}) WHERE run_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_by_seq ON events (run_id, type, seq, label) WHERE seq IS NOT NULL;
-CREATE INDEX IF NOT EXISTS events_by_instance ON events (instance_id)
+CREATE INDEX IF NOT EXISTS events_by_instance ON events (instance_id{in_order})
     WHERE instance_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_of_life ON events (n) WHERE instance_id IS NOT NULL;
 

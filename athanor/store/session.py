@@ -49,8 +49,12 @@ class Session(ABC):
         """The rows of `SELECT columns rest`."""
 
     @abstractmethod
-    async def texts(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[bytes]]:
-        """As `fetch`, as text, empty for NULL; for columns that hold no raw tab and no line feed."""
+    async def entries(self, rest: str, params: Params = ()) -> list[tuple[int, bytes]]:
+        """`seq` and `data` of log entries or results, as `SELECT seq, data rest` has them."""
+
+    @abstractmethod
+    async def events(self, rest: str, params: Params = ()) -> list[StoredEvent]:
+        """Events without `seq` and `label`, which `data` has as well; as `SELECT … rest` has them."""
 
     @abstractmethod
     async def insert(self, events: list[StoredEvent]) -> None:

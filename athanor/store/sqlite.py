@@ -32,12 +32,15 @@ PRAGMAS = (
 WORDS = Words(
     # a number is never used again, not even that of a deleted newest row
     number="INTEGER PRIMARY KEY AUTOINCREMENT",
+    in_order="",  # as every index does: the number is the row's own
     integer="INTEGER",
     keyed="WITHOUT ROWID",
     view="CREATE VIEW IF NOT EXISTS",
     field="json_extract(data, '$.{}')",
 )
 TABLES = tables(WORDS)
+
+EVENT_COLUMNS = ("n", "type", "instance_id", "run_id", "data")
 
 # `executemany` steps row by row, and gives up and takes back the interpreter's lock each time: 250,000
 # rows/s alone, 300 beside a busy event loop. One statement for many rows: 440,000 and 80,000.
@@ -90,7 +93,20 @@ class SqliteSession(Session):
         rows: list[list[Any]] = msgspec.json.decode(await self.value(sql, params))
         return rows
 
-    async def texts(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[bytes]]:
+    async def entries(self, rest: str, params: Params = ()) -> list[tuple[int, bytes]]:
+        return [(int(seq), data) for seq, data in await self._texts(("seq", "data"), rest, params)]
+
+    async def events(self, rest: str, params: Params = ()) -> list[StoredEvent]:
+        return [
+            StoredEvent(
+                int(n), type_.decode(), instance_id.decode() or None, run_id.decode() or None,
+                None, None, data,
+            )
+            for n, type_, instance_id, run_id, data in await self._texts(EVENT_COLUMNS, rest, params)
+        ]  # fmt: skip
+
+    async def _texts(self, columns: Sequence[str], rest: str, params: Params) -> list[list[bytes]]:
+        """As `fetch`, as text, empty for NULL; for columns that hold no raw tab and no line feed."""
         text: str | None = await self.value(texts_sql(columns, rest), params)
         return [] if text is None else [line.split(b"\t") for line in text.encode().split(b"\n")]
 

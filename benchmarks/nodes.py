@@ -1,0 +1,183 @@
+"""What several nodes on one PostgreSQL database carry: flushes, the bell, the way between nodes.
+
+A flush here is one node's transaction as the service makes it, without HTTP around it; nodes are
+processes that do nothing else. The way from one node to another is by HTTP, at 1,000 lines a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from athanor import Settings
+from athanor.changes import Append, CreateInstance, CreateRun, MoveRun
+from athanor.entries import LogIn, lines_of
+from athanor.records import now
+from athanor.store import Store
+from tests.cluster import Cluster
+from tests.postgres import new_database
+from tests.service import new_run
+
+from .harness import Figures, report
+from .ingest import TOTAL, post_all
+
+NODES = (1, 2, 4, 8)
+LINES = (1, 1000)
+SECONDS = 3.0
+RINGS = 300
+POSTS, PAUSE, BATCH = 100, 0.1, 100
+
+
+def message(number: int) -> str:
+    return f"epoch 3 batch {number} loss 0.1234 accuracy 0.9876"
+
+
+def flush_for(url: str, name: str, count: int, begin: float) -> int:
+    """One node: flushes of `count` lines, as many as there is time for, from `begin` on."""
+
+    async def flush() -> int:
+        store = Store(Settings(database_url=url))
+        await store.open()
+        await store.commit([CreateInstance(instance_id=name, fields={"name": name})], [])
+        await store.commit([CreateRun(run_id=name, instance_id=name)], [])
+        await store.commit([MoveRun(run_id=name, status="running")], [])
+        lines, _ = lines_of([LogIn(message=message(number)) for number in range(count)], now(), 1000)
+        await asyncio.sleep(begin - time.time())
+        flushes = 0
+        while time.time() < begin + SECONDS:
+            await store.commit([Append(run_id=name, lines=lines)], [])
+            flushes += 1
+        await store.close()
+        return flushes
+
+    return asyncio.run(flush())
+
+
+def flushes(nodes: int, count: int) -> float:
+    """Flushes a second of all nodes together."""
+    context = multiprocessing.get_context("spawn")
+    with new_database() as url, ProcessPoolExecutor(nodes, mp_context=context) as pool:
+        begin = time.time() + 1.5 + 0.5 * nodes
+        names = [f"node-{number}" for number in range(nodes)]
+        counts = pool.map(flush_for, [url] * nodes, names, [count] * nodes, [begin] * nodes)
+        return sum(counts) / SECONDS
+
+
+def rings() -> list[float]:
+    """Milliseconds from a commit's answer at one node until another hears the bell; it may be before."""
+
+    async def ring(url: str) -> list[float]:
+        one, other = Store(Settings(database_url=url)), Store(Settings(database_url=url))
+        heard: asyncio.Queue[float] = asyncio.Queue()
+        async with contextlib.AsyncExitStack() as stack:
+            for store in (one, other):
+                await store.open()
+                stack.push_async_callback(store.close)
+            await stack.enter_async_context(
+                other.listening(lambda _: heard.put_nowait(time.perf_counter()))
+            )
+            ways = []
+            for number in range(RINGS):
+                change = CreateInstance(instance_id=f"i{number}", fields={"name": "x"})
+                await one.commit([change], [])
+                committed = time.perf_counter()
+                ways.append(1000 * (await heard.get() - committed))
+            return ways
+
+    with new_database() as url:
+        return asyncio.run(ring(url))
+
+
+@contextlib.contextmanager
+def several(nodes: int) -> Iterator[Cluster]:
+    """So many nodes of the service on a database of their own."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        new_database() as url,
+        contextlib.closing(Cluster.on(Path(folder), url, nodes)) as cluster,
+    ):
+        cluster.start()
+        yield cluster
+
+
+def between_nodes() -> list[float]:
+    """Milliseconds from a post at one node until a subscriber of another has its first line."""
+
+    async def follow(url: str, run: str, ways: list[float]) -> None:
+        async with (
+            httpx.AsyncClient(timeout=60) as client,
+            client.stream("GET", f"{url}/events/experiments:run:{run}") as response,
+        ):
+            async for piece in response.aiter_text():
+                ways += [
+                    1000 * (time.time() - float(at)) for at in set(re.findall(r'"at (\d+\.\d+)', piece))
+                ]
+
+    async def post(url: str, run: str) -> None:
+        async with httpx.AsyncClient(timeout=60) as client:
+            due = time.monotonic()
+            for _ in range(POSTS):
+                line = json.dumps({"message": f"at {time.time():.6f} loss 0.1234 accuracy 0.9876"})
+                headers = {"Content-Type": "application/x-ndjson"}
+                body = "\n".join([line] * BATCH)
+                (
+                    await client.post(f"{url}/runs/{run}/logs", content=body, headers=headers)
+                ).raise_for_status()
+                due += PAUSE
+                await asyncio.sleep(due - time.monotonic())
+            await client.post(f"{url}/runs/{run}/complete")
+
+    async def both(cluster: Cluster, run: str) -> list[float]:
+        ways: list[float] = []
+        following = asyncio.ensure_future(follow(cluster.nodes[1].url, run, ways))
+        await asyncio.sleep(0.5)  # the stream is open by then, or the first lines are not measured
+        await post(cluster.nodes[0].url, run)
+        await following
+        return ways
+
+    with several(2) as cluster:
+        return asyncio.run(both(cluster, new_run(cluster.nodes[0].client())))
+
+
+def ingest(nodes: int) -> float:
+    """Lines acknowledged a second over HTTP, by so many nodes together."""
+
+    async def all_nodes(cluster: Cluster, runs: list[str]) -> None:
+        await asyncio.gather(*(post_all(node.port, runs) for node in cluster.nodes))
+
+    with several(nodes) as cluster:
+        runs = [new_run(cluster.nodes[0].client()) for _ in range(8)]
+        began = time.perf_counter()
+        asyncio.run(all_nodes(cluster, runs))
+        return nodes * TOTAL / (time.perf_counter() - began)
+
+
+def measure() -> Figures:
+    figures: Figures = {}
+    for count in LINES:
+        for nodes in NODES:
+            figures[f"flushes a second of {count} lines, {nodes} nodes"] = flushes(nodes, count)
+    bell, way = rings(), between_nodes()
+    return figures | {
+        "from a commit's answer to the bell, median ms": statistics.median(bell),
+        "… slowest of a hundred, ms": sorted(bell)[-max(1, len(bell) // 100)],
+        "from a post to another node's reader, median ms": statistics.median(way),
+        "… slowest, ms": max(way),
+        "lines acknowledged a second, one node": ingest(1),
+        "lines acknowledged a second, two nodes": ingest(2),
+    }
+
+
+if __name__ == "__main__":
+    report(__doc__.splitlines()[0], measure)
