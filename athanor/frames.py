@@ -58,8 +58,10 @@ class Frame:
         return None if event.n is None else f"{self.epoch}-{event.n}"
 
     def decode(self) -> Iterator[Event]:
+        """Its events, typed; a keep-alive is none."""
         for event in self.events:
-            yield decode(event.data, self.id_of(event))
+            if event.data:
+                yield decode(event.data, self.id_of(event))
 
 
 KEEPALIVE = Frame("", [WireEvent(None, "keep-alive", b"")])

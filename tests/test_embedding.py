@@ -141,6 +141,20 @@ async def test_engine_is_the_service_without_http(settings: Settings) -> None:
 
 
 @pytest.mark.anyio
+async def test_keep_alives_are_no_events_to_an_embedding_caller(settings: Settings) -> None:
+    async with Athanor(settings) as athanor:
+        instance = await athanor.create_instance("x")
+        run = await athanor.create_run(instance.id)
+        async with athanor.subscribe_to_run(run.id) as events:
+            coming = asyncio.ensure_future(anext(aiter(events)))
+            await asyncio.sleep(0)
+            for _ in range(100):  # more than a round
+                athanor.hub.keep_alive()
+            await athanor.start_run(run.id)
+            assert isinstance(await coming, RunStarted)
+
+
+@pytest.mark.anyio
 async def test_embedding_caller_waits_for_room_and_loses_nothing(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         instance = await athanor.create_instance("x")

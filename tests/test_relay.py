@@ -102,6 +102,7 @@ def pair(shared_database: str) -> Iterator[Pair]:
         patch.setattr(replay, "RELAY_ROWS", 5)
         patch.setattr(frames_module, "FRAME_BYTES", 400)
         patch.setattr(relay_module, "LOOK_EVERY", 0.02)
+        patch.setattr(relay_module, "READ_EVERY", 0)
         patch.setattr(relay_module, "RECONNECT", 0.002)
         pair = Pair(shared_database)
         pair.start(patch)
