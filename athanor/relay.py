@@ -55,6 +55,7 @@ class Relay:
         self._blind: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.reads = 0
+        self.events = 0
         self.reconnects = 0
 
     def start(self) -> None:
@@ -162,5 +163,6 @@ class Relay:
                     lambda session: replay.wanted(session, wanted, after, goal)  # noqa: B023
                 )
                 self.reads += 1
+                self.events += len(rows)
                 self._on_rows(rows)
                 hub.broadcast(rows, newest)

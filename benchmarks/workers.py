@@ -35,9 +35,9 @@ SAMPLES = 4
 """Of a node's subscribers, those that read what comes."""
 BATCH = 20
 BATCHES = 200
-AHEAD = 4
+AHEAD = 8
 """Batches that are on their way."""
-DRAIN_EVERY = 0.25
+DRAIN_EVERY = 0.5
 PATIENCE = 60.0
 BUFFER = 8 * 1024 * 1024
 

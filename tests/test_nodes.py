@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from . import postgres
 from .cluster import NODES, Cluster, Reader, check, finish, produce, reading, under_load, until
-from .follower import wait_until
+from .follower import Follower, wait_until
 from .service import Service, new_run
 
 pytestmark = pytest.mark.anyio
@@ -124,6 +125,31 @@ async def test_progress_cancel_and_signs_of_life_are_known_on_every_node(cluster
     ]
     assert len({receipt.json()["last_event_id"] for receipt in receipts}) == 1
     assert clients[1].get(f"/runs/{other}").json()["log_count"] == 1
+
+
+def metric(node: Service, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", node.client().get("/metrics").text, re.MULTILINE)
+    assert found is not None, name
+    return float(found[1])
+
+
+def test_a_node_reads_only_what_its_subscribers_want(cluster: Cluster) -> None:
+    first, second, third = cluster.nodes
+    run = new_run(first.client())
+    follower = Follower(second.url, f"/events/experiments:run:{run}", "0")
+    follower.start()
+    wait_until(lambda: follower.events, "the beginning")
+    for _ in range(10):
+        body = [{"message": "x"}] * 50
+        newest = first.client().post(f"/runs/{run}/logs", json=body).json()["last_event_id"]
+    first.client().post(f"/runs/{run}/complete").raise_for_status()
+    follower.finish()
+    assert follower.seqs == list(range(1, 501))
+    number = int(newest.split("-")[1])
+    wait_until(lambda: metric(third, "athanor_newest_event") > number, "the third to come up")
+    assert metric(second, "athanor_relay_events_total") >= 500
+    # an instance, and a run's life
+    assert metric(third, "athanor_relay_events_total") == 4
 
 
 def test_a_node_that_comes_later_has_every_runs_bar(cluster: Cluster) -> None:

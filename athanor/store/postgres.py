@@ -77,7 +77,7 @@ TABLES = _JSON + tables(WORDS) + _OURS
 PREPARING = 0x61746861  # "atha"
 """The advisory lock of whoever looks at the tables, or makes them."""
 CHANNEL = "athanor"
-_TELL = f"SELECT pg_notify('{CHANNEL}', notice) FROM unnest(?::text[]) AS notice"
+_TELL = f"SELECT count(pg_notify('{CHANNEL}', notice)::text) FROM unnest(?::text[]) AS notice"
 
 # PostgreSQL takes no NUL in a text; JSON has none, but names and errors may
 _ESCAPE = str.maketrans({"\0": "\x01\x02", "\x01": "\x01\x01"})
@@ -202,9 +202,7 @@ class PostgresSession(Session):
             raise
 
     async def advance(self, newest: int, notices: list[str]) -> None:
-        await self.execute("UPDATE counter SET newest = ?", (newest,))
-        if notices:
-            await self.execute(_TELL, (notices,))
+        await self.execute(f"UPDATE counter SET newest = ? RETURNING ({_TELL})", (newest, notices))
 
     async def is_new(self, flush: tuple[str, int]) -> bool:
         sql = """

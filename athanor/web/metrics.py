@@ -64,6 +64,7 @@ class EngineCollector(Collector):
             )
             counters += (
                 ("athanor_relay_reads", "Reads of what others committed", engine.relay.reads),
+                ("athanor_relay_events", "Events in them", engine.relay.events),
                 ("athanor_listener_reconnects", "Times the bell was lost", engine.relay.reconnects),
             )
         for name, text, value in gauges:
