@@ -108,12 +108,14 @@ class Athanor:
         self.started = True
 
     async def drain(self) -> None:
-        """Write what is buffered, send it, and end every stream; writing goes on until `stop`."""
+        """Write what is buffered, send it, and end every stream; `shutdown_timeout` is for all of it."""
         if self.started and not self.hub.closed:
-            with contextlib.suppress(TimeoutError):  # what is left is tried until `stop`
+            try:
                 async with asyncio.timeout(self.settings.shutdown_timeout):
                     await self.flusher.flushed()
                     await self.hub.reached(self.store.newest)
+            except TimeoutError:
+                self.flusher.give_up()  # who waits is to have an answer while there is a server
             self.hub.close()
 
     async def stop(self) -> None:

@@ -91,7 +91,7 @@ class Flusher:
     async def stop(self, patience: float) -> None:
         """Take nothing more, write what is left, and end; a failing database has `patience` seconds."""
         self._stopping = True
-        self._give_up_at = time.monotonic() + patience
+        self._give_up_at = min(self._give_up_at, time.monotonic() + patience)
         self._wake.set()
         self._hurry.set()
         async with self._room:
@@ -99,6 +99,10 @@ class Flusher:
         if self._task is not None:
             await self._task
             self._task = None
+
+    def give_up(self) -> None:
+        """From now on nothing is tried again: who waits is told that it was not written."""
+        self._give_up_at = time.monotonic()
 
     @property
     def trouble(self) -> str | None:

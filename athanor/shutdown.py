@@ -19,6 +19,8 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LAST_WORDS = 2.0
+"""Seconds for what is answered behind `patience`: that it could not be written, for one."""
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def on_shutdown_signal(drain: Callable[[], Coroutine[Any, Any, None]], patience:
     """At the first SIGTERM or SIGINT run `drain` beside the server's own shutdown.
 
     uvicorn is told to exit in a way that leaves the process's exit code 0 (its own handler raises
-    the signal again at the end), and to wait `patience` seconds for responses unless it was told
+    the signal again at the end), and to wait `patience` seconds and some for responses unless it was told
     how long. Where there is no handler to precede, or this is not the main thread, nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -45,7 +47,7 @@ def on_shutdown_signal(drain: Callable[[], Coroutine[Any, Any, None]], patience:
         server = getattr(preceded[number], "__self__", None)
         if first and isinstance(server, uvicorn.Server):
             if server.config.timeout_graceful_shutdown is None:
-                server.config.timeout_graceful_shutdown = math.ceil(patience)
+                server.config.timeout_graceful_shutdown = math.ceil(patience + LAST_WORDS)
             AppStatus.should_exit = True  # for a host's own streams over sse-starlette
             server.should_exit = True
         else:

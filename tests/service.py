@@ -136,6 +136,14 @@ def new_run(client: httpx.Client, start: bool = True) -> str:
     return str(run["id"])
 
 
+def metric(service: Service, name: str) -> float:
+    """The value of a metric that has no labels."""
+    text = httpx.get(f"{service.url}/metrics", timeout=30).text
+    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+    assert found is not None, name
+    return float(found[1])
+
+
 def lines_in(event: dict[str, Any]) -> list[dict[str, Any]]:
     """The log entries an event's data brings."""
     if event["type"] == "run_log":

@@ -217,6 +217,26 @@ def test_body_over_8_mib_is_413(client: httpx.Client, run: str) -> None:
     assert stored(client, run) == 0
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_a_long_body_to_its_end_hears_that_it_was_too_long(
+    chunked: bool, shared_service: Service, run: str
+) -> None:
+    """As a proxy does; an answer in the middle would close the connection, and could be lost."""
+    size = 2 * 8 * 1024 * 1024
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+    with socket.create_connection(("127.0.0.1", shared_service.port)) as connection:
+        head = (
+            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n{framing}\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        piece = b"x" * 65536
+        for _ in range(size // len(piece)):
+            connection.sendall(b"10000\r\n" + piece + b"\r\n" if chunked else piece)
+        connection.sendall(b"0\r\n\r\n" if chunked else b"")
+        with connection.makefile("rb") as answer:  # to its end: it is closed, and not broken off
+            assert answer.read().startswith(b"HTTP/1.1 413 ")
+
+
 def test_message_over_256_kib_is_413_with_its_line(client: httpx.Client, run: str) -> None:
     limit = 256 * 1024
     fits = json.dumps({"message": "ü" * (limit // 2)}, ensure_ascii=False)

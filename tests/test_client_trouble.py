@@ -49,6 +49,26 @@ ANSWERS: dict[str, tuple[bytes | None, str]] = {
 }
 
 
+@pytest.mark.parametrize("said", [problem(401, "who are you"), None])
+def test_a_login_in_the_address_is_not_shown(said: bytes | None, scripts: Scripts) -> None:
+    with Impostor(said) as impostor:
+        address = impostor.url.replace("//", "//alice:secret@")
+        script = scripts(SCRIPT.format(id="login") + "print(run.url)", address).start()
+        script.wait_for("went on")
+        script.say()
+        assert script.wait() == 0
+        told = subprocess.run(
+            [sys.executable, "-m", "athanor", "runs"],
+            env=environment(address),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    shown = script.stdout + script.stderr + told.stdout + told.stderr
+    assert impostor.url in shown
+    assert "secret" not in shown
+
+
 @pytest.mark.parametrize("what", list(ANSWERS))
 def test_whatever_answers_the_script_goes_on_and_says_what_it_was(
     what: str, shared_service: Service, client: httpx.Client, scripts: Scripts

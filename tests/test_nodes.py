@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from . import postgres
 from .cluster import NODES, Cluster, Reader, check, finish, produce, reading, under_load, until
 from .follower import Follower, wait_until
-from .service import Service, new_run
+from .service import Service, metric, new_run
 
 pytestmark = pytest.mark.anyio
 
@@ -125,12 +124,6 @@ async def test_progress_cancel_and_signs_of_life_are_known_on_every_node(cluster
     ]
     assert len({receipt.json()["last_event_id"] for receipt in receipts}) == 1
     assert clients[1].get(f"/runs/{other}").json()["log_count"] == 1
-
-
-def metric(node: Service, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", node.client().get("/metrics").text, re.MULTILINE)
-    assert found is not None, name
-    return float(found[1])
 
 
 def test_a_node_reads_only_what_its_subscribers_want(cluster: Cluster) -> None:

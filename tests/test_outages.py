@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from . import network, postgres
 from .cluster import Cluster, under_load
 from .follower import wait_until
-from .service import Service
+from .service import Service, metric, new_run, running
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +73,27 @@ def test_a_node_that_is_idle_says_when_its_database_is_away(
         wait_until(lambda: complaint(cluster.nodes[0]), "a complaint")
         server.start()
         await_all_ready(cluster)
+
+
+def test_a_node_that_ends_without_its_database_answers_who_waits(
+    server: postgres.Server, tmp_path: Path
+) -> None:
+    with running(tmp_path, database_url=f"{server.url}/postgres", shutdown_timeout=0.5) as node:
+        run = new_run(node.client())
+        server.stop()
+        with ThreadPoolExecutor(3) as pool:
+            posts = [
+                pool.submit(node.client().post, f"/runs/{run}/logs", json={"message": "x"})
+                for _ in range(3)
+            ]
+            wait_until(lambda: metric(node, "athanor_ring_lines") == 3, "the lines to be accepted")
+            assert node.terminate() == 0
+            answers = [post.result() for post in posts]
+        server.start()
+    assert [answer.status_code for answer in answers] == [503] * 3
+    assert "ended before this could be written" in answers[0].json()["detail"]
+    assert "3 lines could not be written" in node.log.read_text()
+    assert "Traceback" not in node.log.read_text()
 
 
 @pytest.fixture

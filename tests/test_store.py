@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,20 @@ async def test_what_a_deleted_run_left_is_not_looked_for_in_a_new_run_of_its_id(
     finally:
         for store in (one, other):
             await store.close()
+
+
+async def test_a_host_that_does_not_answer_is_passed_over(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_module, "CONNECT_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        host = database.rpartition("@")[2]
+        hosts = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:1,{host}"
+        url = f"{database.replace(host, hosts)}?target_session_attrs=read-write"
+        store = Store(Settings(database_url=url, readers=1))
+        await store.open()
+        assert await store.newest_number() == 0
+        await store.close()
 
 
 async def test_numbers_are_never_used_again(settings: Settings) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
+from ..client.settings import without_login
 from ..config import Settings
 
 NEIGHBOURS = range(1, 20)
@@ -54,8 +54,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 def place_of(settings: Settings) -> str:
-    """Where the data is, as one may show it: a password is left out."""
+    """Where the data is, as one may show it."""
     if settings.sqlite_path is not None:
         return str(Path(settings.sqlite_path).absolute())
-    url = urlsplit(settings.database_url)
-    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+    return without_login(settings.database_url)

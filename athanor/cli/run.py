@@ -17,6 +17,7 @@ import click
 
 from ..client.init import init
 from ..client.run import Run
+from ..client.settings import ClientSettings
 from ..exceptions import AthanorError
 from .descendants import with_descendants
 from .tee import Tee
@@ -55,11 +56,12 @@ def command(instance: str | None, name: str | None, url: str | None, arguments: 
         sys.exit(126 if found else 127)
     heard = _hear()
     try:
+        url = ClientSettings.from_env(url=url).url
         run = init(instance or name_of(arguments), name=name, url=url)
     except AthanorError as error:
         raise click.UsageError(str(error)) from None
     run.info(f"$ {shlex.join(arguments)}")
-    sys.exit(Program(run, arguments, heard).wait())
+    sys.exit(Program(run, url, arguments, heard).wait())
 
 
 def _hear() -> set[signal.Signals]:
@@ -85,7 +87,9 @@ def name_of(arguments: tuple[str, ...]) -> str:
 class Program:
     """The program while it runs: its output, its signals, and the end of its run."""
 
-    def __init__(self, run: Run, arguments: tuple[str, ...], heard: set[signal.Signals]) -> None:
+    def __init__(
+        self, run: Run, url: str, arguments: tuple[str, ...], heard: set[signal.Signals]
+    ) -> None:
         self._run = run
         self._heard = heard
         self._terminals = Terminals()
@@ -94,7 +98,7 @@ class Program:
         self._asked_at: float | None = None
         self._sent: list[int] = []
         environ = {"PYTHONUNBUFFERED": "1", **os.environ}
-        environ |= {"ATHANOR_RUN_ID": run.id, "ATHANOR_URL": run.url.partition("/#")[0]}
+        environ |= {"ATHANOR_RUN_ID": run.id, "ATHANOR_URL": url}
         try:
             self._process = self._start(arguments, environ)
         except OSError as error:

@@ -14,7 +14,7 @@ import click
 import httpx
 import msgspec
 
-from ..client.settings import ClientSettings
+from ..client.settings import ClientSettings, without_login
 from ..exceptions import AthanorError, ConfigurationError
 from ..records import Instance, Run
 from ..topics import is_id
@@ -72,6 +72,7 @@ class Service:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.place = without_login(url)
         agent = {"User-Agent": f"athanor/{__version__}"}
         self._client = httpx.Client(timeout=TIMEOUT, headers=agent, follow_redirects=True)
 
@@ -86,7 +87,7 @@ class Service:
         if text == "latest":
             for run in self.runs(1):
                 return msgspec.json.decode(run, type=RunState)
-            raise Trouble(f"there is no run yet at {self.url}")
+            raise Trouble(f"there is no run yet at {self.place}")
         if not is_id(text):
             raise Unknown(
                 f"there is no run {text[:100]!r}, and can be none: ids are letters, digits, . _ -"
@@ -96,7 +97,7 @@ class Service:
         runs = [msgspec.json.decode(run, type=RunState) for run in self.runs(NEWEST)]
         found = [run for run in runs if run.id.startswith(text)]
         if not found:
-            raise Unknown(f"there is no run {text} at {self.url}; `athanor runs` lists them")
+            raise Unknown(f"there is no run {text} at {self.place}; `athanor runs` lists them")
         if len(found) > 1:
             ids = ", ".join(run.id for run in found[:5]) + (", …" if len(found) > 5 else "")
             raise Trouble(f"{text} may be any of {len(found)} runs: {ids}")
@@ -145,12 +146,12 @@ class Service:
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise Trouble(
-                f"no service answers at {self.url}; `athanor serve` starts one, "
+                f"no service answers at {self.place}; `athanor serve` starts one, "
                 "ATHANOR_URL or --url says where it is"
             ) from error
         except (httpx.RequestError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise Trouble(f"the service at {self.url} broke off: {reason}") from error
+            raise Trouble(f"the service at {self.place} broke off: {reason}") from error
         kind = str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()
         if answer.is_success:
             if kind != accept:
@@ -163,7 +164,7 @@ class Service:
             raise Unknown(detail)
         if answer.status_code < 500:
             raise Trouble(detail)
-        raise Trouble(f"the service at {self.url} has trouble: {detail}")
+        raise Trouble(f"the service at {self.place} has trouble: {detail}")
 
     def _detail(self, answer: httpx.Response) -> str:
         try:
@@ -173,7 +174,7 @@ class Service:
 
     def _not_ours(self, answer: httpx.Response) -> Trouble:
         kind = answer.headers.get("content-type", "something of no type")[:100]
-        place = answer.url.copy_with(query=None)
+        place = answer.url.copy_with(query=None, userinfo=b"")
         return Trouble(f"{place} answered {answer.status_code} with {kind}: is an Athanor there?")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from .delivery import Away, Delivery, Refused, RunEnded
 from .notices import Notices
 from .outbox import Outbox
+from .settings import without_login
 from .spool import End
 
 HEARTBEAT = 15.0
@@ -92,7 +93,7 @@ class Courier(threading.Thread):
         try:
             while not self._stopped and self._step():
                 if self._failures and self._notices.was_said("away"):
-                    self._notices.say("back", f"{self._delivery.registration.url} is back")
+                    self._notices.say("back", f"{without_login(self._delivery.registration.url)} is back")
                 self._failures = 0
         except RunEnded as ended:
             self._was_ended(ended)

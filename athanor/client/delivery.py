@@ -19,6 +19,7 @@ import msgspec
 from ..topics import is_id
 from ..version import __version__
 from .notices import Notices
+from .settings import without_login
 from .spool import End, Group, Registration
 
 TIMEOUT = httpx.Timeout(30, connect=5)
@@ -207,7 +208,7 @@ class Delivery:
             answer = self._client.request(method, path, content=content, params=params, headers=headers)
         except (httpx.RequestError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise Away(f"{self.registration.url} can't be reached ({reason})") from error
+            raise Away(f"{without_login(self.registration.url)} can't be reached ({reason})") from error
         status = answer.status_code
         if status >= 500 or status in _PASSING:
             raise Away(f"{_place(answer)} answered {status}: {_detail(answer)}", _retry_after(answer))
@@ -264,7 +265,7 @@ def _detail(answer: httpx.Response) -> str:
 
 
 def _place(answer: httpx.Response) -> str:
-    return str(answer.url.copy_with(query=None))
+    return str(answer.url.copy_with(query=None, userinfo=b""))
 
 
 def _excerpt(line: bytes) -> str:

@@ -18,7 +18,7 @@ from .delivery import Delivery
 from .notices import Notices
 from .outbox import Outbox
 from .queue import LineQueue
-from .settings import ClientSettings
+from .settings import ClientSettings, without_login
 from .spool import End, Registration
 
 REST = 0.05
@@ -116,7 +116,7 @@ class Reporter:
         """What remains, and where."""
         if not lines and end is None:
             return
-        run, url = self.registration.run_id, self.registration.url
+        run, url = self.registration.run_id, without_login(self.registration.url)
         count = f"{lines:,} line{'' if lines == 1 else 's'}"
         if path is not None:
             why = "offline" if self._courier is None else f"not delivered to {url}"

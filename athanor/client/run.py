@@ -32,7 +32,7 @@ from .capture import Capture
 from .lines import log_line, plain, progress_body, result_line
 from .notices import Notices
 from .reporter import Reporter
-from .settings import ClientSettings
+from .settings import ClientSettings, without_login
 from .spool import End, Registration
 from .track import Track, Tracks
 
@@ -78,7 +78,7 @@ class Run:
     @property
     def url(self) -> str:
         """Where a browser shows it."""
-        return f"{self._settings.url}/#/runs/{self.id}"
+        return f"{without_login(self._settings.url)}/#/runs/{self.id}"
 
     def __repr__(self) -> str:
         return f"<athanor.Run {self.id} of {self._registration.instance!r}: {self.url}>"

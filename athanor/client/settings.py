@@ -47,6 +47,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**values)
 
 
+def without_login(url: str) -> str:
+    """`url` as one may show it: a user and a password in it are left out."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def checked_url(name: str, url: str) -> str:
     """A service's address that can be asked; a slip would else look like a service that is away."""
     try:

@@ -23,7 +23,7 @@ from ..cursor import Cursor
 from ..events import TYPES, Event, Gap, RunProgress, decode
 from ..exceptions import AthanorError, InvalidQuery, NotFound
 from ..selection import Selection
-from .settings import ClientSettings
+from .settings import ClientSettings, without_login
 from .sse import ServerSentEvent, SseDecoder
 
 logger = logging.getLogger("athanor")
@@ -200,7 +200,9 @@ class Subscriber:
         try:
             typed = decode(event.data.encode(), event.id or None)
         except msgspec.DecodeError as error:
-            raise AthanorError(f"{self._url} sent a {event.type} that can't be read: {error}") from error
+            raise AthanorError(
+                f"{without_login(self._url)} sent a {event.type} that can't be read: {error}"
+            ) from error
         if isinstance(typed, RunProgress | Gap):
             typed.id = None  # an earlier event's
         return typed
@@ -208,10 +210,10 @@ class Subscriber:
     def _note(self, error: httpx.RequestError | _Away) -> None:
         """A try that failed; raises if the next one would too."""
         if isinstance(error, _LASTING):
-            raise AthanorError(f"{self._url} can't be read: {error}") from error
+            raise AthanorError(f"{without_login(self._url)} can't be read: {error}") from error
         self._failures += 1
         if self._failures == 2:  # the first may be a connection that broke
-            logger.warning("%s is away (%s); waiting for it", self._url, error)
+            logger.warning("%s is away (%s); waiting for it", without_login(self._url), error)
 
     def _pause(self) -> float:
         return 0 if self._ended else back_off(self._retry, self._failures)
@@ -248,7 +250,7 @@ def _not_ours(response: httpx.Response) -> AthanorError:
 
 
 def _place(response: httpx.Response) -> str:
-    return str(response.url.copy_with(query=None))
+    return str(response.url.copy_with(query=None, userinfo=b""))
 
 
 def _media_type(response: httpx.Response) -> str:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 try:
     import asyncpg
@@ -28,7 +29,7 @@ T = TypeVar("T")
 TIMEOUT = 10.0
 """Seconds after which a connection that gives no answer counts as broken."""
 CONNECT_TIMEOUT = 3.0
-"""… after which one that is not there yet does; TCP's own tries get rarer, and ours do not."""
+"""… after which a host that has not let us in does; TCP's own tries get rarer, and ours do not."""
 HOLD_TIMEOUT = 5.0
 """… after which the server ends a transaction whose process is silent, and may have vanished."""
 
@@ -231,7 +232,7 @@ class Postgres:
                 "ATHANOR_DATABASE_URL names PostgreSQL, which needs asyncpg: "
                 "pip install 'athanor-sse[postgres]'"
             )
-        self._url = url
+        self._urls = _each_host(url)
 
     async def open(self) -> None:
         """Nothing is shared between the connections."""
@@ -250,9 +251,17 @@ class Postgres:
     writer = reader = connect
 
     async def _open(self) -> Any:
-        return await asyncpg.connect(
-            self._url, timeout=CONNECT_TIMEOUT, command_timeout=TIMEOUT, server_settings=_SERVER
-        )
+        """To the first host that takes us; asyncpg's timeout would be one for all of them together."""
+        first: Exception | None = None
+        for url in self._urls:
+            try:
+                return await asyncpg.connect(
+                    url, timeout=CONNECT_TIMEOUT, command_timeout=TIMEOUT, server_settings=_SERVER
+                )
+            except Exception as error:
+                first = first or error
+        assert first is not None
+        raise first
 
     @asynccontextmanager
     async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[Line]:
@@ -274,6 +283,12 @@ class Line:
     async def say(self, notices: list[str]) -> None:
         """Raises if the line is cut; nothing at all is how to find out."""
         await self._raw.execute(_numbered(_TELL), notices)
+
+
+def _each_host(url: str) -> list[str]:
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(",")]
 
 
 async def _close(raw: Any) -> None:

@@ -16,6 +16,8 @@ from ..records import FINAL
 T = TypeVar("T")
 
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+OVERLONG = 4
+"""How many times the largest body is read to its end, to be refused then."""
 _ANY_TYPE = frozenset(
     {"", "application/json", "application/x-www-form-urlencoded", "application/octet-stream"}
 )
@@ -33,22 +35,30 @@ def engine_of(request: Request) -> Athanor:
 
 
 async def read_body(request: Request) -> bytes:
-    """All of the body; `TooLarge` as soon as it is. A client that closes in it leaves nothing."""
+    """All of the body; `TooLarge` if it is. A client that closes in it leaves nothing.
+
+    The rest of one that is not much too large is read and thrown away: an answer in the middle closes the
+    connection, and who still sends, such as a proxy, may get to see that instead of the answer.
+    """
     limit: int = request.app.state.athanor.settings.max_body_bytes
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         raise UnsupportedType(f"a body can't be encoded as {coding[:100]}; send it as it is")
     too_large = f"a body may have {limit} bytes at most"
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
+    most = 0 if "expect" in request.headers else OVERLONG * limit
+    if length.isdigit() and int(length) > max(limit, most):
         raise TooLarge(too_large)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limit:
-            raise TooLarge(too_large)
-        chunks.append(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+        elif size > most:
+            break
+    if size > limit:
+        raise TooLarge(too_large)
     return b"".join(chunks)
 
 
