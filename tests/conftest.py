@@ -31,7 +31,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
-THE_CONTRACT = {"bad_input", "instances", "lines", "pulse", "runs", "service", "streams", "subscriber"}
+THE_CONTRACT = {"bad_input", "instances", "pulse", "runs", "service", "streams", "subscriber"}
 """What is tested over HTTP on each database; the rest is the same code on the other side of it."""
 
 

@@ -188,7 +188,7 @@ async def write(pair: Pair, runs: list[str], steps: list[Write | Trouble]) -> No
 
 
 @settings(
-    max_examples=300,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     database=None,
