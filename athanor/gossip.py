@@ -112,10 +112,11 @@ class Gossip:
             return
         if notice.sender == self._process:
             return
-        for run_id in notice.heard:
-            self._pulse.beat(run_id)
+        for run_id in (*notice.heard, *notice.progress):
+            # who told it may not have known yet that the run has ended
+            if not self._is_over(run_id):
+                self._pulse.beat(run_id)
         for run_id, progress in notice.progress.items():
-            self._pulse.beat(run_id)
             self._show(run_id, progress)
         for run_id, progress in notice.known.items():
             ours = self._board.latest(run_id)
@@ -126,8 +127,7 @@ class Gossip:
             self._due.set()
 
     def _show(self, run_id: str, progress: Progress) -> None:
-        # who told it may not have known yet that the run has ended; nothing follows a final event
-        if not self._is_over(run_id):
+        if not self._is_over(run_id):  # nothing follows a final event
             self._board.report(run_id, progress)
 
     def _known(self) -> dict[str, Progress]:

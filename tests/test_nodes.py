@@ -68,6 +68,8 @@ async def test_nodes_that_are_killed_again_and_again_lose_and_double_nothing(clu
             await asyncio.to_thread(node.start)
 
     readers = await under_load(cluster, trouble)
+    events = sum(len(reader.events) for reader in readers)
+    print(f"{kills} kills, {events} events to {len(readers)} readers")
     assert kills >= SOAK / 3
     assert any(reader.connections > 1 for reader in readers)
 
