@@ -1,4 +1,7 @@
-"""Seconds from PostgreSQL answering again until every node is ready, with lines coming all the time."""
+"""Seconds from PostgreSQL answering again until every node is ready, with lines coming all the time.
+
+And from the end of a cut between a node and PostgreSQL, where this process may make networks.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,21 @@ import itertools
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 
-from tests.cluster import NODES, Cluster
+from tests import network
+from tests.cluster import NODES, Cluster, on_hosts
 from tests.follower import wait_until
 from tests.postgres import new_server
 from tests.service import Service, new_run
 
 from .harness import Figures, report
 
-AWAY = 1.0
-"""Seconds that it stays away, at least."""
+AWAY, CUT = 1.0, 10.0
+"""Seconds from the last node's complaint until it comes back, and until the link does."""
 
 
 def is_ready(node: Service) -> bool:
@@ -44,6 +48,32 @@ class Producer(threading.Thread):
                     return
 
 
+@contextlib.contextmanager
+def under_load(nodes: list[Service]) -> Iterator[None]:
+    run = new_run(nodes[0].client())
+    producers = [Producer(node, run) for node in nodes]
+    for producer in producers:
+        producer.start()
+    try:
+        yield
+    finally:
+        for producer in producers:
+            producer.done.set()
+            producer.join()
+
+
+def ready_after(nodes: list[Service], away: float, come_back: Callable[[], object]) -> float:
+    """Seconds until all nodes are, behind what lets them."""
+    for node in nodes:
+        wait_until(lambda: not is_ready(node), "a complaint")  # noqa: B023
+    time.sleep(away)
+    come_back()
+    there = time.perf_counter()
+    for node in nodes:
+        wait_until(lambda: is_ready(node), "readiness")  # noqa: B023
+    return time.perf_counter() - there
+
+
 def measure() -> Figures:
     figures: Figures = {}
     with (
@@ -52,27 +82,20 @@ def measure() -> Figures:
         contextlib.closing(Cluster.on(Path(folder), f"{server.url}/postgres")) as cluster,
     ):
         cluster.start()
-        run = new_run(cluster.nodes[0].client())
-        producers = [Producer(node, run) for node in cluster.nodes]
-        for producer in producers:
-            producer.start()
-
-        def ready_after(come_back: Callable[[], object]) -> float:
-            for node in cluster.nodes:
-                wait_until(lambda: not is_ready(node), "a complaint")  # noqa: B023
-            time.sleep(AWAY)
-            come_back()
-            there = time.perf_counter()
-            for node in cluster.nodes:
-                wait_until(lambda: is_ready(node), "readiness")  # noqa: B023
-            return time.perf_counter() - there
-
-        for name, crash in (("a restart", False), ("a crash", True)):
-            server.stop(crash)
-            figures[f"{NODES} nodes ready behind {name}, s"] = ready_after(server.start)
-        for producer in producers:
-            producer.done.set()
-            producer.join()
+        with under_load(cluster.nodes):
+            for name, crash in (("a restart", False), ("a crash", True)):
+                server.stop(crash)
+                seconds = ready_after(cluster.nodes, AWAY, server.start)
+                figures[f"{NODES} nodes ready behind {name}, s"] = seconds
+    if network.is_possible():
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            on_hosts(Path(folder)) as (cluster, hosts),
+            under_load(cluster.nodes),
+        ):
+            hosts[0].cut()
+            seconds = ready_after(cluster.nodes[:1], CUT, hosts[0].mend)
+            figures["a node ready behind a cut of its link, s"] = seconds
     return figures
 
 

@@ -16,6 +16,7 @@ import httpx
 
 from athanor.client.sse import SseDecoder
 
+from . import network, postgres
 from .service import Service, lines_in, new_run
 
 NODES = 3
@@ -53,6 +54,24 @@ class Cluster:
 
     def said(self) -> str:
         return "".join(node.log.read_text() for node in self.nodes)
+
+
+@contextlib.contextmanager
+def on_hosts(folder: Path, count: int = 2) -> Iterator[tuple[Cluster, list[network.Host]]]:
+    """A node on each of some hosts, and the database on this one."""
+    with (
+        network.hosts(count) as hosts,
+        postgres.new_server(tuple(host.opposite for host in hosts)) as server,
+    ):
+        nodes = []
+        for host in hosts:
+            place = folder / host.name
+            place.mkdir()
+            url = f"postgresql://postgres@{host.opposite}:{server.port}/postgres"
+            nodes.append(Service(place, host.front, host.prefix, database_url=url))
+        with contextlib.closing(Cluster(nodes)) as cluster:
+            cluster.start()
+            yield cluster, hosts
 
 
 class Reader:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from . import network, postgres
-from .cluster import Cluster, under_load
+from .cluster import Cluster, on_hosts, under_load
 from .follower import wait_until
 from .service import Service, metric, new_run, running
 
@@ -101,19 +101,8 @@ def cluster_of_hosts(need: Need, tmp_path: Path) -> Iterator[tuple[Cluster, list
     """A node each on two hosts, and the database on this one."""
     need(postgres.programs() is not None, "PostgreSQL to start a server of")
     need(network.is_possible(), "right to make network namespaces (root, and iproute2)")
-    with (
-        network.hosts(2) as hosts,
-        postgres.new_server(tuple(host.opposite for host in hosts)) as server,
-    ):
-        nodes = []
-        for host in hosts:
-            place = tmp_path / host.name
-            place.mkdir()
-            url = f"postgresql://postgres@{host.opposite}:{server.port}/postgres"
-            nodes.append(Service(place, host.front, host.prefix, database_url=url))
-        with contextlib.closing(Cluster(nodes)) as cluster:
-            cluster.start()
-            yield cluster, hosts
+    with on_hosts(tmp_path) as both:
+        yield both
 
 
 async def test_a_link_that_is_cut_for_ten_seconds_costs_time_and_no_line(

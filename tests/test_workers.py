@@ -54,22 +54,33 @@ def test_every_worker_serves_and_every_reader_sees_the_same(service: Started) ->
     assert len(pids) == WORKERS
     with httpx.Client(base_url=url) as client:
         run = new_run(client)
-    readers = [Follower(url, f"/events/experiments:run:{run}", "0") for _ in range(20)]
-    for reader in readers:
-        reader.start()
-    wait_until(lambda: all(reader.connections for reader in readers), "the readers")
-    streams = each(url, "athanor_subscribers")
-    assert streams.keys() == pids
-    assert sum(streams.values()) == len(readers)
-    assert all(streams.values()), "the kernel gave all connections to one worker"
-    for number in range(40):
-        answer = httpx.post(f"{url}/runs/{run}/logs", json={"message": str(number)})  # new connections
+    readers: list[Follower] = []
+
+    def all_have_streams() -> bool:
+        readers.append(Follower(url, f"/events/experiments:run:{run}", "0"))
+        readers[-1].start()
+        wait_until(lambda: readers[-1].connections, "the stream")
+        streams = each(url, "athanor_subscribers")
+        assert streams.keys() == pids
+        assert sum(streams.values()) == len(readers)
+        return all(streams.values())
+
+    lines = 0
+
+    def all_have_flushed() -> bool:
+        nonlocal lines
+        lines += 1
+        answer = httpx.post(f"{url}/runs/{run}/logs", json={"message": str(lines)})
         assert answer.status_code == 201
+        return all(each(url, "athanor_flushes_total").values())
+
+    # the kernel gives a connection to whoever accepts it
+    wait_until(all_have_streams, "a stream at each worker")
+    wait_until(all_have_flushed, "a flush of each worker")
     httpx.post(f"{url}/runs/{run}/complete").raise_for_status()
     for reader in readers:
         reader.finish()
-        assert reader.seqs == list(range(1, 41))
-    assert all(each(url, "athanor_flushes_total").values())
+        assert reader.seqs == list(range(1, lines + 1))
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_readers_go_on(service: Started) -> None:
