@@ -34,7 +34,7 @@ class Store:
         self._driver = self.postgres or Sqlite(path or "")
         self._writer = Workers(self._driver.writer, 1)
         self._readers = Workers(self._driver.reader, settings.readers)
-        self._follower = Workers(self._driver.reader, 1 if self.shared else 0)
+        self._follower = Workers(self._driver.follower, 1 if self.shared else 0)
         self._flush = Flush([], (secrets.token_hex(8), 0))
         self.epoch = ""
         self.newest = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 TIMEOUT = 10.0
 """Seconds after which a connection that gives no answer counts as broken."""
+SEARCH_TIMEOUT = 60.0
+"""… where it may be searching: some ten million lines a minute."""
 CONNECT_TIMEOUT = 3.0
 """… after which a host that has not let us in does; TCP's own tries get rarer, and ours do not."""
 HOLD_TIMEOUT = 5.0
@@ -240,23 +242,30 @@ class Postgres:
     async def close(self) -> None:
         """Nor to be closed behind them."""
 
+    def writer(self) -> AbstractAsyncContextManager[Session]:
+        return self._connect(TIMEOUT)
+
+    def follower(self) -> AbstractAsyncContextManager[Session]:
+        return self._connect(TIMEOUT)
+
+    def reader(self) -> AbstractAsyncContextManager[Session]:
+        return self._connect(SEARCH_TIMEOUT)
+
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Session]:
-        raw = await self._open()
+    async def _connect(self, patience: float) -> AsyncIterator[Session]:
+        raw = await self._open(patience)
         try:
             yield PostgresSession(raw)
         finally:
             await _close(raw)
 
-    writer = reader = connect
-
-    async def _open(self) -> Any:
+    async def _open(self, patience: float) -> Any:
         """To the first host that takes us; asyncpg's timeout would be one for all of them together."""
         first: Exception | None = None
         for url in self._urls:
             try:
                 return await asyncpg.connect(
-                    url, timeout=CONNECT_TIMEOUT, command_timeout=TIMEOUT, server_settings=_SERVER
+                    url, timeout=CONNECT_TIMEOUT, command_timeout=patience, server_settings=_SERVER
                 )
             except Exception as error:
                 first = first or error
@@ -266,7 +275,7 @@ class Postgres:
     @asynccontextmanager
     async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[Line]:
         """A connection that hears what all processes say."""
-        raw = await self._open()
+        raw = await self._open(TIMEOUT)
         try:
             await raw.add_listener(CHANNEL, lambda _, __, ___, payload: heard(payload))
             yield Line(raw)

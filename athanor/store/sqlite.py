@@ -194,6 +194,8 @@ class Sqlite:
     def reader(self) -> AbstractAsyncContextManager[Session]:
         return self._connect((*PRAGMAS[1:], "PRAGMA query_only = ON"))
 
+    follower = reader
+
     @asynccontextmanager
     async def _connect(self, pragmas: tuple[str, ...]) -> AsyncIterator[Session]:
         async with self._database.connection() as connection:
