@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from .scripts import Scripts, scripts_in
 from .service import Service, running
 
 __all__ = ["browser", "tab", "tabs"]  # fixtures too
+
+# a shell that starts us with `&` has us ignore Ctrl-C, and with us all that tests start and interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
