@@ -117,6 +117,9 @@ class Relay:
                 if self._deaf is None:
                     logger.warning("other processes can't be heard: %s; trying again", error)
                 self._deaf = f"other processes can't be heard: {error}"
+            except Exception as error:  # a mistake of ours; without this task all would seem well
+                logger.exception("listening to other processes failed")
+                self._deaf = f"other processes can't be heard: {error!r}"
             finally:
                 self._pulse.pause()
             self.reconnects += 1
@@ -144,9 +147,15 @@ class Relay:
                     await asyncio.sleep(READ_EVERY)
                 self._blind = None
             except DatabaseUnavailable as error:
-                self._blind = f"what other processes write can't be read: {error}"
-                await asyncio.sleep(RECONNECT)
-                self._rung.set()
+                await self._look_again(error)
+            except Exception as error:  # as above
+                logger.exception("following other processes failed")
+                await self._look_again(error)
+
+    async def _look_again(self, error: Exception) -> None:
+        self._blind = f"what other processes write can't be read: {error}"
+        await asyncio.sleep(RECONNECT)
+        self._rung.set()
 
     async def _catch_up(self) -> None:
         """Broadcast what is committed up to the goal; who subscribes meanwhile begins behind it."""

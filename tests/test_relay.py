@@ -74,6 +74,8 @@ class Pair:
             self.failed += 1
             if self.failed % 2:
                 await follow(store, job)
+            if self.failed % 10 == 0:
+                raise ZeroDivisionError("a mistake of ours")
             raise DatabaseUnavailable("it is tried what happens then")
 
         async def late(store: Store, *given: Any) -> Any:

@@ -21,7 +21,8 @@ from athanor.ledger import Ledger
 from athanor.selection import Selection
 from athanor.store import EntryFilter, Session, Store, replay, schema, upkeep
 from athanor.store import postgres as postgres_module
-from athanor.store.postgres import PostgresSession
+from athanor.store import postgres_session as session_module
+from athanor.store.postgres_session import PostgresSession
 from athanor.store.sqlite import EVENT_COLUMNS, TABLES, texts_sql
 
 from . import postgres
@@ -231,7 +232,7 @@ async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_wri
     if older:
         await older.open()
     with monkeypatch.context() as patch:
-        for module in (store_module, schema, postgres_module):
+        for module in (store_module, schema, session_module):
             patch.setattr(module, "VERSION", 2)
         patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\n")
         newer = [Store(settings) for _ in range(4 if older else 1)]
@@ -256,7 +257,7 @@ async def test_upgrade_that_breaks_off_leaves_the_database_as_it_was(
     async with Athanor(settings) as athanor:
         await running_run(athanor, "r")
     with monkeypatch.context() as patch:
-        for module in (store_module, schema, postgres_module):
+        for module in (store_module, schema, session_module):
             patch.setattr(module, "VERSION", 2)
         patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n")
         with pytest.raises(ConfigurationError, match="NONSENSE"):
