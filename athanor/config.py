@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -47,7 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         # an unusable URL is refused here, not at the first flush
-        if self.sqlite_path is not None and self.workers > 1:
+        if self.sqlite_path is None:
+            _check_hosts(self.database_url)
+        elif self.workers > 1:
             raise ConfigurationError(
                 f"{self.workers} workers can't use {self.sqlite_path}: SQLite serves one process. "
                 "PostgreSQL serves several: ATHANOR_DATABASE_URL=postgresql://user@host/database"
@@ -89,6 +92,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The variables from which another process gets the same settings."""
         values = msgspec.structs.asdict(self)
         return {f"ATHANOR_{name.upper()}": _text(value) for name, value in values.items()}
+
+
+def _check_hosts(url: str) -> None:
+    """A PostgreSQL URL may have several; it is not shown where it is wrong, for the password in it."""
+    try:
+        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
+            urlsplit(f"//{host}").port  # noqa: B018 - raises what is wrong with it
+    except ValueError as error:
+        raise ConfigurationError(f"ATHANOR_DATABASE_URL can't be read: {error}") from None
 
 
 def _text(value: Any) -> str:

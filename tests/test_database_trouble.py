@@ -186,6 +186,20 @@ def test_bad_database_url_is_named(tmp_path: Path, url: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [("db:port/x", "'port'"), ("db:70000/x", "65535"), ("db:1,[::1/x", "Invalid IPv6")],
+)
+def test_bad_postgresql_url_is_refused_without_its_password(
+    tmp_path: Path, hosts: str, words: str
+) -> None:
+    said = refused(tmp_path, database_url=f"postgresql://athanor:secret@{hosts}")
+    assert "ATHANOR_DATABASE_URL can't be read" in said
+    assert words in said
+    assert "secret" not in said
+    assert "Traceback" not in said
+
+
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.database = tmp_path / "missing" / "athanor.db"
