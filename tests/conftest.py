@@ -36,7 +36,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
-THE_CONTRACT = {"bad_input", "instances", "pulse", "runs", "service", "streams", "subscriber"}
+THE_CONTRACT = {"bad_input", "instances", "pulse", "runs", "service", "streams"}
 """What is tested over HTTP on each database; the rest is the same code on the other side of it."""
 
 

@@ -11,8 +11,7 @@ from .browser import Tab
 from .follower import wait_until
 from .producer import Producer
 from .proxy import proxied
-from .service import Service, new_run
-from .test_slow_readers import metric
+from .service import Service, metric, new_run
 
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });

@@ -9,7 +9,7 @@ import socket
 import psutil
 
 from .follower import Follower, wait_until
-from .service import Service, new_run
+from .service import Service, metric, new_run
 
 STALLED = 50
 LINES = 50_000
@@ -34,12 +34,6 @@ class Stalled:
             received += chunk
         self.socket.close()
         return [int(seq) for seq in re.findall(rb'"seq":(\d+),', received)]
-
-
-def metric(service: Service, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", service.client().get("/metrics").text, re.MULTILINE)
-    assert found is not None, name
-    return float(found[1])
 
 
 def test_fifty_that_never_read_harm_nobody_and_lose_nothing(service: Service) -> None:

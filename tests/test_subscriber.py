@@ -37,8 +37,7 @@ from athanor.events import (
 from .follower import wait_until
 from .producer import Producer
 from .proxy import proxied
-from .service import Service, new_run
-from .test_slow_readers import metric
+from .service import Service, metric, new_run
 
 KILLS = 6
 OLD = 400
