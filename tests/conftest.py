@@ -47,6 +47,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("shared_service", databases, indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each worker of xdist gets a part, which begins with long ones, so that none is left for the end."""
+    parts = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if item not in long]
+    edges = [part * len(rest) // parts for part in range(parts + 1)]
+    items.clear()
+    for part in range(parts):
+        items += long[part::parts] + rest[edges[part] : edges[part + 1]]
+
+
 @pytest.fixture(scope="session")
 def shared_service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

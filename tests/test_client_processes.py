@@ -70,7 +70,7 @@ def test_ten_processes_report_to_one_run(killed: bool, service: Service, scripts
     if killed:
         wait_until(lambda: owner.spools, "a spool")
         service.start()
-    owner.wait_for("members")
+    owner.wait_for("]\n")
     assert owner.stdout == f"members {[0] * PROCESSES}\n"
     wait_until(lambda: stored(client, "team") == LINES * (PROCESSES + 1), "all lines")
     assert status(client, "team") == "running"  # members do not end it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from .follower import Follower, wait_until
 from .producer import Producer
 from .service import Service, new_run
@@ -12,6 +14,7 @@ KILLS = 20
 PRODUCERS = 4
 
 
+@pytest.mark.long
 def test_twenty_kills_lose_and_double_nothing(service: Service) -> None:
     run = new_run(service.client())
     follower = Follower(service.url, f"/events/experiments:run:{run}", last_id="0")

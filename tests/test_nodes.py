@@ -33,6 +33,7 @@ def cluster(tmp_path: Path, database: str) -> Iterator[Cluster]:
         cluster.close()
 
 
+@pytest.mark.long
 async def test_300_subscribers_of_three_nodes_see_the_same_sequence(cluster: Cluster) -> None:
     runs = [new_run(cluster.nodes[number % NODES].client()) for number in range(4)]
     queries = [f"topic=experiments:run:{run}" for run in runs]
@@ -53,6 +54,7 @@ async def test_300_subscribers_of_three_nodes_see_the_same_sequence(cluster: Clu
     assert "Traceback" not in cluster.said()
 
 
+@pytest.mark.long
 async def test_nodes_that_are_killed_again_and_again_lose_and_double_nothing(cluster: Cluster) -> None:
     kills = 0
 

@@ -105,6 +105,7 @@ def cluster_of_hosts(need: Need, tmp_path: Path) -> Iterator[tuple[Cluster, list
         yield both
 
 
+@pytest.mark.long
 async def test_a_link_that_is_cut_for_ten_seconds_costs_time_and_no_line(
     cluster_of_hosts: tuple[Cluster, list[network.Host]],
 ) -> None:

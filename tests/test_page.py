@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from playwright.sync_api import expect
 
 from .browser import Tab
@@ -144,6 +145,7 @@ def messages(first: int, count: int) -> str:
     return "".join(f'{{"message": "line {number}"}}\n' for number in range(first, first + count))
 
 
+@pytest.mark.long
 def test_a_million_lines_are_right_wherever_one_looks(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
@@ -202,6 +204,7 @@ def test_a_million_lines_are_right_wherever_one_looks(service: Service, tab: Tab
     assert tab.complaints == []
 
 
+@pytest.mark.long
 def test_follows_5000_lines_a_second_and_counts_as_the_service_does(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)

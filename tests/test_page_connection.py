@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 from playwright.sync_api import Route, expect
 
 from .browser import Tab
@@ -28,6 +29,7 @@ def expected(count: int) -> list[tuple[int, str]]:
     return [(seq, f"line {seq}") for seq in range(1, count + 1)]
 
 
+@pytest.mark.long
 def test_every_line_once_through_two_restarts_and_ten_seconds_without_a_network(
     service: Service, tab: Tab
 ) -> None:
@@ -57,6 +59,7 @@ def test_every_line_once_through_two_restarts_and_ten_seconds_without_a_network(
         assert tab.read() == [(number + 1, f"p {number}") for number in range(producer.sent)]
 
 
+@pytest.mark.long
 def test_whatever_is_answered_it_tries_again(service: Service, tab: Tab) -> None:
     """An EventSource gives up for good at any answer but 200 with its media type."""
     client = service.client()

@@ -7,6 +7,7 @@ import re
 import socket
 
 import psutil
+import pytest
 
 from .follower import Follower, wait_until
 from .service import Service, metric, new_run
@@ -36,6 +37,7 @@ class Stalled:
         return [int(seq) for seq in re.findall(rb'"seq":(\d+),', received)]
 
 
+@pytest.mark.long
 def test_fifty_that_never_read_harm_nobody_and_lose_nothing(service: Service) -> None:
     client = service.client()
     run = new_run(client)
