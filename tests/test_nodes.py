@@ -43,7 +43,7 @@ async def test_300_subscribers_of_three_nodes_see_the_same_sequence(cluster: Clu
     async with reading(readers):
         names = [f"p{number}" for number in range(10)]
         counts = await asyncio.gather(
-            *(produce(cluster, runs[at % 4], name, iter(range(40))) for at, name in enumerate(names))
+            *(produce(cluster, runs[at % 4], name, iter(range(25))) for at, name in enumerate(names))
         )
         sent: dict[str, dict[str, int]] = {run: {} for run in runs}
         for at, (name, count) in enumerate(zip(names, counts, strict=True)):

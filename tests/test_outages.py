@@ -41,7 +41,7 @@ async def test_a_database_that_goes_and_comes_back_costs_time_and_no_line(
     told = set()
 
     async def trouble() -> None:
-        for _ in range(3):
+        for _ in range(2):
             await asyncio.sleep(0.5)  # some load before it
             await asyncio.to_thread(server.stop, crash)
             for node in cluster.nodes:
