@@ -11,9 +11,12 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from tests.cluster import Cluster
+from tests.postgres import new_database
 from tests.service import Service, running
 
 Figures = dict[str, float]
@@ -22,19 +25,50 @@ Figures = dict[str, float]
 @contextlib.contextmanager
 def service_alone() -> Iterator[Service]:
     """The service on the first core, and this process, the client, on the others."""
+    allow_connections()
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as service, alone([service]):
+        yield service
+
+
+@contextlib.contextmanager
+def nodes_alone(count: int, **settings: Any) -> Iterator[list[Service]]:
+    """So many nodes on a database of their own, each on a core of its own as long as there are some."""
+    allow_connections()
+    with nodes(count, **settings) as cluster, alone(cluster.nodes):
+        yield cluster.nodes
+
+
+@contextlib.contextmanager
+def nodes(count: int, **settings: Any) -> Iterator[Cluster]:
+    """So many nodes on a PostgreSQL database of their own."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        new_database() as url,
+        contextlib.closing(Cluster.on(Path(folder), url, count, **settings)) as cluster,
+    ):
+        cluster.start()
+        yield cluster
+
+
+@contextlib.contextmanager
+def alone(services: list[Service]) -> Iterator[None]:
+    """Each on a core of its own, and this process on those that are left, or on all."""
+    cores = sorted(os.sched_getaffinity(0))
+    for service, core in zip(services, cores, strict=False):
+        for thread in psutil.Process(service.pid).threads():
+            os.sched_setaffinity(thread.id, {core})
+    os.sched_setaffinity(0, set(cores[len(services) :]) or set(cores))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, set(cores))
+
+
+def allow_connections() -> None:
+    """As many as thousands of subscribers need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 8192:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as service:
-        cores = sorted(os.sched_getaffinity(0))
-        if len(cores) > 1:
-            for thread in psutil.Process(service.pid).threads():
-                os.sched_setaffinity(thread.id, {cores[0]})
-            os.sched_setaffinity(0, set(cores[1:]))
-        try:
-            yield service
-        finally:
-            os.sched_setaffinity(0, set(cores))
 
 
 def cpu_seconds(service: Service) -> float:

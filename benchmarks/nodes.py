@@ -12,11 +12,8 @@ import json
 import multiprocessing
 import re
 import statistics
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import httpx
 
@@ -29,18 +26,14 @@ from tests.cluster import Cluster
 from tests.postgres import new_database
 from tests.service import new_run
 
-from .harness import Figures, report
-from .ingest import TOTAL, post_all
+from .harness import Figures, nodes, report
+from .ingest import TOTAL, message, post_all
 
 NODES = (1, 2, 4, 8)
 LINES = (1, 1000)
 SECONDS = 3.0
 RINGS = 300
 POSTS, PAUSE, BATCH = 100, 0.1, 100
-
-
-def message(number: int) -> str:
-    return f"epoch 3 batch {number} loss 0.1234 accuracy 0.9876"
 
 
 def flush_for(url: str, name: str, count: int, begin: float) -> int:
@@ -64,13 +57,13 @@ def flush_for(url: str, name: str, count: int, begin: float) -> int:
     return asyncio.run(flush())
 
 
-def flushes(nodes: int, count: int) -> float:
+def flushes(writers: int, count: int) -> float:
     """Flushes a second of all nodes together."""
     context = multiprocessing.get_context("spawn")
-    with new_database() as url, ProcessPoolExecutor(nodes, mp_context=context) as pool:
-        begin = time.time() + 1.5 + 0.5 * nodes
-        names = [f"node-{number}" for number in range(nodes)]
-        counts = pool.map(flush_for, [url] * nodes, names, [count] * nodes, [begin] * nodes)
+    with new_database() as url, ProcessPoolExecutor(writers, mp_context=context) as pool:
+        begin = time.time() + 1.5 + 0.5 * writers
+        names = [f"node-{number}" for number in range(writers)]
+        counts = pool.map(flush_for, [url] * writers, names, [count] * writers, [begin] * writers)
         return sum(counts) / SECONDS
 
 
@@ -97,18 +90,6 @@ def rings() -> list[float]:
 
     with new_database() as url:
         return asyncio.run(ring(url))
-
-
-@contextlib.contextmanager
-def several(nodes: int) -> Iterator[Cluster]:
-    """So many nodes of the service on a database of their own."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        new_database() as url,
-        contextlib.closing(Cluster.on(Path(folder), url, nodes)) as cluster,
-    ):
-        cluster.start()
-        yield cluster
 
 
 def between_nodes() -> list[float]:
@@ -146,28 +127,28 @@ def between_nodes() -> list[float]:
         await following
         return ways
 
-    with several(2) as cluster:
+    with nodes(2) as cluster:
         return asyncio.run(both(cluster, new_run(cluster.nodes[0].client())))
 
 
-def ingest(nodes: int) -> float:
+def ingest(count: int) -> float:
     """Lines acknowledged a second over HTTP, by so many nodes together."""
 
     async def all_nodes(cluster: Cluster, runs: list[str]) -> None:
         await asyncio.gather(*(post_all(node.port, runs) for node in cluster.nodes))
 
-    with several(nodes) as cluster:
+    with nodes(count) as cluster:
         runs = [new_run(cluster.nodes[0].client()) for _ in range(8)]
         began = time.perf_counter()
         asyncio.run(all_nodes(cluster, runs))
-        return nodes * TOTAL / (time.perf_counter() - began)
+        return count * TOTAL / (time.perf_counter() - began)
 
 
 def measure() -> Figures:
     figures: Figures = {}
     for count in LINES:
-        for nodes in NODES:
-            figures[f"flushes a second of {count} lines, {nodes} nodes"] = flushes(nodes, count)
+        for writers in NODES:
+            figures[f"flushes a second of {count} lines, {writers} nodes"] = flushes(writers, count)
     bell, way = rings(), between_nodes()
     return figures | {
         "from a commit's answer to the bell, median ms": statistics.median(bell),

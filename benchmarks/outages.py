@@ -27,10 +27,6 @@ AWAY, CUT = 1.0, 10.0
 """Seconds from the last node's complaint until it comes back, and until the link does."""
 
 
-def is_ready(node: Service) -> bool:
-    return httpx.get(f"{node.url}/readyz").status_code == 200
-
-
 class Producer(threading.Thread):
     """Posts a line at a time to one node, whether it is taken or not."""
 
@@ -65,12 +61,12 @@ def under_load(nodes: list[Service]) -> Iterator[None]:
 def ready_after(nodes: list[Service], away: float, come_back: Callable[[], object]) -> float:
     """Seconds until all nodes are, behind what lets them."""
     for node in nodes:
-        wait_until(lambda: not is_ready(node), "a complaint")  # noqa: B023
+        wait_until(node.trouble, "a complaint")
     time.sleep(away)
     come_back()
     there = time.perf_counter()
     for node in nodes:
-        wait_until(lambda: is_ready(node), "readiness")  # noqa: B023
+        wait_until(lambda: node.trouble() is None, "readiness")  # noqa: B023
     return time.perf_counter() - there
 
 

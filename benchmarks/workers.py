@@ -10,25 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
-import resource
 import selectors
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
-import psutil
 
-from tests.cluster import Cluster
-from tests.postgres import new_database
-from tests.service import Service, new_run
+from tests.service import Service, metric, new_run
 
-from .harness import Figures, cpu_seconds, report
+from .harness import Figures, cpu_seconds, nodes_alone, report
 
 SUBSCRIBERS = 2000
 SAMPLES = 4
@@ -89,27 +80,9 @@ class Producer(threading.Thread):
             self.client.post(f"/runs/{self._run}/logs", content=body, headers=headers).raise_for_status()
 
 
-@contextlib.contextmanager
-def nodes(count: int) -> Iterator[list[Service]]:
-    """So many nodes, each on a core of its own; all else has what is left, or shares theirs."""
-    with tempfile.TemporaryDirectory() as folder, new_database() as url:
-        cluster = Cluster.on(Path(folder), url, count, flush_interval=0.005, keepalive=3600)
-        cores = sorted(os.sched_getaffinity(0))
-        with contextlib.closing(cluster):
-            cluster.start()
-            for node, core in zip(cluster.nodes, cores, strict=False):
-                for thread in psutil.Process(node.pid).threads():
-                    os.sched_setaffinity(thread.id, {core})
-            os.sched_setaffinity(0, set(cores[count:]) or set(cores))
-            try:
-                yield cluster.nodes
-            finally:
-                os.sched_setaffinity(0, set(cores))
-
-
 def deliver(count: int) -> tuple[float, float]:
     """Lines delivered a second by so many nodes together, and a CPU second of theirs."""
-    with nodes(count) as serving:
+    with nodes_alone(count, flush_interval=0.005, keepalive=3600) as serving:
         run = new_run(serving[0].client())
         subscribers = [[Subscriber(node, run) for _ in range(SUBSCRIBERS // count)] for node in serving]
         samples = [one for of_node in subscribers for one in of_node[:: len(of_node) // SAMPLES]]
@@ -128,8 +101,9 @@ def deliver(count: int) -> tuple[float, float]:
             for key, _ in selector.select(0.05):
                 key.data.read()
             done = min(sample.lines for sample in samples) // BATCH
-            producer.leave.release(done - allowed) if done > allowed else None
-            allowed = done
+            if done > allowed:
+                producer.leave.release(done - allowed)
+                allowed = done
             if time.perf_counter() - drained > DRAIN_EVERY:
                 for other in others:
                     other.drain(space)
@@ -142,10 +116,7 @@ def deliver(count: int) -> tuple[float, float]:
                 one.drain(space)
         seconds = time.perf_counter() - began
         cpu = sum(map(cpu_seconds, serving)) - cpu
-        overflows = [
-            re.search(r"overflows_total (\d\S*)", one.client().get("/metrics").text) for one in serving
-        ]
-        assert all(found is not None and float(found[1]) == 0 for found in overflows)
+        assert all(metric(one, "athanor_overflows_total") == 0 for one in serving)
         for of_node in subscribers:
             for one in of_node:
                 one.socket.close()
@@ -154,8 +125,6 @@ def deliver(count: int) -> tuple[float, float]:
 
 
 def measure() -> Figures:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(8192, hard)), hard))
     one, one_cpu = deliver(1)
     two, two_cpu = deliver(2)
     return {

@@ -17,6 +17,7 @@ import httpx
 from athanor.client.sse import SseDecoder
 
 from . import network, postgres
+from .follower import wait_until
 from .service import Service, lines_in, new_run
 
 NODES = 3
@@ -44,6 +45,10 @@ class Cluster:
         for node, process in zip(self.nodes, processes, strict=True):
             node.process = process
             node.await_ready()
+
+    def await_all_ready(self) -> None:
+        for node in self.nodes:
+            wait_until(lambda: node.trouble() is None, "readiness")  # noqa: B023
 
     def close(self) -> None:
         for node in self.nodes:

@@ -66,8 +66,7 @@ def shared_service(
     with contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {}
         if getattr(request, "param", "sqlite") == "postgresql":
-            _need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
-            settings["database_url"] = stack.enter_context(postgres.new_database())
+            settings["database_url"] = stack.enter_context(_new_database())
         yield stack.enter_context(running(tmp_path_factory.mktemp("shared"), **settings))
 
 
@@ -87,16 +86,14 @@ def scripts(tmp_path: Path) -> Iterator[Scripts]:
 @pytest.fixture
 def database() -> Iterator[str]:
     """The URL of an empty database on a PostgreSQL server, where there is one."""
-    _need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
-    with postgres.new_database() as url:
+    with _new_database() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def shared_database() -> Iterator[str]:
     """The same, for a module's tests."""
-    _need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
-    with postgres.new_database() as url:
+    with _new_database() as url:
         yield url
 
 
@@ -104,6 +101,13 @@ def shared_database() -> Iterator[str]:
 def need() -> Callable[[bool, str], None]:
     """Skip with a reason where something is not on this machine; fail if all has to be there."""
     return _need
+
+
+@contextlib.contextmanager
+def _new_database() -> Iterator[str]:
+    _need(postgres.answers(), f"PostgreSQL at {postgres.SERVER}")
+    with postgres.new_database() as url:
+        yield url
 
 
 def _need(found: bool, what: str) -> None:

@@ -94,6 +94,11 @@ class Service:
         self._clients.append(client)
         return client
 
+    def trouble(self) -> str | None:
+        """What /readyz complains about."""
+        answer = httpx.get(f"{self.url}/readyz", timeout=30)
+        return None if answer.status_code == 200 else str(answer.json()["detail"])
+
     def kill(self) -> None:
         """`kill -9`: no goodbye."""
         self._end(signal.SIGKILL)

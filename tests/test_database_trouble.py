@@ -41,12 +41,6 @@ def numbers_of(client: httpx.Client, run: str) -> list[int]:
     return numbers
 
 
-def trouble(client: httpx.Client) -> str | None:
-    """What /readyz complains about."""
-    answer = client.get("/readyz")
-    return None if answer.status_code == 200 else str(answer.json()["detail"])
-
-
 def test_locked_database_loses_and_doubles_nothing(service: Service) -> None:
     client = service.client()
     run = new_run(client)
@@ -62,21 +56,21 @@ def test_locked_database_loses_and_doubles_nothing(service: Service) -> None:
         )
     )
     poster.start()
-    wait_until(lambda: trouble(client), "a complaint")
-    assert "locked" in str(trouble(client))
+    wait_until(lambda: service.trouble(), "a complaint")
+    assert "locked" in str(service.trouble())
     assert client.get("/healthz").status_code == 200
     assert client.get(f"/runs/{run}/logs").json()["total"] == 0
     later = client.post(f"/runs/{run}/logs", content=lines(100, 50), headers=LATER)
     assert later.status_code == 202
     while time.monotonic() < unlock_at:  # the five seconds of the requirement
         assert not answers
-        assert trouble(client)
+        assert service.trouble()
         time.sleep(0.05)
     other.execute("ROLLBACK")
     other.close()
     poster.join(30)
     assert [answer.status_code for answer in answers] == [201]
-    wait_until(lambda: trouble(client) is None, "readiness")
+    wait_until(lambda: service.trouble() is None, "readiness")
     client.post(f"/runs/{run}/complete").raise_for_status()
     assert numbers_of(client, run) == list(range(150))
     follower.finish()
@@ -117,18 +111,18 @@ def test_full_disk_loses_and_doubles_nothing(service: Service) -> None:
     resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (full, unlimited[1]))
     try:
         accepted = 10
-        while trouble(client) is None:
+        while service.trouble() is None:
             answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
             assert answer.status_code == 202
             accepted += 50
-        assert "database" in str(trouble(client))
+        assert "database" in str(service.trouble())
         for _ in range(5):
             answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
             assert answer.status_code == 202
             accepted += 50
     finally:
         resource.prlimit(service.pid, resource.RLIMIT_FSIZE, unlimited)
-    wait_until(lambda: trouble(client) is None, "readiness")
+    wait_until(lambda: service.trouble() is None, "readiness")
     client.post(f"/runs/{run}/complete").raise_for_status()
     assert numbers_of(client, run) == list(range(accepted))
     check = sqlite3.connect(service.database)

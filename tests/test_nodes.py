@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from . import postgres
@@ -97,8 +96,7 @@ async def test_connections_that_are_cut_cost_time_and_no_line(
 
     await under_load(cluster, trouble)
     assert cuts >= 4
-    for node in cluster.nodes:
-        wait_until(lambda: httpx.get(f"{node.url}/readyz").status_code == 200, "ready")  # noqa: B023
+    cluster.await_all_ready()
 
 
 async def test_progress_cancel_and_signs_of_life_are_known_on_every_node(cluster: Cluster) -> None:

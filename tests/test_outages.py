@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from . import network, postgres
 from .cluster import Cluster, on_hosts, under_load
 from .follower import wait_until
-from .service import Service, metric, new_run, running
+from .service import metric, new_run, running
 
 pytestmark = pytest.mark.anyio
 
@@ -26,11 +25,6 @@ def server(need: Need) -> Iterator[postgres.Server]:
     need(postgres.programs() is not None, "PostgreSQL to start a server of")
     with postgres.new_server() as server:
         yield server
-
-
-def await_all_ready(cluster: Cluster) -> None:
-    for node in cluster.nodes:
-        wait_until(lambda: httpx.get(f"{node.url}/readyz").status_code == 200, "readiness")  # noqa: B023
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["restarted", "crashed"])
@@ -45,10 +39,10 @@ async def test_a_database_that_goes_and_comes_back_costs_time_and_no_line(
             await asyncio.sleep(0.5)  # some load before it
             await asyncio.to_thread(server.stop, crash)
             for node in cluster.nodes:
-                await asyncio.to_thread(wait_until, lambda: complaint(node), "a complaint")  # noqa: B023
-                told.add(complaint(node))
+                await asyncio.to_thread(wait_until, node.trouble, "a complaint")
+                told.add(str(node.trouble()))
             await asyncio.to_thread(server.start)
-            await asyncio.to_thread(await_all_ready, cluster)
+            await asyncio.to_thread(cluster.await_all_ready)
 
     with contextlib.closing(cluster):
         cluster.start()
@@ -57,22 +51,17 @@ async def test_a_database_that_goes_and_comes_back_costs_time_and_no_line(
     assert "Traceback" not in cluster.said()
 
 
-def complaint(node: Service) -> str:
-    answer = httpx.get(f"{node.url}/readyz")
-    return "" if answer.status_code == 200 else str(answer.json()["detail"])
-
-
 def test_a_node_that_is_idle_says_when_its_database_is_away(
     server: postgres.Server, tmp_path: Path
 ) -> None:
     cluster = Cluster.on(tmp_path, f"{server.url}/postgres", 1)
     with contextlib.closing(cluster):
         cluster.start()
-        await_all_ready(cluster)
+        cluster.await_all_ready()
         server.stop()
-        wait_until(lambda: complaint(cluster.nodes[0]), "a complaint")
+        wait_until(cluster.nodes[0].trouble, "a complaint")
         server.start()
-        await_all_ready(cluster)
+        cluster.await_all_ready()
 
 
 def test_a_node_that_ends_without_its_database_answers_who_waits(
@@ -115,10 +104,10 @@ async def test_a_link_that_is_cut_for_ten_seconds_costs_time_and_no_line(
         await asyncio.sleep(0.5)
         hosts[0].cut()
         await asyncio.sleep(10)  # the ten seconds of the requirement
-        assert complaint(cluster.nodes[0])
-        assert not complaint(cluster.nodes[1])
+        assert cluster.nodes[0].trouble()
+        assert not cluster.nodes[1].trouble()
         hosts[0].mend()
-        await asyncio.to_thread(await_all_ready, cluster)
+        await asyncio.to_thread(cluster.await_all_ready)
 
     await under_load(cluster, trouble)
     assert "Traceback" not in cluster.said()

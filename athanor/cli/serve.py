@@ -63,7 +63,7 @@ def command(
         settings = Settings.from_env(
             host=host,
             port=port,
-            database_url=None if database is None else _url_of(database),
+            database_url=None if database is None else _database_url(database),
             workers=workers,
             log_level=os.environ.get("ATHANOR_LOG_LEVEL") or "warning",
         )
@@ -84,7 +84,7 @@ def command(
         serve(create_app(settings), bound, welcome if listener is None else None)
 
 
-def _url_of(database: str) -> str:
+def _database_url(database: str) -> str:
     return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
 
 

@@ -65,8 +65,7 @@ class Postgres:
     def writer(self) -> AbstractAsyncContextManager[Session]:
         return self._connect(TIMEOUT)
 
-    def follower(self) -> AbstractAsyncContextManager[Session]:
-        return self._connect(TIMEOUT)
+    follower = writer
 
     def reader(self) -> AbstractAsyncContextManager[Session]:
         return self._connect(SEARCH_TIMEOUT)

@@ -100,9 +100,12 @@ class PostgresSession(Session):
                 self._raw.terminate()
             raise
 
+    async def _rows(self, sql: str, params: Params | list[Any]) -> list[Any]:
+        """As the server has them."""
+        return await self._told(self._raw.fetch(numbered(sql), *map(_to, params)))
+
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
-        rows = await self._told(self._raw.fetch(numbered(sql), *map(_to, params)))
-        return [tuple(map(_from, row)) for row in rows]
+        return [tuple(map(_from, row)) for row in await self._rows(sql, params)]
 
     async def execute_many(self, sql: str, params: list[Params]) -> None:
         await self._told(self._raw.executemany(numbered(sql), [tuple(map(_to, row)) for row in params]))
@@ -118,12 +121,11 @@ class PostgresSession(Session):
         return [list(row) for row in await self.execute(f"SELECT {', '.join(columns)} {rest}", params)]
 
     async def entries(self, rest: str, params: Params = ()) -> list[tuple[int, bytes]]:
-        rows = await self._told(self._raw.fetch(numbered(f"SELECT seq, data {rest}"), *map(_to, params)))
+        rows = await self._rows(f"SELECT seq, data {rest}", params)
         return [(seq, data.encode()) for seq, data in rows]
 
     async def events(self, rest: str, params: Params = ()) -> list[StoredEvent]:
-        sql = numbered(f"SELECT n, type, instance_id, run_id, data {rest}")
-        rows = await self._told(self._raw.fetch(sql, *map(_to, params)))
+        rows = await self._rows(f"SELECT n, type, instance_id, run_id, data {rest}", params)
         return [
             StoredEvent(n, type_, instance_id, run_id, None, None, data.encode())
             for n, type_, instance_id, run_id, data in rows

@@ -46,8 +46,8 @@ async def read_body(request: Request) -> bytes:
         raise UnsupportedType(f"a body can't be encoded as {coding[:100]}; send it as it is")
     too_large = f"a body may have {limit} bytes at most"
     length = request.headers.get("content-length", "")
-    most = 0 if "expect" in request.headers else OVERLONG * limit
-    if length.isdigit() and int(length) > max(limit, most):
+    most = limit if "expect" in request.headers else OVERLONG * limit
+    if length.isdigit() and int(length) > most:
         raise TooLarge(too_large)
     chunks: list[bytes] = []
     size = 0
