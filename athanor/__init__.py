@@ -25,50 +25,50 @@ from .exceptions import (
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .application import Application, create_app
     from .client.experiment import experiment
     from .client.handler import LoggingHandler
     from .client.init import init
     from .client.run import Cancelled, Run
     from .client.subscriber import Subscriber, subscribe
-    from .embedding import (
+    from .engine.athanor import Athanor
+    from .live.subscription import Subscription
+    from .web.application import Application, create_app
+    from .web.embedding import (
         lifespan,
         subscribe_to_instance,
         subscribe_to_instances,
         subscribe_to_run,
         wrap,
     )
-    from .engine import Athanor
-    from .server import serve
-    from .subscription import Subscription
+    from .web.server import serve
 
     app: Application
 
 # imported when they are asked for: a producer needs neither Starlette nor a database
 _LAZY = {
-    "Application": "application",
-    "Athanor": "engine",
+    "Application": "web.application",
+    "Athanor": "engine.athanor",
     "Cancelled": "client.run",
     "LoggingHandler": "client.handler",
     "Run": "client.run",
     "Subscriber": "client.subscriber",
-    "Subscription": "subscription",
-    "create_app": "application",
+    "Subscription": "live.subscription",
+    "create_app": "web.application",
     "experiment": "client.experiment",
     "init": "client.init",
-    "lifespan": "embedding",
-    "serve": "server",
+    "lifespan": "web.embedding",
+    "serve": "web.server",
     "subscribe": "client.subscriber",
-    "subscribe_to_instance": "embedding",
-    "subscribe_to_instances": "embedding",
-    "subscribe_to_run": "embedding",
-    "wrap": "embedding",
+    "subscribe_to_instance": "web.embedding",
+    "subscribe_to_instances": "web.embedding",
+    "subscribe_to_run": "web.embedding",
+    "wrap": "web.embedding",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        return import_module(".embedding", __name__).default_app()
+        return import_module(".web.embedding", __name__).default_app()
     if name in _LAZY:
         value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
         globals()[name] = value

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.scripts import Script, free_port
-from tests.service import Service
+from tests.support.scripts import Script, free_port
+from tests.support.service import Service
 
 from .harness import Figures, report, service_alone
 

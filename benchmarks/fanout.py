@@ -12,7 +12,7 @@ import time
 
 import httpx
 
-from tests.service import Service, new_run
+from tests.support.service import Service, new_run
 
 from .harness import Figures, cpu_seconds, report, service_alone
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from tests.cluster import Cluster
-from tests.postgres import new_database
-from tests.service import Service, running
+from tests.support.cluster import Cluster
+from tests.support.postgres import new_database
+from tests.support.service import Service, running
 
 Figures = dict[str, float]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from tests.follower import wait_until
-from tests.service import new_run
+from tests.support.follower import wait_until
+from tests.support.service import new_run
 
 from .harness import Figures, report, rss_kib, service_alone
 

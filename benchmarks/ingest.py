@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from athanor.store.sqlite import PRAGMAS, TABLES
-from tests.service import new_run
+from tests.support.service import new_run
 
 from .harness import Figures, cpu_seconds, report, service_alone
 

@@ -18,13 +18,13 @@ from concurrent.futures import ProcessPoolExecutor
 import httpx
 
 from athanor import Settings
-from athanor.changes import Append, CreateInstance, CreateRun, MoveRun
-from athanor.entries import LogIn, lines_of
-from athanor.records import now
-from athanor.store import Store
-from tests.cluster import Cluster
-from tests.postgres import new_database
-from tests.service import new_run
+from athanor.domain.commands import AppendEntries, ChangeStatus, CreateInstance, CreateRun
+from athanor.protocol.entries import LogInput, encode_entries
+from athanor.protocol.records import now
+from athanor.store.store import Store
+from tests.support.cluster import Cluster
+from tests.support.postgres import new_database
+from tests.support.service import new_run
 
 from .harness import Figures, nodes, report
 from .ingest import TOTAL, message, post_all
@@ -44,12 +44,14 @@ def flush_for(url: str, name: str, count: int, begin: float) -> int:
         await store.open()
         await store.commit([CreateInstance(instance_id=name, fields={"name": name})], [])
         await store.commit([CreateRun(run_id=name, instance_id=name)], [])
-        await store.commit([MoveRun(run_id=name, status="running")], [])
-        lines, _ = lines_of([LogIn(message=message(number)) for number in range(count)], now(), 1000)
+        await store.commit([ChangeStatus(run_id=name, status="running")], [])
+        lines, _ = encode_entries(
+            [LogInput(message=message(number)) for number in range(count)], now(), 1000
+        )
         await asyncio.sleep(begin - time.time())
         flushes = 0
         while time.time() < begin + SECONDS:
-            await store.commit([Append(run_id=name, lines=lines)], [])
+            await store.commit([AppendEntries(run_id=name, lines=lines)], [])
             flushes += 1
         await store.close()
         return flushes

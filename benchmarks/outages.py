@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 
-from tests import network
-from tests.cluster import NODES, Cluster, on_hosts
-from tests.follower import wait_until
-from tests.postgres import new_server
-from tests.service import Service, new_run
+from tests.support import network
+from tests.support.cluster import NODES, Cluster, on_hosts
+from tests.support.follower import wait_until
+from tests.support.postgres import new_server
+from tests.support.service import Service, new_run
 
 from .harness import Figures, report
 

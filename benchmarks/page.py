@@ -10,8 +10,8 @@ import time
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser import FLAGS
-from tests.service import Service, new_run
+from tests.support.browser import FLAGS
+from tests.support.service import Service, new_run
 
 from .harness import Figures, report, service_alone
 

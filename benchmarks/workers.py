@@ -17,7 +17,7 @@ import time
 
 import httpx
 
-from tests.service import Service, metric, new_run
+from tests.support.service import Service, metric, new_run
 
 from .harness import Figures, cpu_seconds, nodes_alone, report
 

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from . import postgres
-from .browser import browser, tab, tabs
-from .scripts import Scripts, scripts_in
-from .service import Service, running
+from .support import postgres
+from .support.browser import browser, tab, tabs
+from .support.scripts import Scripts, scripts_in
+from .support.service import Service, running
 
 __all__ = ["browser", "tab", "tabs"]  # fixtures too
 
@@ -36,7 +36,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         yield service
 
 
-THE_CONTRACT = {"bad_input", "instances", "pulse", "runs", "service", "streams"}
+THE_CONTRACT = {"bad_input", "instances", "liveness", "runs", "status", "streams"}
 """What is tested over HTTP on each database; the rest is the same code on the other side of it."""
 
 

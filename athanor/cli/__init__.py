@@ -1,4 +1,7 @@
-"""The command line: `athanor`, on click; a module a command, imported when it is asked for."""
+"""The command line `athanor`, on click: one module for each command, imported when it is called.
+
+It shows what `client` and `web` offer; it contains no rules of the service.
+"""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ import sys
 import click
 
 from ..client.subscriber import subscribe
-from ..events import RUN_ENDS, RunCancelled, RunCompleted, RunFailed
+from ..protocol.events import RUN_ENDS, RunCancelled, RunCompleted, RunFailed
 from .service import RunState, Service, orderly, url_option
-from .terminal import harmless
+from .terminal import sanitized
 
 
 @click.command("cancel")
@@ -45,7 +45,7 @@ def command(run: str, wait: bool, url: str) -> None:
 def _wait(id: str, url: str) -> int:
     for event in subscribe(f"experiments:run:{id}", url=url, after="0", types=RUN_ENDS):
         if isinstance(event, RunCompleted | RunFailed | RunCancelled):
-            because = f": {harmless(event.run.error)}" if event.run.error else ""
+            because = f": {sanitized(event.run.error)}" if event.run.error else ""
             click.echo(f"run {id} is {event.run.status}{because}")
             return 0 if event.run.status == "cancelled" else 1
     return 1

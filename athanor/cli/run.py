@@ -20,8 +20,8 @@ from ..client.run import Run
 from ..client.settings import ClientSettings
 from ..exceptions import AthanorError
 from .descendants import with_descendants
+from .pseudo_terminals import Terminals
 from .tee import Tee
-from .terminals import Terminals
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 LOOK = 0.25

@@ -9,9 +9,9 @@ from typing import get_args
 import click
 import msgspec
 
-from ..records import Status
+from ..protocol.records import Status
 from .service import RunState, Service, Trouble, orderly, url_option
-from .terminal import STATUS_COLOURS, Screen, duration, fit, harmless, seconds_between, width_of
+from .terminal import STATUS_COLOURS, Screen, duration, fit, sanitized, seconds_between, width_of
 
 SHORTEST = 8
 """Characters of an id that are shown at least; more where it takes them to tell runs apart."""
@@ -67,7 +67,7 @@ def _show(screen: Screen, runs: list[RunState], url: str) -> None:
         for id, run in zip(ids, runs, strict=True)
     ]
     rows.insert(0, ("run", "of", "name", "status", "began", "took", "lines"))
-    table = [tuple(fit(" ".join(harmless(cell).split()), WIDEST) for cell in row) for row in rows]
+    table = [tuple(fit(" ".join(sanitized(cell).split()), WIDEST) for cell in row) for row in rows]
     widths = [max(map(width_of, column)) for column in zip(*table, strict=True)]
     for number, (row, run) in enumerate(zip_longest(table, [None, *runs])):
         cells = [cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True)]

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import click
 
-from ..application import create_app
 from ..client.settings import DEFAULT_URL
 from ..config import Settings
 from ..exceptions import ConfigurationError
-from ..server import serve
 from ..version import __version__
+from ..web.application import create_app
+from ..web.server import serve
 from .listener import listen_as_set, place_of, url_of
 
 

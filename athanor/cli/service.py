@@ -16,10 +16,10 @@ import msgspec
 
 from ..client.settings import ClientSettings, without_login
 from ..exceptions import AthanorError, ConfigurationError
-from ..records import Instance, Run
-from ..topics import is_id
+from ..protocol.records import Instance, Run
+from ..protocol.topics import is_id
 from ..version import __version__
-from .terminal import harmless
+from .terminal import sanitized
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 NEWEST = 1000
@@ -38,7 +38,7 @@ class Trouble(click.ClickException):
     exit_code = TROUBLE
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"athanor: {harmless(self.message)}", file=file, err=file is None)
+        click.echo(f"athanor: {sanitized(self.message)}", file=file, err=file is None)
 
 
 class Unknown(Trouble):

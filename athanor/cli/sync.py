@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
+from ..client.delivery.sync import Outcome, Sync
 from ..client.settings import ClientSettings
-from ..client.sync import Outcome, Sync
 from ..exceptions import ConfigurationError
-from .terminal import harmless
+from .terminal import sanitized
 
 
 @click.command("sync")
@@ -70,7 +70,7 @@ def _tell(outcome: Outcome) -> None:
     if outcome.in_use:
         click.echo(f"left alone: {_count(len(outcome.in_use), 'file')} of processes that are alive")
     for path, reason in outcome.remaining.items():
-        click.echo(f"athanor: {path} remains: {harmless(reason)}", err=True)
+        click.echo(f"athanor: {path} remains: {sanitized(reason)}", err=True)
 
 
 def _count(number: int, noun: str) -> str:

@@ -15,8 +15,8 @@ import click
 import msgspec
 
 from ..client.subscriber import subscribe
-from ..encoding import encode
-from ..events import (
+from ..protocol.encoding import encode
+from ..protocol.events import (
     Event,
     Gap,
     RunCancelled,
@@ -30,9 +30,9 @@ from ..events import (
     RunResults,
     RunStarted,
 )
-from ..records import Level, LogEntry, Result, Run
+from ..protocol.records import Level, LogEntry, Result, Run
 from .service import RunState, Service, orderly, url_option
-from .terminal import COLOURS, STATUS_COLOURS, Bar, Screen, duration, harmless, seconds_between
+from .terminal import COLOURS, STATUS_COLOURS, Bar, Screen, duration, sanitized, seconds_between
 
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 TICK = 0.5
@@ -169,7 +169,7 @@ class Tail:
         if not self._is_wanted(log):
             return
         colour = COLOURS.get(log.level)
-        message = harmless(log.message, self._screen.colours)
+        message = sanitized(log.message, self._screen.colours)
         if colour is not None and "\x1b" not in message:
             message = self._screen.style(message, colour)
         self._line(log.timestamp, f"{log.level[:5]:5}", colour, message + self._metadata(log))
@@ -178,13 +178,13 @@ class Tail:
         if not log.metadata:
             return ""
         shown = " ".join(f"{key}={_short(value)}" for key, value in log.metadata.items())
-        return "  " + self._screen.style(harmless(shown.replace("\n", "\\n")), dim=True)
+        return "  " + self._screen.style(sanitized(shown.replace("\n", "\\n")), dim=True)
 
     def _show_result(self, result: Result) -> None:
         if result.timestamp < self._since or "info" not in self._levels:
             return
         step = "" if result.step is None else f" at {result.step}"
-        key = harmless(result.key).replace("\n", "\\n")
+        key = sanitized(result.key).replace("\n", "\\n")
         text = self._screen.style(f"{key} = {_short(result.value)}", "cyan") + step
         self._line(result.timestamp, "=    ", "cyan", text)
 
@@ -194,7 +194,7 @@ class Tail:
         if run.started_at:
             took = f" after {duration(seconds_between(run.started_at, run.completed_at))}"
         self._tell(run.completed_at, f"is {run.status}{took}", STATUS_COLOURS[run.status])
-        for line in harmless(run.error or "").splitlines():
+        for line in sanitized(run.error or "").splitlines():
             self._screen.write(f"  {self._screen.style(line, 'red')}")
 
     def _tell(self, at: str | None, text: str, colour: str) -> None:
@@ -219,7 +219,7 @@ _GAPS = {
 def _waiting_told_by(screen: Screen) -> Iterator[None]:
     """The subscriber says by `logging` that the service is away."""
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: screen.tell(harmless(record.getMessage()))  # type: ignore[method-assign]
+    handler.emit = lambda record: screen.tell(sanitized(record.getMessage()))  # type: ignore[method-assign]
     logger = logging.getLogger("athanor")
     logger.addHandler(handler)
     try:
@@ -239,4 +239,4 @@ def _short(value: object, most: int = 200) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return harmless(text if len(text) <= most else f"{text[:most]}…").replace("\n", "\\n")
+    return sanitized(text if len(text) <= most else f"{text[:most]}…").replace("\n", "\\n")

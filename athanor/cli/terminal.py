@@ -16,7 +16,7 @@ from datetime import datetime
 
 import click
 
-from ..events import RunProgress
+from ..protocol.events import RunProgress
 
 COLOURS = {"debug": "bright_black", "warn": "yellow", "error": "red"}
 STATUS_COLOURS = {"running": "cyan", "completed": "green", "failed": "red", "cancelled": "yellow"}
@@ -36,7 +36,7 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 """C0 but tab and line feed, DEL, C1, other line ends, bidi overrides and isolates."""
 
 
-def harmless(text: str, colours: bool = False) -> str:
+def sanitized(text: str, colours: bool = False) -> str:
     """`text` with its escape sequences taken out and what else is unsafe made visible, as `\\x07`.
 
     With `colours`, SGR colours stay, and end with their line. Line feeds and tabs stay.
@@ -147,7 +147,7 @@ class Bar:
         times = ", ".join(parts)
         if progress is None:
             return fit(times, width)
-        message = " ".join(harmless(progress.message or "").split())
+        message = " ".join(sanitized(progress.message or "").split())
         count = _count(progress)
         share = 0.0 if not progress.total else min(1.0, progress.current / progress.total)
         room = width - width_of(count) - width_of(times) - 4

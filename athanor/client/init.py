@@ -8,14 +8,14 @@ from typing import Any, Literal
 import msgspec
 
 from ..exceptions import ConfigurationError, InvalidInput
-from ..inputs import Name
-from ..records import new_id
-from ..topics import is_id
-from .lines import plain
+from ..protocol.inputs import Name
+from ..protocol.records import new_id
+from ..protocol.topics import is_id
+from .delivery.spool import Registration
+from .encode import plain
 from .origin import origin
 from .run import Run
 from .settings import ClientSettings
-from .spool import Registration
 
 
 def init(

@@ -26,14 +26,14 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from ..exceptions import AthanorError
-from ..records import new_id
+from ..protocol.records import new_id
 from . import process
 from .capture import Capture
-from .lines import log_line, plain, progress_body, result_line
+from .delivery.reporter import Reporter
+from .delivery.spool import End, Registration
+from .encode import log_line, plain, progress_body, result_line
 from .notices import Notices
-from .reporter import Reporter
 from .settings import ClientSettings, without_login
-from .spool import End, Registration
 from .track import Track, Tracks
 
 T = TypeVar("T")

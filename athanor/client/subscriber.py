@@ -19,10 +19,10 @@ from typing import Any, NoReturn
 import httpx
 import msgspec
 
-from ..cursor import Cursor
-from ..events import TYPES, Event, Gap, RunProgress, decode
 from ..exceptions import AthanorError, InvalidQuery, NotFound
-from ..selection import Selection
+from ..protocol.cursor import Cursor
+from ..protocol.events import TYPES, Event, Gap, RunProgress, decode
+from ..protocol.selection import Selection
 from .settings import ClientSettings, without_login
 from .sse import ServerSentEvent, SseDecoder
 

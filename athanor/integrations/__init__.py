@@ -1,1 +1,5 @@
-"""Callbacks for training frameworks: each is a module of its own, and imports its framework."""
+"""Callbacks for training frameworks, each over `client`.
+
+Each module imports its framework only when it is itself imported. Nothing else in the package
+imports them.
+"""

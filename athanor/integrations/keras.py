@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..client.run import Run
-from .training import Training, harmless
+from .training import Training, never_raises
 
 try:
     from keras.callbacks import Callback
@@ -35,7 +35,7 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without keras
         self._training = Training(run, name, config)
         self._epoch = 0
 
-    @harmless
+    @never_raises
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         optimizer = getattr(self.model, "optimizer", None)
         try:
@@ -47,7 +47,7 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without keras
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epoch = epoch
 
-    @harmless
+    @never_raises
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._training.cancelled:
             self.model.stop_training = True
@@ -59,10 +59,10 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without keras
         else:
             self._training.progress(self._epoch, epochs, message)
 
-    @harmless
+    @never_raises
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._training.results(logs or {}, epoch + 1)
 
-    @harmless
+    @never_raises
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self._training.end()

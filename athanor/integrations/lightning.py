@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..client.run import Run
-from .training import AGREE_EVERY, Training, harmless
+from .training import AGREE_EVERY, Training, never_raises
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -32,7 +32,7 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without lightni
         self._training = Training(run, name, config)
         self._logger = _Metrics(self._training)
 
-    @harmless
+    @never_raises
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
@@ -52,13 +52,13 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without lightni
         if trainer.strategy.reduce_boolean_decision(asked, all=False):
             trainer.should_stop = True
 
-    @harmless
+    @never_raises
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._forget(trainer)
         if trainer.is_global_zero:
             self._training.end()
 
-    @harmless
+    @never_raises
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
@@ -66,7 +66,7 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without lightni
         if trainer.is_global_zero:
             self._training.fail(exception)
 
-    @harmless
+    @never_raises
     def _show(self, trainer: Trainer) -> None:
         total, epoch = trainer.estimated_stepping_batches, trainer.current_epoch
         self._training.progress(trainer.global_step, total, f"epoch {epoch}")
@@ -84,7 +84,7 @@ class _Metrics(Logger):  # type: ignore[misc]
         super().__init__()
         self._training = training
 
-    @harmless
+    @never_raises
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self._training.results(metrics, step)
 

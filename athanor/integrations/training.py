@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec
 
+from ..client.encode import plain
 from ..client.init import init
-from ..client.lines import plain
 from ..client.notices import Notices
 from ..client.run import Cancelled, Run
 
@@ -26,7 +26,7 @@ waiting for it, and to ask each time would cost."""
 _notices = Notices()
 
 
-def harmless(hook: Callable[P, None]) -> Callable[P, None]:
+def never_raises(hook: Callable[P, None]) -> Callable[P, None]:
     """What goes wrong in the hook is said on stderr, once, and the training goes on."""
 
     @functools.wraps(hook)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..client.run import Run
-from .training import AGREE_EVERY, Training, harmless
+from .training import AGREE_EVERY, Training, never_raises
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -32,14 +32,14 @@ class AthanorCallback(TrainerCallback):  # type: ignore[misc] # untyped without 
     ) -> None:
         self._training = Training(run, name, config)
 
-    @harmless
+    @never_raises
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if state.is_world_process_zero:
             self._training.begin(args.to_sanitized_dict())
 
-    @harmless
+    @never_raises
     def on_log(
         self,
         args: TrainingArguments,
@@ -63,14 +63,14 @@ class AthanorCallback(TrainerCallback):  # type: ignore[misc] # untyped without 
         if stop:
             control.should_training_stop = True
 
-    @harmless
+    @never_raises
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if state.is_world_process_zero:
             self._training.end()
 
-    @harmless
+    @never_raises
     def _show(self, state: TrainerState) -> None:
         epoch = "" if state.epoch is None else f"epoch {state.epoch:.2f}"
         self._training.progress(state.global_step, state.max_steps, epoch)

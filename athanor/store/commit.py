@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..changes import Change, Decision, DeleteInstance, decide
-from ..events import StoredEvent
-from ..ledger import Ledger, Receipt
-from ..records import Run, now
+from ..domain.commands import Command, Decision, DeleteInstance, decide
+from ..domain.ledger import Ledger, Receipt
+from ..protocol.events import StoredEvent
+from ..protocol.records import Run, now
 from .rows import INSTANCE_COLUMNS, RUN_COLUMNS, instance_of, row_of, run_of
 from .session import Params, Session
 
@@ -32,7 +32,7 @@ class Flush:
     and then `commit` is what happened.
     """
 
-    changes: list[Change]
+    changes: list[Command]
     mark: tuple[str, int]
     commit: Commit | None = None
 
@@ -54,7 +54,7 @@ async def commit(session: Session, flush: Flush, notices: list[str]) -> Commit:
     return flush.commit
 
 
-async def _load(session: Session, ledger: Ledger, changes: list[Change]) -> None:
+async def _load(session: Session, ledger: Ledger, changes: list[Command]) -> None:
     run_ids = {change.run_id for change in changes if change.run_id is not None}
     if run_ids:
         ledger.runs.update(dict.fromkeys(run_ids))

@@ -92,17 +92,17 @@ class Postgres:
         raise first
 
     @asynccontextmanager
-    async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[Line]:
+    async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:
         """A connection that hears what all processes say."""
         raw = await self._open(TIMEOUT)
         try:
             await raw.add_listener(CHANNEL, lambda _, __, ___, payload: heard(payload))
-            yield Line(raw)
+            yield NotifyConnection(raw)
         finally:
             await _close(raw)
 
 
-class Line:
+class NotifyConnection:
     """The line between processes: what is said is heard by all, this one too, and kept by nobody."""
 
     def __init__(self, raw: Any) -> None:

@@ -18,9 +18,9 @@ try:
 except ImportError:  # an extra, and only asked for by a PostgreSQL URL
     asyncpg = None  # type: ignore[assignment]
 
-from ..events import StoredEvent
 from ..exceptions import DatabaseUnavailable
-from .schema import VERSION, Words, tables
+from ..protocol.events import StoredEvent
+from .schema import VERSION, Dialect, tables
 from .session import Params, Session
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS flushes (
     process TEXT PRIMARY KEY, number BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 """
-WORDS = Words(
+DIALECT = Dialect(
     number="BIGINT PRIMARY KEY",
     in_order=", n",
     integer="BIGINT",
@@ -60,7 +60,7 @@ WORDS = Words(
     view="CREATE OR REPLACE VIEW",
     field="(athanor_json(data) ->> '{}')",
 )
-TABLES = _JSON + tables(WORDS) + _OURS
+TABLES = _JSON + tables(DIALECT) + _OURS
 
 PREPARING = 0x61746861  # "atha"
 """The advisory lock of whoever looks at the tables, or makes them."""
@@ -73,7 +73,7 @@ _UNESCAPE = {"\x01\x02": "\0", "\x01\x01": "\x01"}
 
 
 class PostgresSession(Session):
-    words = WORDS
+    dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT newest FROM counter"
     contains_sql = (

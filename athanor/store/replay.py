@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..events import StoredEvent
-from ..selection import Selection
-from ..topics import Topic
+from ..protocol.events import StoredEvent
+from ..protocol.selection import Selection
+from ..protocol.topics import Topic
 from .session import Session
 
 PAGE_ROWS = 2000

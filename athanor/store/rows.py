@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..records import Instance, InstanceSummary, Run
+from ..protocol.records import Instance, InstanceSummary, Run
 
 INSTANCE_COLUMNS = (
     *("id", "name", "experiment_module", "description"),

@@ -11,7 +11,7 @@ UPGRADES: dict[int, str] = {}
 """By version, the statements that make the next one of it; each with what `tables` fills in."""
 
 
-class Words(NamedTuple):
+class Dialect(NamedTuple):
     """What the databases say differently."""
 
     number: str
@@ -28,19 +28,21 @@ class Words(NamedTuple):
     """A field of the JSON in `data`, for `str.format`."""
 
 
-def tables(words: Words) -> str:
+def tables(dialect: Dialect) -> str:
     """The statements that make what is not there yet."""
-    return _worded(_TABLES, words)
+    return _worded(_TABLES, dialect)
 
 
-def upgrades(words: Words, version: int) -> str:
+def upgrades(dialect: Dialect, version: int) -> str:
     """The statements that make a database of the present version of one of `version`."""
-    return "".join(_worded(UPGRADES[old], words) for old in range(version, VERSION))
+    return "".join(_worded(UPGRADES[old], dialect) for old in range(version, VERSION))
 
 
-def _worded(statements: str, words: Words) -> str:
+def _worded(statements: str, dialect: Dialect) -> str:
     fields = ("message", "metadata", "timestamp", "value", "step")
-    return statements.format(**words._asdict(), **{field: words.field.format(field) for field in fields})
+    return statements.format(
+        **dialect._asdict(), **{field: dialect.field.format(field) for field in fields}
+    )
 
 
 # `size` stands before `data`, so that a page can be measured without reading what is in it.

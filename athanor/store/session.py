@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
 
-from ..events import StoredEvent
-from .schema import Words
+from ..protocol.events import StoredEvent
+from .schema import Dialect
 
 T = TypeVar("T")
 Params = tuple[Any, ...]
@@ -20,7 +20,7 @@ class Session(ABC):
     No statement here has a `?` of another meaning.
     """
 
-    words: ClassVar[Words]
+    dialect: ClassVar[Dialect]
     tables: ClassVar[str]
     """The statements that make what an empty database needs."""
     newest_sql: ClassVar[str]

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from databases import Database
 
-from ..events import StoredEvent
+from ..protocol.events import StoredEvent
 from .lock import ProcessLock
-from .schema import Words, tables
+from .schema import Dialect, tables
 from .session import Params, Session
 
 BUSY_TIMEOUT = 0.25
@@ -29,7 +29,7 @@ PRAGMAS = (
     "PRAGMA cache_size = -16000",
 )
 
-WORDS = Words(
+DIALECT = Dialect(
     # a number is never used again, not even that of a deleted newest row
     number="INTEGER PRIMARY KEY AUTOINCREMENT",
     in_order="",  # as every index does: the number is the row's own
@@ -38,7 +38,7 @@ WORDS = Words(
     view="CREATE VIEW IF NOT EXISTS",
     field="json_extract(data, '$.{}')",
 )
-TABLES = tables(WORDS)
+TABLES = tables(DIALECT)
 
 EVENT_COLUMNS = ("n", "type", "instance_id", "run_id", "data")
 
@@ -51,7 +51,7 @@ _INSERT = "INSERT INTO events (n, type, instance_id, run_id, seq, label, size, d
 class SqliteSession(Session):
     """Every call is one hop to the connection's thread."""
 
-    words = WORDS
+    dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
     # lower() ends at a NUL

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..exceptions import InvalidQuery
-from ..forms import log_line, result_line
-from ..records import LogEntry, Result
-from ..store import Entries, EntryFilter
-from .answers import next_page
+from ..live.formats import log_line, result_line
+from ..protocol.records import LogEntry, Result
+from ..store.queries import Entries, EntryFilter
 from .requests import accepted_type, engine_of, limit_of, number
+from .responses import next_page
 
 JSON, NDJSON, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
 _LEVELS = {"warning": "warn", "critical": "error"} | {

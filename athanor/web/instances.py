@@ -6,11 +6,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..inputs import InstanceIn, InstancePatch
-from ..records import InstanceSummary
-from ..store import listing
-from .answers import json_answer, next_page
+from ..protocol.inputs import InstanceInput, InstancePatch
+from ..protocol.records import InstanceSummary
+from ..store import queries
 from .requests import engine_of, limit_of, number, read_object
+from .responses import json_response, next_page
 
 
 class InstanceList(msgspec.Struct, kw_only=True):
@@ -22,21 +22,21 @@ class InstanceList(msgspec.Struct, kw_only=True):
 
 
 async def create_instance(request: Request) -> Response:
-    given = await read_object(request, InstanceIn)
+    given = await read_object(request, InstanceInput)
     instance = await engine_of(request).create_instance(**msgspec.structs.asdict(given))
-    return json_answer(instance, 201)
+    return json_response(instance, 201)
 
 
 async def put_instance(request: Request) -> Response:
-    given = msgspec.structs.asdict(await read_object(request, InstanceIn))
+    given = msgspec.structs.asdict(await read_object(request, InstanceInput))
     given["id"] = request.path_params["id"]
     instance, created = await engine_of(request).put_instance(**given)
-    return json_answer(instance, 201 if created else 200)
+    return json_response(instance, 201 if created else 200)
 
 
 async def patch_instance(request: Request) -> Response:
     given = msgspec.to_builtins(await read_object(request, InstancePatch))
-    return json_answer(await engine_of(request).update_instance(request.path_params["id"], **given))
+    return json_response(await engine_of(request).update_instance(request.path_params["id"], **given))
 
 
 async def delete_instance(request: Request) -> Response:
@@ -45,7 +45,7 @@ async def delete_instance(request: Request) -> Response:
 
 
 async def get_instance(request: Request) -> Response:
-    return json_answer(await engine_of(request).get_instance(request.path_params["id"]))
+    return json_response(await engine_of(request).get_instance(request.path_params["id"]))
 
 
 async def list_instances(request: Request) -> Response:
@@ -54,9 +54,9 @@ async def list_instances(request: Request) -> Response:
     name = request.query_params.get("name")
     assert before is not None
     (found, following), newest = await engine_of(request).store.snapshot(
-        lambda session: listing.list_instances(session, name, before, limit)
+        lambda session: queries.list_instances(session, name, before, limit)
     )
-    return json_answer(
+    return json_response(
         InstanceList(
             instances=found,
             last_event_id=newest,

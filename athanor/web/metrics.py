@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..engine import Athanor
-from .siblings import Siblings
+from ..engine.athanor import Athanor
+from .worker_metrics import WorkerMetrics
 
 
 class EngineCollector(Collector):
@@ -83,6 +83,6 @@ def registry_of(engine: Athanor) -> CollectorRegistry:
 
 async def get_metrics(request: Request) -> Response:
     state = request.app.state
-    siblings: Siblings | None = getattr(state, "siblings", None)
+    siblings: WorkerMetrics | None = getattr(state, "siblings", None)
     body = await siblings.exposition() if siblings else generate_latest(state.metrics)
     return Response(body, headers={"content-type": CONTENT_TYPE_LATEST})

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ..events import TYPES
 from ..exceptions import Fault
+from ..protocol.events import TYPES
 from .routes import ENDPOINTS, Endpoint
 from .streams import NDJSON, SSE, TEXT
 

@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..encoding import encode
 from ..exceptions import (
     AthanorError,
     Conflict,
@@ -23,6 +22,7 @@ from ..exceptions import (
     TooLarge,
     UnsupportedType,
 )
+from ..protocol.encoding import encode
 
 logger = logging.getLogger("athanor")
 

@@ -6,10 +6,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..entries import ProgressIn, Reader, read_events, read_logs, read_progress, read_results
 from ..exceptions import InvalidInput
-from .answers import json_answer
+from ..protocol.entries import ProgressInput, Reader, read_events, read_logs, read_progress, read_results
 from .requests import engine_of, idempotency_key, read_body, read_entries, wants_async
+from .responses import json_response
 
 
 class Accepted(msgspec.Struct, kw_only=True):
@@ -38,17 +38,17 @@ async def post_progress(request: Request) -> Response:
     if not entries:
         raise InvalidInput("the body has no progress in it")
     newest = entries[-1]
-    assert isinstance(newest, ProgressIn)
+    assert isinstance(newest, ProgressInput)
     run = await engine.report_progress(run_id, newest)
     asked = run.cancel_requested_at is not None
-    return json_answer(Accepted(accepted=1, last_event_id=None, cancel_requested=asked), 202)
+    return json_response(Accepted(accepted=1, last_event_id=None, cancel_requested=asked), 202)
 
 
 async def post_heartbeat(request: Request) -> Response:
     await read_body(request)
     run = await engine_of(request).heartbeat(request.path_params["id"])
     asked = run.cancel_requested_at is not None
-    return json_answer(Accepted(accepted=0, last_event_id=None, cancel_requested=asked))
+    return json_response(Accepted(accepted=0, last_event_id=None, cancel_requested=asked))
 
 
 async def _append(request: Request, reader: Reader, text: bool = False) -> Response:
@@ -72,4 +72,4 @@ async def _append(request: Request, reader: Reader, text: bool = False) -> Respo
     answer = Accepted(
         accepted=receipt.accepted, last_event_id=last, cancel_requested=receipt.cancel_requested
     )
-    return json_answer(answer, status, headers)
+    return json_response(answer, status, headers)

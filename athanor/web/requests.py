@@ -7,11 +7,11 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import Request
 
-from ..encoding import mend_surrogates
-from ..engine import Athanor
-from ..entries import Entry, Reader, fault_of, read_text
+from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
-from ..records import FINAL
+from ..protocol.encoding import mend_surrogates
+from ..protocol.entries import Entry, Reader, fault_of, read_text
+from ..protocol.records import FINAL
 
 T = TypeVar("T")
 

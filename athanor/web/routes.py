@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..entries import LogIn, ProgressIn, ResultIn
-from ..inputs import InstanceIn, InstancePatch, RunIn
-from ..records import Instance, InstanceSummary
-from . import history, instances, metrics, pages, reports, runs, service
+from ..protocol.entries import LogInput, ProgressInput, ResultInput
+from ..protocol.inputs import InstanceInput, InstancePatch, RunInput
+from ..protocol.records import Instance, InstanceSummary
+from . import history, instances, metrics, pages, reports, runs, status
 from .problems import Problem
 from .streams import EventStream, StreamEndpoint
 
@@ -44,24 +44,24 @@ _MOVE: dict[str, Any] = {"answers": {200: runs.RunState}, "errors": (404, 409)}
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
-        "POST", "/runs/{id}/logs", reports.post_logs, "Add log entries", list[LogIn] | LogIn,
+        "POST", "/runs/{id}/logs", reports.post_logs, "Add log entries", list[LogInput] | LogInput,
         plain_text=True, **_APPEND,
     ),
     Endpoint(
         "POST", "/runs/{id}/results", reports.post_results, "Add results",
-        list[ResultIn] | ResultIn, **_APPEND,
+        list[ResultInput] | ResultInput, **_APPEND,
     ),
     Endpoint(
         "POST", "/runs/{id}/events", reports.post_events,
         "Add logs, results and progress, kept in order",
-        list[LogIn | ResultIn | ProgressIn] | LogIn | ResultIn | ProgressIn, **_APPEND,
+        list[LogInput | ResultInput | ProgressInput] | LogInput | ResultInput | ProgressInput, **_APPEND,
     ),
     Endpoint(
-        "POST", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressIn,
+        "POST", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressInput,
         {202: reports.Accepted}, (404, 409, 413, 415, 422),
     ),
     Endpoint(
-        "PUT", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressIn,
+        "PUT", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressInput,
         {202: reports.Accepted}, (404, 409, 413, 415, 422),
     ),
     Endpoint(
@@ -81,7 +81,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         {200: instances.InstanceList}, (400,), ("limit", "before", "name"),
     ),
     Endpoint(
-        "POST", "/instances", instances.create_instance, "Make an instance", InstanceIn,
+        "POST", "/instances", instances.create_instance, "Make an instance", InstanceInput,
         {201: Instance}, (409, 413, 422),
     ),
     Endpoint(
@@ -90,7 +90,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "PUT", "/instances/{id}", instances.put_instance, "Make an instance or replace it",
-        InstanceIn, {200: Instance, 201: Instance}, (413, 422),
+        InstanceInput, {200: Instance, 201: Instance}, (413, 422),
     ),
     Endpoint(
         "PATCH", "/instances/{id}", instances.patch_instance, "Change an instance", InstancePatch,
@@ -106,7 +106,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ("limit", "before", "status"),
     ),
     Endpoint(
-        "POST", "/instances/{id}/runs", runs.create_run, "Make a run", RunIn,
+        "POST", "/instances/{id}/runs", runs.create_run, "Make a run", RunInput,
         {200: runs.RunState, 201: runs.RunState}, (404, 409, 413, 422),
     ),
     Endpoint(
@@ -122,10 +122,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint("POST", "/runs/{id}/cancel", runs.cancel_run, "Ask a run to end", **_MOVE),
     Endpoint("POST", "/runs/{id}/cancelled", runs.run_cancelled, "Say that a run ended", **_MOVE),
-    Endpoint("GET", "/healthz", service.get_health, "Whether the process is alive", None, {200: str}),
-    Endpoint("GET", "/readyz", service.get_ready, "Whether events are being stored", None, {200: str}),
+    Endpoint("GET", "/healthz", status.get_health, "Whether the process is alive", None, {200: str}),
+    Endpoint("GET", "/readyz", status.get_ready, "Whether events are being stored", None, {200: str}),
     Endpoint("GET", "/metrics", metrics.get_metrics, "Numbers for Prometheus", None, {200: str}),
-    Endpoint("GET", "/openapi.json", service.get_openapi, "This description", None, {200: dict}),
+    Endpoint("GET", "/openapi.json", status.get_openapi, "This description", None, {200: dict}),
 )  # fmt: skip
 
 

@@ -8,12 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..changes import found_run, no_instance
-from ..inputs import RunIn
-from ..records import Progress, Run
-from ..store import Session, listing
-from .answers import json_answer, next_page
+from ..domain.commands import found_run, no_instance
+from ..protocol.inputs import RunInput
+from ..protocol.records import Progress, Run
+from ..store import queries
+from ..store.session import Session
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
+from .responses import json_response, next_page
 
 
 class RunState(Run, kw_only=True):
@@ -44,19 +45,19 @@ class Failure(msgspec.Struct, kw_only=True):
 
 
 async def create_run(request: Request) -> Response:
-    given = await read_object(request, RunIn, default=b"{}")
+    given = await read_object(request, RunInput, default=b"{}")
     run, created = await engine_of(request).put_run(
         request.path_params["id"], id=given.id, metadata=given.metadata
     )
-    return json_answer(_state(request, run), 201 if created else 200)
+    return json_response(_state(request, run), 201 if created else 200)
 
 
 async def get_run(request: Request) -> Response:
     engine, id = engine_of(request), request.path_params["id"]
-    state, newest = await engine.store.snapshot(lambda session: listing.find_run(session, id))
+    state, newest = await engine.store.snapshot(lambda session: queries.find_run(session, id))
     run = found_run(state.run if state else None, id)
     detail = msgspec.structs.asdict(_state(request, run))
-    return json_answer(RunDetail(**detail, progress=engine.board.latest(id), last_event_id=newest))
+    return json_response(RunDetail(**detail, progress=engine.board.latest(id), last_event_id=newest))
 
 
 async def list_runs(request: Request) -> Response:
@@ -73,13 +74,13 @@ async def _list(request: Request, instance_id: str | None) -> Response:
     assert before is not None
 
     async def job(session: Session) -> tuple[list[Run], int | None]:
-        if instance_id is not None and not await listing.has_instance(session, instance_id):
+        if instance_id is not None and not await queries.has_instance(session, instance_id):
             raise no_instance(instance_id)
-        return await listing.list_runs(session, instance_id, status, before, limit)
+        return await queries.list_runs(session, instance_id, status, before, limit)
 
     (found, following), newest = await engine_of(request).store.snapshot(job)
     runs = [_state(request, run) for run in found]
-    return json_answer(
+    return json_response(
         RunList(runs=runs, last_event_id=newest, next=next_page(request, before=following))
     )
 
@@ -95,7 +96,7 @@ async def complete_run(request: Request) -> Response:
 async def fail_run(request: Request) -> Response:
     failure = await read_object(request, Failure, default=b"{}")
     run = await engine_of(request).fail_run(request.path_params["id"], failure.error)
-    return json_answer(_state(request, run))
+    return json_response(_state(request, run))
 
 
 async def cancel_run(request: Request) -> Response:
@@ -108,9 +109,9 @@ async def run_cancelled(request: Request) -> Response:
 
 async def _moved(request: Request, move: Any) -> Response:
     await read_body(request)
-    return json_answer(_state(request, await move(request.path_params["id"])))
+    return json_response(_state(request, await move(request.path_params["id"])))
 
 
 def _state(request: Request, run: Run) -> RunState:
-    stale = engine_of(request).pulse.is_stale(run)
+    stale = engine_of(request).liveness.is_stale(run)
     return RunState(**msgspec.structs.asdict(run), stale=stale)

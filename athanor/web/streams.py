@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from .. import forms
-from ..events import TYPES
 from ..exceptions import AthanorError
-from ..frames import Form
-from ..subscription import Subscription
+from ..live import formats
+from ..live.frames import Format
+from ..live.subscription import Subscription
+from ..protocol.events import TYPES
 from .problems import problem_of
 from .requests import accepted_type, engine_of, number
 
@@ -26,10 +26,10 @@ RETRY = (1000, 3000)
 """Milliseconds a client waits before it comes back; at random, so that not all come at once."""
 
 SSE, NDJSON, TEXT = "text/event-stream", "application/x-ndjson", "text/plain"
-_FORMS: dict[str, Form] = {
-    SSE: forms.named,
-    NDJSON: forms.ndjson,
-    TEXT: forms.text,
+_FORMS: dict[str, Format] = {
+    SSE: formats.named,
+    NDJSON: formats.ndjson,
+    TEXT: formats.text,
 }
 _HEADERS = {"cache-control": "no-cache, no-transform", "vary": "accept"}
 _shared_headers: dict[str, list[tuple[bytes, bytes]]] = {}
@@ -44,7 +44,7 @@ class EventStream(EventSourceResponse):
     """
 
     def __init__(
-        self, subscription: Subscription, media_type: str, form: Form, open_streams: set[EventStream]
+        self, subscription: Subscription, media_type: str, form: Format, open_streams: set[EventStream]
     ) -> None:
         super().__init__(subscription, headers=_HEADERS, media_type=media_type, ping=0)
         # only pings would need the lock, and the headers are the same for all: 1.3 KiB a stream
@@ -132,5 +132,5 @@ class StreamEndpoint:
             return Response(status_code=204)
         form = _FORMS[media_type]
         if media_type == SSE and query.get("unnamed", "") not in ("", "0"):
-            form = forms.unnamed
+            form = formats.unnamed
         return EventStream(subscription, media_type, form, self._open_streams)

@@ -1,0 +1,120 @@
+"""What one flush decides: the state it found, the changes asked for, and what it will write.
+
+Pure: no clock, no I/O. The store loads the state inside its transaction and writes the outcome, so
+that a decision is right whoever else wrote before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..protocol.entries import EncodedEntry
+from ..protocol.events import (
+    InstanceCreated,
+    InstanceDeleted,
+    InstanceUpdated,
+    RunCancelled,
+    RunCancelRequested,
+    RunCompleted,
+    RunCreated,
+    RunFailed,
+    RunStarted,
+    StoredEvent,
+    encode_event,
+)
+from ..protocol.records import Instance, Run, Status
+
+_RunEvent = RunCreated | RunStarted | RunCompleted | RunFailed | RunCancelled | RunCancelRequested
+_InstanceEvent = InstanceCreated | InstanceUpdated | InstanceDeleted
+
+
+class Receipt(NamedTuple):
+    """What a producer gets for its lines; `last_n` is the number of the last of them."""
+
+    accepted: int
+    last_n: int | None
+    cancel_requested: bool
+    replayed: bool = False
+
+
+class Ledger:
+    """State in, events out. `None` among `runs` or `instances`: looked for and not there."""
+
+    def __init__(self, newest: int, now: str) -> None:
+        self.now = now
+        self.newest = newest
+        self.instances: dict[str, Instance | None] = {}
+        self.runs: dict[str, Run | None] = {}
+        self.receipts: dict[tuple[str, str], Receipt] = {}
+        self.events: list[StoredEvent] = []
+        self.created: dict[str, int] = {}
+        """Number of the event that created an instance or run (by `instance:` or `run:` and id)."""
+        self.ended: dict[str, int] = {}
+        """Number of the event that ended a run."""
+        self.touched_runs: set[str] = set()
+        self.touched_instances: set[str] = set()
+        self.new_receipts: dict[tuple[str, str], Receipt] = {}
+        self.deleted_instance: str | None = None
+
+    def put_instance(self, instance: Instance, created: bool) -> None:
+        self.instances[instance.id] = instance
+        self.touched_instances.add(instance.id)
+        kind = InstanceCreated if created else InstanceUpdated
+        n = self._emit(kind(instance=instance), instance.id, None)
+        if created:
+            self.created[f"instance:{instance.id}"] = n
+
+    def delete_instance(self, id: str) -> None:
+        self.instances[id] = None
+        self.deleted_instance = id
+        self._emit(InstanceDeleted(instance_id=id), id, None)
+
+    def create_run(self, run: Run) -> None:
+        self.runs[run.id] = run
+        self.touched_runs.add(run.id)
+        self.created[f"run:{run.id}"] = self._emit(RunCreated(run=run), run.instance_id, run.id)
+
+    def request_cancel(self, run: Run) -> None:
+        run.cancel_requested_at = self.now
+        self.touched_runs.add(run.id)
+        self._emit(RunCancelRequested(run=run), run.instance_id, run.id)
+
+    def move(self, run: Run, status: Status, error: str | None = None) -> None:
+        """Set a run's status, which its caller has found allowed."""
+        run.status = status
+        self.touched_runs.add(run.id)
+        if status == "running":
+            run.started_at = self.now
+            self._emit(RunStarted(run=run), run.instance_id, run.id)
+            return
+        run.completed_at = self.now
+        run.error = error
+        event: _RunEvent
+        if status == "failed":
+            event = RunFailed(run=run, error=error)
+        else:
+            event = RunCompleted(run=run) if status == "completed" else RunCancelled(run=run)
+        self.ended[run.id] = self._emit(event, run.instance_id, run.id)
+
+    def append(self, run: Run, lines: list[EncodedEntry]) -> int:
+        """Number lines, within the run and over all; returns the last number."""
+        n, logs, results = self.newest, run.log_count, run.result_count
+        add, run_id = self.events.append, run.id
+        for type_, label, tail in lines:
+            n += 1
+            if type_ == "run_log":
+                logs = seq = logs + 1
+            else:
+                results = seq = results + 1
+            data = b'{"seq":%d,%b' % (seq, tail)
+            add(StoredEvent(n, type_, None, run_id, seq, label, data))
+        self.newest, run.log_count, run.result_count = n, logs, results
+        self.touched_runs.add(run_id)
+        return n
+
+    def _emit(self, event: _RunEvent | _InstanceEvent, instance_id: str, run_id: str | None) -> int:
+        self.newest += 1
+        type_ = str(event.__struct_config__.tag)
+        data = encode_event(event)
+        self.events.append(StoredEvent(self.newest, type_, instance_id, run_id, None, None, data))
+        return self.newest

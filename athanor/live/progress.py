@@ -1,0 +1,90 @@
+"""Progress: in memory only, the latest wins.
+
+A run's first goes out at once, then at most one per interval, and the newest always arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from ..protocol.events import RunProgress, encode_event
+from ..protocol.records import Progress
+from .hub import Hub
+
+REMEMBERED = 10_000
+"""Of so many runs the last progress is kept; the longest silent are forgotten first."""
+
+
+class ProgressBoard:
+    """Every run's last known progress, and who of them is due to be published."""
+
+    def __init__(self, hub: Hub, interval: float) -> None:
+        self._hub = hub
+        self._interval = interval
+        self._latest: OrderedDict[str, Progress] = OrderedDict()
+        self._resting: set[str] = set()
+        self._due: set[str] = set()
+        self._ended: set[str] = set()
+        self.published = 0
+
+    def report(self, run_id: str, progress: Progress) -> None:
+        self._latest[run_id] = progress
+        self._latest.move_to_end(run_id)
+        if len(self._latest) > REMEMBERED:
+            self.forget(next(iter(self._latest)))
+        if run_id in self._resting:
+            self._due.add(run_id)
+        else:
+            self._publish(run_id)
+            self._rest(run_id)
+
+    def latest(self, run_id: str) -> Progress | None:
+        return self._latest.get(run_id)
+
+    def end(self, run_id: str) -> None:
+        """The run's final event is about to go out: what is held back goes first, and was the last."""
+        if run_id in self._due:
+            self._publish(run_id)
+        if run_id in self._latest:
+            self._ended.add(run_id)
+
+    def forget(self, run_id: str) -> None:
+        self._latest.pop(run_id, None)
+        self._due.discard(run_id)
+        self._ended.discard(run_id)
+
+    def encoded(self, run_id: str) -> bytes | None:
+        """The run's last progress as the data of a `run_progress`; None if it has none, or has ended."""
+        progress = self._latest.get(run_id)
+        if progress is None or run_id in self._ended:
+            return None
+        return encode_event(
+            RunProgress(
+                run_id=run_id,
+                current=progress.current,
+                total=progress.total,
+                message=progress.message,
+            )
+        )
+
+    def known(self) -> list[str]:
+        """The runs with a known progress, the longest silent first."""
+        return list(self._latest)
+
+    def _publish(self, run_id: str) -> None:
+        self._due.discard(run_id)
+        data = self.encoded(run_id)
+        if data is not None:
+            self.published += 1
+            self._hub.publish_progress(run_id, data)
+
+    def _rest(self, run_id: str) -> None:
+        self._resting.add(run_id)
+        asyncio.get_running_loop().call_later(self._interval, self._rested, run_id)
+
+    def _rested(self, run_id: str) -> None:
+        self._resting.discard(run_id)
+        if run_id in self._due:
+            self._publish(run_id)
+            self._rest(run_id)

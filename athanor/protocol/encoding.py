@@ -1,0 +1,56 @@
+"""JSON that is safe on any wire: one line, valid UTF-8, nothing a line splitter could trip over.
+
+JSON escapes CR, LF and NUL by itself. U+0085, U+2028 and U+2029 end a line for some clients
+(Python's `splitlines`, httpx) though not in SSE, and U+FEFF is a byte order mark to others, so
+these leave escaped. A lone surrogate has no UTF-8 form and becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from ..exceptions import InvalidInput
+
+_encoder = msgspec.json.Encoder()
+_UNSAFE = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf")
+_ESCAPED = {
+    b"\xc2\x85": b"\\u0085",
+    b"\xe2\x80\xa8": b"\\u2028",
+    b"\xe2\x80\xa9": b"\\u2029",
+    b"\xef\xbb\xbf": b"\\ufeff",
+}
+
+
+def encode(thing: Any) -> bytes:
+    """One line of JSON. `InvalidInput` where there is no JSON for it; NaN and infinity become null."""
+    try:
+        data = _encoder.encode(thing)
+    except UnicodeEncodeError:
+        data = _encoder.encode(without_surrogates(msgspec.to_builtins(thing)))
+    except (TypeError, RecursionError, OverflowError, ValueError) as error:
+        raise InvalidInput(f"there is no JSON for this: {error}") from None
+    return data if data.isascii() else _UNSAFE.sub(lambda match: _ESCAPED[match[0]], data)
+
+
+def mend_surrogates(text: bytes) -> bytes:
+    r"""The same JSON with `\ud800` and its like, where they stand alone, as U+FFFD.
+
+    msgspec refuses them; Python's `json.dumps` and JavaScript's `JSON.stringify` may write them.
+    Raises `ValueError` where `text` is no JSON.
+    """
+    return json.dumps(without_surrogates(json.loads(text)), ensure_ascii=False).encode()
+
+
+def without_surrogates(thing: Any) -> Any:
+    """The same strings, lists and dicts with U+FFFD for each lone surrogate."""
+    if isinstance(thing, str):
+        return thing.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(thing, dict):
+        return {without_surrogates(key): without_surrogates(thing[key]) for key in thing}
+    if isinstance(thing, list | tuple):
+        return [without_surrogates(item) for item in thing]
+    return thing

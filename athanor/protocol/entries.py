@@ -1,0 +1,234 @@
+"""Entries: what producers send, checked and encoded once on the way in.
+
+A `Line` holds the JSON that will be stored, broadcast and replayed, all but its `seq`, which only
+the flush knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from ..exceptions import Fault, InvalidInput, TooLarge
+from .encoding import encode, mend_surrogates
+from .records import Amount, Level, Progress, format_time
+
+MAX_FAULTS = 20
+"""Of a body with more faults than this, the first are listed."""
+
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+MAX_STEP = 2**53
+"""Beyond it a browser would round."""
+Step = Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
+
+_LEVELS: dict[str, Level] = {
+    **{"debug": "debug", "info": "info", "warn": "warn", "error": "error"},
+    **{"warning": "warn", "critical": "error"},
+}
+
+
+class LogInput(msgspec.Struct, tag_field="type", tag="run_log", kw_only=True):
+    """A log entry as a producer sends it."""
+
+    message: str
+    level: Literal["debug", "info", "warn", "warning", "error", "critical"] = "info"
+    metadata: dict[str, Any] | None = None
+    timestamp: datetime | None = None
+
+
+class ResultInput(msgspec.Struct, tag_field="type", tag="run_result", kw_only=True):
+    """A result as a producer sends it: any JSON under a key."""
+
+    key: Key
+    value: Any
+    step: Step | None = None
+    timestamp: datetime | None = None
+
+
+class ProgressInput(msgspec.Struct, tag_field="type", tag="run_progress", kw_only=True):
+    """Progress as a producer sends it."""
+
+    current: Amount
+    total: Amount | None = None
+    message: str | None = None
+
+
+Entry = LogInput | ResultInput | ProgressInput
+
+
+class EncodedEntry(NamedTuple):
+    """A log entry or a result, encoded; `tail` lacks the `{"seq":n,` that the flush puts before it."""
+
+    type: str
+    label: str
+    tail: bytes
+
+
+class _LogBody(msgspec.Struct):
+    level: Level
+    message: str
+    metadata: dict[str, Any] | None
+    timestamp: str
+
+
+class _ResultBody(msgspec.Struct):
+    key: str
+    value: Any
+    step: int | None
+    timestamp: str
+
+
+def encode_entries(
+    entries: Iterable[Entry], arrival: str, max_message: int
+) -> tuple[list[EncodedEntry], Progress | None]:
+    """Encode entries in order: the lines among them, and the newest progress.
+
+    `arrival` is the time for those that bring none. `TooLarge` for a message of more than
+    `max_message` bytes of UTF-8.
+    """
+    lines: list[EncodedEntry] = []
+    progress: Progress | None = None
+    for number, entry in enumerate(entries, 1):
+        if type(entry) is LogInput:
+            _check_size(entry.message, number, max_message)
+            level = _LEVELS[entry.level]
+            at = arrival if entry.timestamp is None else _time(entry.timestamp, number)
+            body = encode(_LogBody(level, entry.message, entry.metadata, at))
+            lines.append(EncodedEntry("run_log", level, body[1:]))
+        elif type(entry) is ResultInput:
+            at = arrival if entry.timestamp is None else _time(entry.timestamp, number)
+            body = encode(_ResultBody(entry.key, entry.value, entry.step, at))
+            lines.append(EncodedEntry("run_result", entry.key, body[1:]))
+        elif type(entry) is ProgressInput:
+            _check_size(entry.message or "", number, max_message)
+            progress = Progress(
+                current=entry.current,
+                total=entry.total,
+                message=entry.message,
+                updated_at=arrival,
+            )
+    return lines, progress
+
+
+def _check_size(message: str, number: int, max_message: int) -> None:
+    if len(message) * 4 > max_message and len(message.encode("utf-8", "replace")) > max_message:
+        detail = f"a message may have {max_message} bytes of UTF-8 at most"
+        raise TooLarge(detail, [{"line": number, "path": "$.message", "detail": detail}])
+
+
+def _time(moment: datetime, number: int) -> str:
+    detail = ""
+    if moment.tzinfo is None:
+        detail = "a timestamp needs its offset from UTC, as in 2026-11-23T17:30:00Z"
+    else:
+        try:
+            return format_time(moment)
+        except OverflowError:
+            detail = "this timestamp is out of range in UTC"
+    raise InvalidInput(detail, [{"line": number, "path": "$.timestamp", "detail": detail}])
+
+
+class EntryReader:
+    """Reads bodies of one kind of entry: an object, an array, or one object a line (NDJSON)."""
+
+    def __init__(self, type_: Any) -> None:
+        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type_)
+        self._array: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[type_])
+
+    def read(self, body: bytes, ndjson: bool) -> list[Any]:
+        """The body's entries. `InvalidInput` lists the faults, each with its line and path."""
+        start = body.lstrip()[:1]
+        if not start:
+            raise InvalidInput("the body is empty")
+        try:
+            if start == b"[" and not ndjson:
+                return self._array.decode(body)
+            if not ndjson:
+                return [self._one.decode(body)]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            mended = _mended(self._array if start == b"[" else self._one, body)
+            if mended is not None:
+                return mended if start == b"[" else [mended]
+            if start == b"{" and "trailing characters" in str(error):
+                return self._read_lines(body)  # several objects, whatever the content type says
+            fault: Fault = {"line": 1, **fault_of(error, in_array=start == b"[")}
+            raise InvalidInput(fault["detail"], [fault]) from None
+        return self._read_lines(body)
+
+    def _read_lines(self, body: bytes) -> list[Any]:
+        try:
+            return self._one.decode_lines(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._read_line_by_line(body)
+
+    def _read_line_by_line(self, body: bytes) -> list[Any]:
+        entries: list[Any] = []
+        faults: list[Fault] = []
+        for number, text in enumerate(body.split(b"\n"), 1):
+            if not text.strip():
+                continue
+            try:
+                entries.append(self._one.decode(text))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                mended = _mended(self._one, text)
+                if mended is not None:
+                    entries.append(mended)
+                    continue
+                faults.append({"line": number, **fault_of(error)})
+                if len(faults) == MAX_FAULTS:
+                    break
+        if faults:
+            raise InvalidInput(f"line {faults[0]['line']}: {faults[0]['detail']}", faults)
+        return entries
+
+
+def _mended(decoder: msgspec.json.Decoder[Any], text: bytes) -> Any | None:
+    """What `text` means once its lone surrogates are replaced; None if that was not its fault."""
+    if rb"\ud" not in text.lower():
+        return None
+    try:
+        return decoder.decode(mend_surrogates(text))
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors too
+        return None
+
+
+_AT = re.compile(r"(.*) - at `(?:key in )?(.*)`", re.DOTALL)
+_INDEX = re.compile(r"\$\[(\d+)\]")
+
+
+def fault_of(error: Exception, in_array: bool = False) -> Fault:
+    """Where and what, from msgspec's message; an array's items count as lines."""
+    if isinstance(error, UnicodeDecodeError):
+        return {"path": "$", "detail": "this is not UTF-8"}
+    if isinstance(error, RecursionError):
+        return {"path": "$", "detail": "this is nested too deeply"}
+    match = _AT.fullmatch(str(error))
+    detail, path = (match[1], match[2]) if match else (str(error), "$")
+    detail = detail.replace("JSON is malformed: ", "this is no JSON: ")
+    if detail == "Input data was truncated":
+        detail = "this is no JSON: it ends too early"
+    index = _INDEX.match(path)
+    if in_array and index:
+        return {"line": int(index[1]) + 1, "path": path, "detail": detail}
+    return {"path": path, "detail": detail}
+
+
+def read_text(body: bytes) -> list[LogInput]:
+    """Plain text as log entries, one for each line; what is no UTF-8 in it becomes U+FFFD."""
+    if not body:
+        raise InvalidInput("the body is empty")
+    lines = body.decode("utf-8", "replace").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [LogInput(message=line.removesuffix("\r")) for line in lines]
+
+
+Reader = Callable[[bytes, bool], list[Any]]
+read_logs: Reader = EntryReader(LogInput).read
+read_results: Reader = EntryReader(ResultInput).read
+read_progress: Reader = EntryReader(ProgressInput).read
+read_events: Reader = EntryReader(LogInput | ResultInput | ProgressInput).read

@@ -1,0 +1,100 @@
+"""The application: an engine with HTTP around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from ..config import Settings
+from ..engine.athanor import Athanor
+from ..exceptions import AthanorError
+from ..version import __version__
+from .metrics import registry_of
+from .openapi import describe
+from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
+from .routes import routes
+from .shutdown import on_shutdown_signal
+from .streams import EventStream
+
+
+class Application(Starlette):
+    """Athanor as an ASGI application. Run by itself it starts its engine; mounted, its host does."""
+
+    def __init__(self, engine: Athanor) -> None:
+        self.engine = engine
+        self._streams: set[EventStream] = set()
+        self._refusal: str | None = None
+        origins = [origin.strip() for origin in engine.settings.allowed_origins.split(",")]
+        allowed = [origin for origin in origins if origin]
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=allowed,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+        super().__init__(
+            routes=routes(self._streams),
+            middleware=[cors] if allowed else [],
+            exception_handlers={
+                AthanorError: on_athanor_error,
+                HTTPException: on_http_error,
+                ClientDisconnect: on_disconnect,
+                Exception: on_error,
+            },
+            lifespan=lambda _: self.running(),
+        )
+        self.state.athanor = engine
+        self.state.allowed_origins = allowed
+        self.state.metrics = registry_of(engine)
+        self.state.openapi = describe(__version__)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Engine started; at a shutdown signal streams are told to end, and the rest goes on."""
+        self._refusal = None
+        try:
+            await self.engine.start()
+        except AthanorError as error:
+            self._refusal = str(error)
+            raise
+        try:
+            with on_shutdown_signal(self._drain, self.engine.settings.shutdown_timeout):
+                yield
+        finally:
+            await self.engine.stop()
+
+    async def _drain(self) -> None:
+        await self.engine.drain()
+        # who has not read by now is not going to, and would keep the server from ending
+        await asyncio.sleep(self.engine.settings.shutdown_timeout / 2)
+        for stream in list(self._streams):
+            stream.abandon()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def say(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and self._refusal is not None:
+                message = {**message, "message": self._refusal}
+            await send(message)
+
+        # a start that fails for a reason we know is told in a sentence, not in a traceback
+        with contextlib.suppress(AthanorError):
+            await super().__call__(scope, receive, say)
+
+
+def create_app(settings: Settings | None = None) -> Application:
+    """The service; settings come from the environment unless they are given."""
+    return Application(Athanor(settings))

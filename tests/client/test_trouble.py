@@ -1,0 +1,361 @@
+"""Trouble: the script goes on, one clear line says what happened, and no line is lost on the way."""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ..support.follower import wait_until
+from ..support.impostor import Impostor, Proxy, answer, problem
+from ..support.scripts import (
+    Scripts,
+    environment,
+    free_port,
+    messages,
+    numbers,
+    spooled_lines,
+    status,
+    sync,
+)
+from ..support.service import Service
+
+SCRIPT = """
+import sys
+import athanor
+
+with athanor.init("trouble", id={id!r}, finish_timeout=2) as run:
+    for number in run.track(range(1000)):
+        run.log(str(number))
+    print("went on")
+    sys.stdin.readline()
+"""
+
+HTML = b"<!doctype html><title>Welcome</title>"
+ANSWERS: dict[str, tuple[bytes | None, str]] = {
+    "401": (problem(401, "who are you"), "answered 401: who are you"),
+    "403": (answer("403 Forbidden", HTML, "Content-Type: text/html"), "answered 403: Forbidden"),
+    "404": (answer("404 Not Found", HTML), "answered 404: Not Found"),
+    "409": (problem(409, "no"), "answered 409: no"),
+    "413": (problem(413, "too much"), "answered 413: too much"),
+    "422": (problem(422, "what is that"), "answered 422: what is that"),
+    "500": (answer("500 Oops", HTML), "answered 500: Oops"),
+    "503": (answer("503 Busy", b"", "Retry-After: 1"), "answered 503: Busy"),
+    "302": (answer("302 Found", b"", "Location: /login"), "answered 302: /login"),
+    "HTML": (answer("200 OK", HTML, "Content-Type: text/html"), "text/html: is an Athanor there?"),
+    "JSON": (answer("200 OK", b"[1]", "Content-Type: application/json"), "is an Athanor there?"),
+    "no type": (answer("200 OK", b"ok"), "something of no type: is an Athanor there?"),
+    "empty": (answer("204 No Content"), "answered 204"),
+    "garbage": (b"\x00\xff\x16\x03 no HTTP at all\r\n\r\n", "can't be reached"),
+    "half": (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "can't be reached"),
+    "nothing": (None, "can't be reached"),
+}
+
+
+@pytest.mark.parametrize("said", [problem(401, "who are you"), None])
+def test_a_login_in_the_address_is_not_shown(said: bytes | None, scripts: Scripts) -> None:
+    with Impostor(said) as impostor:
+        address = impostor.url.replace("//", "//alice:secret@")
+        script = scripts(SCRIPT.format(id="login") + "print(run.url)", address).start()
+        script.wait_for("went on")
+        script.say()
+        assert script.wait() == 0
+        told = subprocess.run(
+            [sys.executable, "-m", "athanor", "runs"],
+            env=environment(address),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    shown = script.stdout + script.stderr + told.stdout + told.stderr
+    assert impostor.url in shown
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize("what", list(ANSWERS))
+def test_whatever_answers_the_script_goes_on_and_says_what_it_was(
+    what: str, shared_service: Service, client: httpx.Client, scripts: Scripts
+) -> None:
+    said, told = ANSWERS[what]
+    id = f"answer-{what.replace(' ', '-')}"
+    with Impostor(said) as impostor:
+        script = scripts(SCRIPT.format(id=id), impostor.url).start()
+        script.wait_for("went on")
+        wait_until(lambda: script.told, "a word of it")
+        script.say()
+        assert script.wait() == 0
+    first, last = script.told
+    assert told in first
+    assert "lines are kept until it takes them" in first
+    assert "1,000 lines" in last
+    assert "athanor sync" in last
+    assert "Traceback" not in script.stderr
+    assert len(spooled_lines(script.spools[0])) == 1000
+    assert sync(script.folder, shared_service.url).returncode == 0
+    assert numbers(client, id) == list(range(1000))
+    assert status(client, id) == "completed"
+
+
+def test_a_service_that_comes_to_its_senses_gets_everything(tmp_path: Path, scripts: Scripts) -> None:
+    port = free_port()
+    with Impostor(answer("500 Oops"), port) as impostor:
+        script = scripts(SCRIPT.format(id="senses"), impostor.url).start()
+        script.wait_for("went on")
+        wait_until(lambda: script.told, "a word of it")
+    service = Service(tmp_path)
+    service.port = port
+    try:
+        client = service.start().client()
+        wait_until(lambda: "is back" in script.stderr, "a word of it")
+        script.say()
+        assert script.wait() == 0
+        assert numbers(client, "senses") == list(range(1000))
+        assert status(client, "senses") == "completed"
+    finally:
+        service.close()
+    assert len(script.told) == 2
+    assert script.spools == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_proxy_that_cuts_connections_costs_no_line_and_doubles_none(
+    seed: int, shared_service: Service, client: httpx.Client, scripts: Scripts
+) -> None:
+    id = f"cut-{seed}"
+    with Proxy(shared_service.port, 4000, seed) as proxy:
+        script = scripts(
+            f"""
+            import sys, time
+            import athanor
+
+            with athanor.init("cut", id={id!r}, finish_timeout=60) as run:
+                for number in range(300):
+                    run.log(str(number))
+                    time.sleep(0.01)
+                print("went on")
+                sys.stdin.readline()
+            """,
+            proxy.url,
+        ).start()
+        script.wait_for("went on")
+        assert proxy.cuts > 3
+        proxy.is_cutting = False
+        script.say()
+        assert script.wait() == 0
+    assert numbers(client, id) == list(range(300))
+    assert status(client, id) == "completed"
+    assert len(script.told) == len(set(script.told)) <= 2
+    assert script.spools == []
+
+
+def test_lines_that_are_refused_are_left_out_alone(
+    tmp_path: Path, scripts: Scripts, shared_service: Service, client: httpx.Client
+) -> None:
+    script = scripts(
+        """
+        import athanor
+        from athanor.client import lines
+
+        with athanor.init("refused", id="refused") as run:
+            for number in range(100):
+                run.log(str(number))
+            run._put(lambda: b'{"type":"run_log","message":7}\\n')  # a mistake of ours, so to speak
+            run._put(lambda: b'{"type":"nonsense"}\\n')
+            for number in range(100, 200):
+                run.log(str(number))
+        """,
+        shared_service.url,
+    )
+    assert script.run() == 0
+    assert numbers(client, "refused") == list(range(200))
+    assert status(client, "refused") == "completed"
+    (told,) = script.told
+    assert "a line was refused and is left out" in told
+    assert '"message":7' in told
+
+
+def test_a_service_that_takes_less_at_once_gets_less_at_once(tmp_path: Path, scripts: Scripts) -> None:
+    service = Service(tmp_path, max_body_bytes=5000, max_message_bytes=2000).start()
+    try:
+        script = scripts(
+            """
+            import athanor
+
+            with athanor.init("small", id="small") as run:
+                for number in range(1000):
+                    run.log(str(number))
+                run.log("x" * 3000)
+                run.log("1000")
+            """,
+            service.url,
+        )
+        assert script.run() == 0
+        assert numbers(service.client(), "small") == list(range(1001))
+    finally:
+        service.close()
+    (told,) = script.told
+    assert "a line was refused and is left out" in told
+
+
+FULL: dict[str, Callable[[], None] | None] = {
+    "disk full": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)),
+    "folder that can't be": None,
+}
+
+
+@pytest.mark.parametrize("what", list(FULL))
+def test_a_disk_that_takes_nothing_is_told_and_lines_wait_in_memory(
+    what: str, tmp_path: Path, scripts: Scripts
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    service = Service(tmp_path)
+    service.port = free_port()
+    script = scripts(
+        SCRIPT.format(id="full"),
+        service.url,
+        **({"spool": tmp_path / "file" / "spool"} if FULL[what] is None else {}),
+    ).start(FULL[what])
+    script.wait_for("went on")
+    wait_until(lambda: len(script.told) == 2, "both troubles")
+    try:
+        client = service.start().client()
+        wait_until(lambda: "is back" in script.stderr, "a word of it")
+        script.say()
+        assert script.wait() == 0
+        assert numbers(client, "full") == list(range(1000))
+        assert status(client, "full") == "completed"
+    finally:
+        service.close()
+    (disk,) = [line for line in script.told if "lines can't be kept in" in line]
+    assert "they stay in memory" in disk
+    assert len(script.told) == 3
+
+
+def test_lines_that_neither_service_nor_disk_takes_are_counted_as_lost(
+    tmp_path: Path, scripts: Scripts
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    script = scripts(
+        SCRIPT.format(id="lost"), f"http://127.0.0.1:{free_port()}", spool=tmp_path / "file" / "spool"
+    ).start()
+    script.wait_for("went on")
+    wait_until(lambda: script.told, "a word of it")
+    script.say()
+    assert script.wait() == 0
+    assert "1,000 lines of run lost are lost" in script.told[-1]
+
+
+def test_a_spool_at_its_bound_drops_lines_and_the_log_says_how_many(
+    tmp_path: Path, scripts: Scripts
+) -> None:
+    script = scripts(
+        """
+        import sys
+        import athanor
+        from athanor.client import outbox, spool
+        spool.MAX_BYTES = 100_000
+        outbox.MOST_MEMORY_BYTES = 100_000
+        outbox.DISK_PAUSE = 0.0
+
+        with athanor.init("bound", id="bound", mode="offline") as run:
+            for number in range(10_000):
+                run.log(str(number))
+                if number % 100 == 0:
+                    import time
+                    time.sleep(0.02)
+        """,
+        "",
+    )
+    assert script.run() == 0
+    assert sum("are being dropped" in line for line in script.told) == 1
+    service = Service(tmp_path)
+    try:
+        client = service.start().client()
+        # the spool's bound holds for what the script may write, not for what is delivered
+        synced = sync(script.folder, service.url)
+        assert synced.returncode == 0, synced.stderr
+        told = messages(client, "bound")
+    finally:
+        service.close()
+    expected = 0
+    for message in told:
+        missing = re.match(r"athanor: ([\d,]+) lines are missing here", message)
+        if missing is not None:
+            expected += int(missing[1].replace(",", ""))
+        else:
+            assert message == str(expected)
+            expected += 1
+    assert expected == 10_000
+    assert any("lines are missing here" in message for message in told)
+
+
+def test_a_closed_stderr_is_no_trouble(shared_service: Service, scripts: Scripts) -> None:
+    script = scripts(
+        """
+        import os, sys
+        os.close(2)
+        import athanor
+
+        with athanor.init("mute", finish_timeout=1) as run:
+            run.log("nobody hears")
+            sys.stderr = None
+        print("went on")
+        """,
+        f"http://127.0.0.1:{free_port()}",
+    )
+    assert script.run() == 0
+    assert script.stdout == "went on\n"
+    assert len(script.spools) == 1
+
+
+SETTINGS = {
+    "ATHANOR_URL": "localhost:8000",
+    "ATHANOR_MODE": "ofline",
+    "ATHANOR_FINISH_TIMEOUT": "soon",
+    "ATHANOR_RUN_ID": "no such/id",
+}
+
+
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_a_setting_that_cant_be_is_named_at_once(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import athanor; athanor.init('x')"],
+        cwd=tmp_path,
+        env={**environment(), name: SETTINGS[name]},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("athanor.exceptions.ConfigurationError: ")
+    assert name in last
+    assert SETTINGS[name] in last
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_producer_loads_neither_the_service_nor_the_command_line(tmp_path: Path) -> None:
+    program = (
+        "import sys, athanor\n"
+        "with athanor.init('x', mode='offline') as run: run.log('x')\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    loaded = set(done.stdout.split())
+    assert {"athanor", "httpx", "msgspec"} <= loaded
+    service = {"starlette", "sse_starlette", "uvicorn", "databases", "aiosqlite", "sqlalchemy", "uvloop"}
+    assert not loaded & (service | {"sqlite3", "prometheus_client"})

@@ -1,0 +1,200 @@
+"""Several processes on one PostgreSQL database: any of them serves everybody, and may be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..support import postgres
+from ..support.cluster import NODES, Cluster, Reader, check, finish, produce, reading, under_load, until
+from ..support.follower import Follower, wait_until
+from ..support.service import Service, metric, new_run
+
+pytestmark = pytest.mark.anyio
+
+SOAK = float(os.environ.get("ATHANOR_TEST_SOAK_SECONDS", "12"))
+"""Seconds that nodes are killed for; the figure in the documents is of 120."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, database: str) -> Iterator[Cluster]:
+    cluster = Cluster.on(tmp_path, database)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.mark.long
+async def test_300_subscribers_of_three_nodes_see_the_same_sequence(cluster: Cluster) -> None:
+    runs = [new_run(cluster.nodes[number % NODES].client()) for number in range(4)]
+    queries = [f"topic=experiments:run:{run}" for run in runs]
+    readers = [
+        Reader(cluster, queries[number % 4], cluster.nodes[number // 4 % NODES]) for number in range(300)
+    ]
+    async with reading(readers):
+        names = [f"p{number}" for number in range(10)]
+        counts = await asyncio.gather(
+            *(produce(cluster, runs[at % 4], name, iter(range(25))) for at, name in enumerate(names))
+        )
+        sent: dict[str, dict[str, int]] = {run: {} for run in runs}
+        for at, (name, count) in enumerate(zip(names, counts, strict=True)):
+            sent[runs[at % 4]][name] = count
+        await finish(cluster, runs)
+    check(readers, runs, sent)
+    assert "ERROR" not in cluster.said()
+    assert "Traceback" not in cluster.said()
+
+
+@pytest.mark.long
+async def test_nodes_that_are_killed_again_and_again_lose_and_double_nothing(cluster: Cluster) -> None:
+    kills = 0
+
+    async def trouble() -> None:
+        nonlocal kills
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SOAK
+        while loop.time() < end:
+            node = random.choice(cluster.nodes)
+            node.kill()
+            kills += 1
+            await asyncio.sleep(random.uniform(0, 0.3))
+            await asyncio.to_thread(node.start)
+
+    readers = await under_load(cluster, trouble)
+    events = sum(len(reader.events) for reader in readers)
+    print(f"{kills} kills, {events} events to {len(readers)} readers")
+    assert kills >= SOAK / 3
+    assert any(reader.connections > 1 for reader in readers)
+
+
+@pytest.mark.parametrize("which", ["all connections", "the listening one"])
+async def test_connections_that_are_cut_cost_time_and_no_line(
+    which: str, cluster: Cluster, database: str
+) -> None:
+    name = database.rpartition("/")[2]
+    listening = "AND query LIKE '%pg_notify(''athanor'', notice)%' " if which != "all connections" else ""
+    cuts = 0
+
+    async def trouble() -> None:
+        nonlocal cuts
+        for _ in range(8):
+            await asyncio.sleep(0.5)
+            sql = (
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                f"WHERE datname = '{name}' AND application_name = 'athanor' {listening}"
+            )
+            ((count,),) = await asyncio.to_thread(postgres.run_sql, sql)
+            cuts += count
+
+    await under_load(cluster, trouble)
+    assert cuts >= 4
+    cluster.await_all_ready()
+
+
+async def test_progress_cancel_and_signs_of_life_are_known_on_every_node(cluster: Cluster) -> None:
+    clients = [node.client() for node in cluster.nodes]
+    run = new_run(clients[0])
+    reader = Reader(cluster, f"topic=experiments:run:{run}", cluster.nodes[2])
+    async with reading([reader]):
+        await until(lambda: bool(reader.events))
+        for current in range(1, 4):
+            clients[1].post(f"/runs/{run}/progress", json={"current": current, "total": 3})
+        await until(lambda: any(data.get("current") == 3 for _, data in reader.events))
+        wait_until(
+            lambda: (clients[0].get(f"/runs/{run}").json()["progress"] or {}).get("current") == 3, "it"
+        )
+        assert clients[0].post(f"/runs/{run}/cancel").status_code == 200
+        answer = clients[1].post(f"/runs/{run}/logs", json={"message": "last words"})
+        assert answer.json()["cancel_requested"] is True
+        assert clients[2].post(f"/runs/{run}/cancelled").status_code == 200
+    kinds = [data["type"] for _, data in reader.events if data["type"] != "run_progress"]
+    assert kinds == ["run_created", "run_started", "run_cancel_requested", "run_log", "run_cancelled"]
+    # the same key, on another node
+    other = new_run(clients[0])
+    headers = {"Idempotency-Key": "k"}
+    receipts = [
+        client.post(f"/runs/{other}/logs", json={"message": "once"}, headers=headers)
+        for client in clients
+    ]
+    assert len({receipt.json()["last_event_id"] for receipt in receipts}) == 1
+    assert clients[1].get(f"/runs/{other}").json()["log_count"] == 1
+
+
+def test_a_node_reads_only_what_its_subscribers_want(cluster: Cluster) -> None:
+    first, second, third = cluster.nodes
+    run = new_run(first.client())
+    follower = Follower(second.url, f"/events/experiments:run:{run}", "0")
+    follower.start()
+    wait_until(lambda: follower.events, "the beginning")
+    for _ in range(10):
+        body = [{"message": "x"}] * 50
+        newest = first.client().post(f"/runs/{run}/logs", json=body).json()["last_event_id"]
+    first.client().post(f"/runs/{run}/complete").raise_for_status()
+    follower.finish()
+    assert follower.seqs == list(range(1, 501))
+    number = int(newest.split("-")[1])
+    wait_until(lambda: metric(third, "athanor_newest_event") > number, "the third to come up")
+    assert metric(second, "athanor_relay_events_total") >= 500
+    # an instance, and a run's life
+    assert metric(third, "athanor_relay_events_total") == 4
+
+
+def test_a_node_that_comes_later_has_every_runs_bar(cluster: Cluster) -> None:
+    first, second = cluster.nodes[:2]
+    run = new_run(first.client())
+    second.kill()
+    first.client().post(f"/runs/{run}/progress", json={"current": 3, "total": 4}).raise_for_status()
+    second.start()
+
+    def known() -> Any:
+        return (second.client().get(f"/runs/{run}").json()["progress"] or {}).get("current")
+
+    wait_until(lambda: known() == 3, "the bar")
+
+
+async def test_stale_and_overdue_are_judged_by_what_any_node_heard(tmp_path: Path, database: str) -> None:
+    cluster = Cluster.on(tmp_path, database, 2, stale_after=2, cancel_timeout=2, keepalive=1)
+    try:
+        cluster.start()
+        first, second = (node.client() for node in cluster.nodes)
+        run = new_run(first)
+        silent = new_run(first)
+        for client, id in ((first, run), (second, silent)):
+            client.post(f"/runs/{id}/cancel").raise_for_status()
+        wait_until(
+            lambda: (
+                [
+                    first.post(f"/runs/{run}/heartbeat").status_code,
+                    second.get(f"/runs/{silent}").json()["status"],
+                ]
+                == [200, "cancelled"]
+            ),
+            "the silent one's end",
+        )
+        for _ in range(30):  # longer than it may be silent; only one node hears of it
+            assert first.post(f"/runs/{run}/heartbeat").status_code == 200
+            await asyncio.sleep(0.1)
+        assert second.get(f"/runs/{run}").json()["status"] == "running"
+        assert second.get(f"/runs/{run}").json()["stale"] is False
+    finally:
+        cluster.close()
+
+
+def test_a_newer_database_is_refused_and_an_absent_server_named(tmp_path: Path, database: str) -> None:
+    service = Service(tmp_path, database_url=database).start()
+    service.terminate()
+    name = database.rpartition("/")[2]
+    postgres.run_sql("UPDATE meta SET value = '99' WHERE key = 'version'", name)
+    with pytest.raises(AssertionError, match="made by a newer Athanor: it is of version 99"):
+        service.start()
+    elsewhere = Service(tmp_path, database_url="postgresql://postgres@127.0.0.1:1/nowhere")
+    with pytest.raises(AssertionError, match="ATHANOR_DATABASE_URL names can't be used"):
+        elsewhere.start()

@@ -1,0 +1,399 @@
+"""Bad input gets a clear error that names the place, and nothing of it is stored."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ..support.follower import wait_until
+from ..support.service import Service, new_run, running
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+TEXT = {"Content-Type": "text/plain"}
+JSON = {"Content-Type": "application/json"}
+
+
+def problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
+    """The problem in an answer, which has this status and these words in its detail."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    for word in words:
+        assert word in body["detail"]
+    return body
+
+
+def stored(client: httpx.Client, run: str) -> int:
+    body = client.get(f"/runs/{run}").json()
+    return int(body["log_count"] + body["result_count"])
+
+
+@pytest.fixture
+def run(client: httpx.Client) -> str:
+    return new_run(client)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/runs/no", "/instances/no", "/instances/no/runs", "/runs/no/logs", "/runs/no/results"),
+        *("/events/experiments:run:no", "/events/experiments:instance:no"),
+        "/events?topic=experiments:runs&topic=experiments:run:no",
+    ],
+)
+def test_unknown_thing_is_404(client: httpx.Client, path: str) -> None:
+    problem(client.get(path), 404, "no")
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "nonsense",
+        "experiments:",
+        "experiments:run:",
+        "experiments:run:a/b",
+        "experiments:run:" + "x" * 65,
+    ],
+)
+def test_unknown_topic_is_404_and_names_the_topics(client: httpx.Client, topic: str) -> None:
+    problem(client.get("/events", params={"topic": topic}), 404, "experiments:instance:{id}")
+
+
+@pytest.mark.parametrize(
+    "step", ["start", "complete", "fail", "cancel", "cancelled", "logs", "results", "progress", "events"]
+)
+def test_unknown_run_is_404_for_every_step(client: httpx.Client, step: str) -> None:
+    bodies = {
+        "logs": {"message": "x"},
+        "results": {"key": "k", "value": 1},
+        "progress": {"current": 1},
+        "events": {"type": "run_progress", "current": 1},
+    }
+    problem(client.post(f"/runs/no/{step}", json=bodies.get(step)), 404, "no run no")
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "-1", "7", "3f09ac-", "3f09ac-x", "3F09AC-1", "3f09ac-1-2", "0-0", "٣"]
+)
+def test_malformed_cursor_is_400(client: httpx.Client, run: str, cursor: str) -> None:
+    path = f"/events/experiments:run:{run}"
+    problem(client.get(path, params={"last_event_id": cursor}), 400, "cursor")
+    if cursor.isascii():
+        problem(client.get(path, headers={"Last-Event-ID": cursor}), 400, "cursor")
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        *(("/events", "topic"), ("/events/experiments:runs?types=run_nonsense", "run_progress")),
+        *(("/events/experiments:runs?tail=-1", "tail"), ("/events/experiments:runs?tail=10001", "10000")),
+        ("/events?" + "&".join(f"topic=experiments:run:{n}" for n in range(129)), "128"),
+        *(("/runs?limit=0", "limit"), ("/runs?limit=1001", "1000"), ("/instances?limit=many", "many")),
+        *(("/runs?status=odd", "odd"), ("/instances?limit=-5", "limit")),
+    ],
+)
+def test_bad_query_is_400_and_named(client: httpx.Client, path: str, word: str) -> None:
+    problem(client.get(path), 400, word)
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=10001", "limit=1.5", "after=-1", "after=x", "before=x", "level=loud"]
+)
+def test_bad_log_query_is_400(client: httpx.Client, run: str, query: str) -> None:
+    problem(client.get(f"/runs/{run}/logs?{query}"), 400, query.split("=")[1])
+
+
+def test_broken_json_at_line_3_is_named_and_nothing_is_stored(client: httpx.Client, run: str) -> None:
+    body = '{"message": "one"}\n{"message": "two"}\n{"message": "thr\n{"message": "four"}\n'
+    for headers in (NDJSON, JSON, {}):
+        answer = client.post(f"/runs/{run}/logs", content=body, headers=headers)
+        errors = problem(answer, 422, "line 3")["errors"]
+        assert [error["line"] for error in errors] == [3]
+        assert errors[0]["path"] == "$"
+        assert errors[0]["detail"]
+    assert stored(client, run) == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "body", "line", "path"),
+    [
+        ("logs", '{"message": 1}', 1, "$.message"),
+        ("logs", '{"level": "info"}', 1, "$"),
+        ("logs", '{"message": "x", "level": "loud"}', 1, "$.level"),
+        ("logs", '{"message": "x", "level": "INFO"}', 1, "$.level"),
+        ("logs", '{"message": "x", "metadata": [1]}', 1, "$.metadata"),
+        ("logs", '{"message": "x", "timestamp": "yesterday"}', 1, "$.timestamp"),
+        ("logs", '{"message": "x", "timestamp": "2026-01-01T00:00:00"}', 1, "$.timestamp"),
+        ("logs", '[{"message": "x"}, {"message": null}]', 2, "$[1].message"),
+        ("logs", '{"message": "x"}\n\n{"message": {}}', 3, "$.message"),
+        ("logs", '"just text"', 1, "$"),
+        ("results", '{"key": "loss"}', 1, "$"),
+        ("results", '{"key": "", "value": 1}', 1, "$.key"),
+        ("results", '{"key": 5, "value": 1}', 1, "$.key"),
+        ("results", '{"key": "k", "value": NaN}', 1, "$"),
+        ("results", '{"key": "k", "value": 1, "step": 1.5}', 1, "$.step"),
+        ("progress", '{"current": -1}', 1, "$.current"),
+        ("progress", '{"total": 10}', 1, "$"),
+        ("progress", '{"current": "3"}', 1, "$.current"),
+        ("progress", '{"current": true}', 1, "$.current"),
+        ("events", '{"message": "x"}', 1, "$"),
+        ("events", '{"type": "run_started"}', 1, "$.type"),
+        ("events", '{"type": "run_log", "message": "x"}\n{"type": "run_result"}', 2, "$"),
+    ],
+)
+def test_wrong_entry_is_422_with_its_line_and_path(
+    client: httpx.Client, run: str, end: str, body: str, line: int, path: str
+) -> None:
+    headers = JSON if body[0] in '["' else NDJSON
+    answer = client.post(f"/runs/{run}/{end}", content=body, headers=headers)
+    errors = problem(answer, 422)["errors"]
+    assert (errors[0]["line"], errors[0]["path"]) == (line, path), errors
+    assert stored(client, run) == 0
+    assert client.get(f"/runs/{run}").json()["progress"] is None
+
+
+@pytest.mark.parametrize("end", ["logs", "results", "progress", "events"])
+@pytest.mark.parametrize("headers", [JSON, NDJSON, {}])
+def test_empty_body_is_422(client: httpx.Client, run: str, end: str, headers: dict[str, str]) -> None:
+    for body in (b"", b" \n "):
+        problem(client.post(f"/runs/{run}/{end}", content=body, headers=headers), 422, "empty")
+    problem(client.post(f"/runs/{run}/logs", content=b"", headers=TEXT), 422, "empty")
+    problem(client.post(f"/runs/{run}/{end}", content=b"[]", headers=JSON), 422)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        *(("", "$"), ("[]", "$"), ("{}", "$"), ('{"name": ""}', "$.name"), ('{"name": 5}', "$.name")),
+        ('{"name": "' + "x" * 201 + '"}', "$.name"),
+        ('{"name": "x", "configuration": []}', "$.configuration"),
+        *(('{"name": "x", "id": "a b"}', "$.id"), ('{"name": "x", "id": "a\\n"}', "$.id")),
+        ('{"name": "x", "id": "' + "x" * 65 + '"}', "$.id"),
+        ('{"name": "x", "description": 5}', "$.description"),
+    ],
+)
+def test_wrong_instance_is_422(client: httpx.Client, body: str, path: str) -> None:
+    before = len(client.get("/instances?limit=1000").json()["instances"])
+    errors = problem(client.post("/instances", content=body), 422).get("errors", [{"path": "$"}])
+    assert errors[0]["path"] == path
+    assert len(client.get("/instances?limit=1000").json()["instances"]) == before
+
+
+def test_id_in_a_path_that_can_be_none_is_refused(client: httpx.Client) -> None:
+    problem(client.put("/instances/a%20b", json={"name": "x"}), 422, "id")
+
+
+def test_invalid_utf8_is_422_in_json_and_mended_in_text(client: httpx.Client, run: str) -> None:
+    body = b'{"message": "fine"}\n{"message": "\xff"}'
+    errors = problem(client.post(f"/runs/{run}/logs", content=body, headers=NDJSON), 422)["errors"]
+    assert errors[0]["line"] == 2
+    answer = client.post(f"/runs/{run}/logs", content=b"caf\xe9\n", headers=TEXT)
+    assert answer.status_code == 201
+    assert client.get(f"/runs/{run}/logs").json()["logs"][0]["message"] == "caf\ufffd"
+
+
+def test_deep_nesting_is_422(client: httpx.Client, run: str) -> None:
+    deep = '{"key": "k", "value": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    problem(client.post(f"/runs/{run}/results", content=deep, headers=NDJSON), 422, "deep")
+
+
+def test_body_over_8_mib_is_413(client: httpx.Client, run: str) -> None:
+    body = b"x" * (8 * 1024 * 1024 + 1)
+    problem(client.post(f"/runs/{run}/logs", content=body, headers=TEXT), 413, "8388608")
+
+    def chunks() -> Any:
+        for _ in range(9):
+            yield b"x\n" * (512 * 1024)
+
+    problem(client.post(f"/runs/{run}/logs", content=chunks(), headers=TEXT), 413, "8388608")
+    assert stored(client, run) == 0
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_a_long_body_to_its_end_hears_that_it_was_too_long(
+    chunked: bool, shared_service: Service, run: str
+) -> None:
+    """As a proxy does; an answer in the middle would close the connection, and could be lost."""
+    size = 2 * 8 * 1024 * 1024
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+    with socket.create_connection(("127.0.0.1", shared_service.port)) as connection:
+        head = (
+            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n{framing}\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        piece = b"x" * 65536
+        for _ in range(size // len(piece)):
+            connection.sendall(b"10000\r\n" + piece + b"\r\n" if chunked else piece)
+        connection.sendall(b"0\r\n\r\n" if chunked else b"")
+        with connection.makefile("rb") as answer:  # to its end: it is closed, and not broken off
+            assert answer.read().startswith(b"HTTP/1.1 413 ")
+
+
+def test_message_over_256_kib_is_413_with_its_line(client: httpx.Client, run: str) -> None:
+    limit = 256 * 1024
+    fits = json.dumps({"message": "ü" * (limit // 2)}, ensure_ascii=False)
+    over = json.dumps({"message": "ü" * (limit // 2) + "x"}, ensure_ascii=False)
+    answer = client.post(f"/runs/{run}/logs", content=f"{fits}\n{over}".encode(), headers=NDJSON)
+    assert problem(answer, 413, "262144")["errors"][0]["line"] == 2
+    problem(client.post(f"/runs/{run}/logs", content=b"x" * (limit + 1), headers=TEXT), 413)
+    assert stored(client, run) == 0
+    answer = client.post(f"/runs/{run}/logs", content=fits.encode(), headers=NDJSON)
+    assert answer.status_code == 201
+
+
+def test_more_lines_than_the_ring_holds_is_413(client: httpx.Client, run: str) -> None:
+    problem(client.post(f"/runs/{run}/logs", content=b"\n" * 100_001, headers=TEXT), 413, "100000")
+
+
+@pytest.mark.parametrize("end", ["logs", "results", "progress", "events"])
+def test_unread_media_type_is_415(client: httpx.Client, run: str, end: str) -> None:
+    answer = client.post(f"/runs/{run}/{end}", content=b"x", headers={"Content-Type": "image/png"})
+    problem(answer, 415, "image/png", "application/x-ndjson")
+    if end != "logs":
+        problem(client.post(f"/runs/{run}/{end}", content=b"x", headers=TEXT), 415)
+
+
+def test_compressed_body_is_415(client: httpx.Client, run: str) -> None:
+    body = gzip.compress(b'{"message": "x"}')
+    answer = client.post(f"/runs/{run}/logs", content=body, headers={"Content-Encoding": "gzip"})
+    problem(answer, 415, "gzip")
+    assert stored(client, run) == 0
+
+
+STEPS = ("start", "complete", "fail", "cancel", "cancelled")
+ALLOWED = {
+    ("pending", "start"): "running",
+    ("pending", "cancel"): "cancelled",
+    ("pending", "cancelled"): "cancelled",
+    ("running", "start"): "running",
+    ("running", "complete"): "completed",
+    ("running", "fail"): "failed",
+    ("running", "cancel"): "running",
+    ("running", "cancelled"): "cancelled",
+    ("completed", "complete"): "completed",
+    ("failed", "fail"): "failed",
+    ("cancelled", "cancel"): "cancelled",
+    ("cancelled", "cancelled"): "cancelled",
+}
+WAYS = {
+    "pending": (),
+    "running": ("start",),
+    "completed": ("start", "complete"),
+    "failed": ("start", "fail"),
+    "cancelled": ("cancel",),
+}
+
+
+@pytest.mark.parametrize("status", WAYS)
+@pytest.mark.parametrize("step", STEPS)
+def test_steps_are_allowed_as_the_table_says(client: httpx.Client, status: str, step: str) -> None:
+    run = new_run(client, start=False)
+    for way in WAYS[status]:
+        client.post(f"/runs/{run}/{way}").raise_for_status()
+    before = client.get(f"/runs/{run}").json()
+    assert before["status"] == status
+    answer = client.post(f"/runs/{run}/{step}")
+    if (status, step) in ALLOWED:
+        assert answer.status_code == 200
+        assert answer.json()["status"] == ALLOWED[status, step]
+    else:
+        problem(answer, 409, status)
+        assert client.get(f"/runs/{run}").json()["status"] == status
+
+
+@pytest.mark.parametrize("status", ["pending", "completed", "failed", "cancelled"])
+def test_lines_for_a_run_that_is_not_running_are_409(client: httpx.Client, status: str) -> None:
+    run = new_run(client, start=False)
+    for way in WAYS[status]:
+        client.post(f"/runs/{run}/{way}").raise_for_status()
+    for headers in ({}, {"Prefer": "respond-async"}):
+        problem(client.post(f"/runs/{run}/logs", json={"message": "x"}, headers=headers), 409, status)
+    problem(client.post(f"/runs/{run}/progress", json={"current": 1}), 409, status)
+    assert stored(client, run) == 0
+
+
+def test_id_that_exists_is_409(client: httpx.Client) -> None:
+    client.post("/instances", json={"id": "taken", "name": "x"}).raise_for_status()
+    problem(client.post("/instances", json={"id": "taken", "name": "y"}), 409, "taken")
+    client.post("/instances", json={"id": "other", "name": "x"}).raise_for_status()
+    client.post("/instances/taken/runs", json={"id": "taken-run"}).raise_for_status()
+    problem(client.post("/instances/other/runs", json={"id": "taken-run"}), 409, "taken-run")
+    assert client.get("/instances/taken").json()["name"] == "x"
+
+
+def test_idempotency_key_again_stores_nothing_whatever_the_body(client: httpx.Client, run: str) -> None:
+    headers = {"Idempotency-Key": "k" * 128}
+    first = client.post(f"/runs/{run}/logs", json=[{"message": "a"}, {"message": "b"}], headers=headers)
+    assert first.status_code == 201
+    assert first.json()["accepted"] == 2
+    for body in ([{"message": "a"}, {"message": "b"}], {"message": "something else"}):
+        again = client.post(f"/runs/{run}/logs", json=body, headers=headers)
+        assert (again.status_code, again.json()) == (201, first.json())
+        assert again.headers["Idempotency-Replayed"] == "true"
+    again = client.post(f"/runs/{run}/results", json={"key": "k", "value": 1}, headers=headers)
+    assert again.json() == first.json()
+    assert stored(client, run) == 2
+    other = new_run(client)
+    assert client.post(f"/runs/{other}/logs", json={"message": "a"}, headers=headers).status_code == 201
+    assert stored(client, other) == 1
+    client.post(f"/runs/{run}/complete").raise_for_status()
+    assert client.post(f"/runs/{run}/logs", json={"message": "a"}, headers=headers).json() == first.json()
+
+
+@pytest.mark.parametrize("key", ["", "k" * 129])
+def test_bad_idempotency_key_is_400(client: httpx.Client, run: str, key: str) -> None:
+    answer = client.post(f"/runs/{run}/logs", json={"message": "a"}, headers={"Idempotency-Key": key})
+    problem(answer, 400, "128")
+    assert stored(client, run) == 0
+
+
+def test_client_that_closes_in_the_middle_stores_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        client = service.client()
+        run = new_run(client)
+        for sent in (b"", b'{"message": "half'):
+            with socket.create_connection(("127.0.0.1", service.port)) as connection:
+                head = f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+                connection.sendall(head.encode() + sent)
+        wait_until(lambda: client.get("/healthz").status_code == 200, "health")
+        assert stored(client, run) == 0
+        assert client.post(f"/runs/{run}/logs", json={"message": "x"}).status_code == 201
+        service.terminate()
+        assert "Traceback" not in service.log.read_text()
+
+
+def test_nothing_there_is_404_and_wrong_method_405(client: httpx.Client) -> None:
+    problem(client.get("/nowhere"), 404, "/nowhere")
+    answer = client.delete("/runs")
+    problem(answer, 405)
+    assert "GET" in answer.headers["Allow"]
+    problem(client.get("/static/../app.py"), 404)
+    problem(client.get("/static/%2e%2e/app.py"), 404)
+
+
+def test_write_from_another_sites_page_is_403(shared_service: Service, client: httpx.Client) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"}
+    problem(
+        client.post("/instances", json={"name": "x"}, headers=foreign), 403, "ATHANOR_ALLOWED_ORIGINS"
+    )
+    own = {"Sec-Fetch-Site": "same-origin", "Origin": shared_service.url}
+    assert client.post("/instances", json={"name": "x"}, headers=own).status_code == 201
+
+
+def test_allowed_origin_may_write_and_read(tmp_path: Path) -> None:
+    origin = "https://lab.example"
+    with running(tmp_path, allowed_origins=f"{origin}, https://other.example") as service:
+        headers = {"Sec-Fetch-Site": "cross-site", "Origin": origin}
+        answer = service.client().post("/instances", json={"name": "x"}, headers=headers)
+        assert answer.status_code == 201
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        headers["Origin"] = "https://elsewhere.example"
+        problem(service.client().post("/instances", json={"name": "x"}, headers=headers), 403)

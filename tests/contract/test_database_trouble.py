@@ -1,0 +1,220 @@
+"""A database that is locked, full, taken or none: it says so, and nothing accepted is lost."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ..support.follower import Follower, wait_until
+from ..support.service import ROOT, Service, new_run, running
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
+LATER = {**NDJSON, "Prefer": "respond-async"}
+
+
+def lines(first: int, count: int, size: int = 10) -> str:
+    """Messages that begin with their number."""
+    return "\n".join(
+        json.dumps({"message": f"{number} {'x' * size}"}) for number in range(first, first + count)
+    )
+
+
+def numbers_of(client: httpx.Client, run: str) -> list[int]:
+    """The numbers in the stored messages, in the order of `seq`, which has no hole."""
+    numbers: list[int] = []
+    path: str | None = f"/runs/{run}/logs?limit=10000"
+    while path:
+        page = client.get(path).json()
+        numbers += [int(entry["message"].split()[0]) for entry in page["logs"]]
+        assert [entry["seq"] for entry in page["logs"]][-1:] in ([], [len(numbers)])
+        path = page["next"]
+    return numbers
+
+
+def test_locked_database_loses_and_doubles_nothing(service: Service) -> None:
+    client = service.client()
+    run = new_run(client)
+    follower = Follower(service.url, f"/events/experiments:run:{run}", last_id="0")
+    follower.start()
+    other = sqlite3.connect(service.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    unlock_at = time.monotonic() + 5
+    answers: list[httpx.Response] = []
+    poster = threading.Thread(
+        target=lambda: answers.append(
+            service.client().post(f"/runs/{run}/logs", content=lines(0, 100), headers=NDJSON)
+        )
+    )
+    poster.start()
+    wait_until(lambda: service.trouble(), "a complaint")
+    assert "locked" in str(service.trouble())
+    assert client.get("/healthz").status_code == 200
+    assert client.get(f"/runs/{run}/logs").json()["total"] == 0
+    later = client.post(f"/runs/{run}/logs", content=lines(100, 50), headers=LATER)
+    assert later.status_code == 202
+    while time.monotonic() < unlock_at:  # the five seconds of the requirement
+        assert not answers
+        assert service.trouble()
+        time.sleep(0.05)
+    other.execute("ROLLBACK")
+    other.close()
+    poster.join(30)
+    assert [answer.status_code for answer in answers] == [201]
+    wait_until(lambda: service.trouble() is None, "readiness")
+    client.post(f"/runs/{run}/complete").raise_for_status()
+    assert numbers_of(client, run) == list(range(150))
+    follower.finish()
+    assert follower.seqs == list(range(1, 151))
+
+
+def test_full_ring_refuses_with_503_and_recovers(tmp_path: Path) -> None:
+    with running(tmp_path, ring_capacity=1000) as service:
+        client = service.client()
+        run = new_run(client)
+        other = sqlite3.connect(service.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        accepted = 0
+        while True:
+            answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 90), headers=LATER)
+            if answer.status_code == 503:
+                break
+            assert answer.status_code == 202
+            accepted += 90
+            assert accepted <= 1000
+        assert accepted > 500
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "1000" in answer.json()["detail"]
+        other.execute("ROLLBACK")
+        other.close()
+        wait_until(lambda: client.post(f"/runs/{run}/complete").status_code == 200, "room")
+        assert numbers_of(client, run) == list(range(accepted))
+
+
+def test_full_disk_loses_and_doubles_nothing(service: Service) -> None:
+    """`RLIMIT_FSIZE` on the running process: writes beyond it fail as on a full disk."""
+    client = service.client()
+    run = new_run(client)
+    client.post(f"/runs/{run}/logs", content=lines(0, 10), headers=NDJSON).raise_for_status()
+    unlimited = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+    wal = service.database.with_name(service.database.name + "-wal")
+    full = max(wal.stat().st_size, service.log.stat().st_size) + 64 * 1024
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (full, unlimited[1]))
+    try:
+        accepted = 10
+        while service.trouble() is None:
+            answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
+            assert answer.status_code == 202
+            accepted += 50
+        assert "database" in str(service.trouble())
+        for _ in range(5):
+            answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
+            assert answer.status_code == 202
+            accepted += 50
+    finally:
+        resource.prlimit(service.pid, resource.RLIMIT_FSIZE, unlimited)
+    wait_until(lambda: service.trouble() is None, "readiness")
+    client.post(f"/runs/{run}/complete").raise_for_status()
+    assert numbers_of(client, run) == list(range(accepted))
+    check = sqlite3.connect(service.database)
+    assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    check.close()
+
+
+def refused(folder: Path, **settings: Any) -> str:
+    """What a service that does not start says."""
+    service = Service(folder, **settings)
+    process = service.spawn()
+    assert process.wait(30) != 0
+    said = service.log.read_text()
+    assert "Traceback" not in said
+    return said
+
+
+def test_second_process_on_the_file_is_refused(service: Service) -> None:
+    said = refused(service.folder)
+    assert str(service.database) in said
+    assert "another Athanor process" in said
+    assert "PostgreSQL" in said
+    run = new_run(service.client())
+    assert service.client().post(f"/runs/{run}/complete").status_code == 200
+    service.kill()
+    service.start()  # the lock went with the process
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"port": "abc"}, ["ATHANOR_PORT", "abc"]),
+        ({"port": "70000"}, ["ATHANOR_PORT", "65535"]),
+        ({"flush_interval": "0"}, ["ATHANOR_FLUSH_INTERVAL"]),
+        ({"retention_rows": "many"}, ["ATHANOR_RETENTION_ROWS", "many"]),
+    ],
+)
+def test_bad_setting_is_named(tmp_path: Path, settings: dict[str, str], words: list[str]) -> None:
+    said = refused(tmp_path, **settings)
+    assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "sqlite://", "sqlite:///:memory:", "nonsense"])
+def test_bad_database_url_is_named(tmp_path: Path, url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "app.py")],
+        env={**Service(tmp_path).environment(), "ATHANOR_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode != 0
+    assert "ATHANOR_DATABASE_URL" in done.stderr
+    assert url in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [("db:port/x", "'port'"), ("db:70000/x", "65535"), ("db:1,[::1/x", "Invalid IPv6")],
+)
+def test_bad_postgresql_url_is_refused_without_its_password(
+    tmp_path: Path, hosts: str, words: str
+) -> None:
+    said = refused(tmp_path, database_url=f"postgresql://athanor:secret@{hosts}")
+    assert "ATHANOR_DATABASE_URL can't be read" in said
+    assert words in said
+    assert "secret" not in said
+    assert "Traceback" not in said
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.database = tmp_path / "missing" / "athanor.db"
+    assert service.spawn().wait(30) != 0
+    said = service.log.read_text()
+    assert str(service.database) in said
+    assert "Traceback" not in said
+
+
+def test_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "athanor.db"
+    path.write_text("my thesis, " * 1000)
+    before = path.read_bytes()
+    assert "not a database" in refused(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_database_of_a_newer_version_is_refused(service: Service) -> None:
+    service.terminate()
+    connection = sqlite3.connect(service.database)
+    connection.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
+    connection.commit()
+    connection.close()
+    assert "999" in refused(service.folder)

@@ -1,0 +1,289 @@
+"""A stream that breaks at any byte and comes back with its last id adds up to exactly the log.
+
+The application is driven over ASGI, so that a stream can be cut behind any byte, or its reader
+stalled, at a moment the schedule says; pages, frames and inboxes are made tiny, so that every
+schedule crosses their borders many times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from athanor import Athanor, Settings, create_app
+from athanor.live import frames as frames_module
+from athanor.protocol.entries import Entry, LogInput, ResultInput
+from athanor.store import replay, sqlite
+from athanor.web.application import Application
+
+
+class Write(NamedTuple):
+    """Entries for one of the runs, `True` a log and `False` a result, as one request."""
+
+    run: int
+    entries: list[bool]
+
+
+class Cut(NamedTuple):
+    """Read so many bytes, after having stalled for so many writes, and break off."""
+
+    bytes: int
+    stall: int
+
+
+class World:
+    """One application over all schedules, on one loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runner = asyncio.Runner()
+        self.database = folder / "athanor.db"
+        url = f"sqlite:///{self.database}"
+        self.app: Application = create_app(
+            Settings(database_url=url, flush_interval=0.0005, queue_frames=3, queue_bytes=4096)
+        )
+        self.engine: Athanor = self.app.engine
+        self.runner.run(self.engine.start())
+        self.overflowed = 0
+
+    def close(self) -> None:
+        self.runner.run(self.engine.stop())
+        self.runner.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        # what survives a power cut is not asked here
+        patch.setattr(sqlite, "PRAGMAS", ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF"))
+        patch.setattr(replay, "PAGE_ROWS", 7)
+        patch.setattr(replay, "PAGE_BYTES", 700)
+        patch.setattr(frames_module, "FRAME_BYTES", 400)
+        world = World(tmp_path_factory.mktemp("resume"))
+        try:
+            yield world
+        finally:
+            world.close()
+
+
+class Reader:
+    """A client by the HTML standard: takes whole events only, and comes back with the last id."""
+
+    def __init__(self, world: World, query: str) -> None:
+        self.world = world
+        self.query = query
+        self.last_id = ""
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.status = 0
+        self.goal: int | None = None
+        self._received = bytearray()
+        self._gone = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    def moved(self) -> None:
+        """The log has moved on by a write: whoever stalls counts them."""
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def finish(self, goal: int) -> None:
+        """No more is written; leave as soon as `goal` lines are there."""
+        self.goal = goal
+        self.moved()
+        self._leave_at_goal()
+
+    def _leave_at_goal(self) -> None:
+        if self.goal is not None and len(seen(self.events + self._parse())) >= self.goal:
+            self._gone.set()
+
+    async def connect(self, cut: Cut = Cut(2**31, 0)) -> None:  # noqa: B008 - a tuple
+        """One connection, until it is cut, ends, or has brought all there is."""
+        self._received.clear()
+        self._gone.clear()
+        self._leave_at_goal()
+        stalls = cut.stall
+
+        async def receive() -> dict[str, Any]:
+            await self._gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            nonlocal stalls
+            if message["type"] == "http.response.start":
+                self.status = message["status"]
+                return
+            while stalls and self.goal is None:
+                stalls -= 1
+                await self._moved.wait()
+            if self._gone.is_set():
+                return
+            self._received.extend(message.get("body", b""))
+            if len(self._received) >= cut.bytes:
+                del self._received[cut.bytes :]
+                self._gone.set()
+            self._leave_at_goal()
+
+        headers = [(b"last-event-id", self.last_id.encode())] if self.last_id else []
+        scope = {
+            **{"type": "http", "method": "GET", "scheme": "http", "http_version": "1.1"},
+            **{"path": "/events", "raw_path": b"/events", "root_path": ""},
+            **{"query_string": self.query.encode(), "headers": headers},
+        }
+        await self.world.app(scope, receive, send)
+        new = self._parse()
+        self.events += new
+        self.last_id = next((id for id, _ in reversed(new) if id), self.last_id)
+
+    def _parse(self) -> list[tuple[str, dict[str, Any]]]:
+        events = []
+        for block in bytes(self._received).split(b"\n\n")[:-1]:
+            fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if line[:1] != b":")
+            if b"data" in fields:
+                data = json.loads(fields[b"data"])
+                assert data["type"] == fields[b"event"].decode()
+                events.append((fields.get(b"id", b"").decode(), data))
+        return events
+
+
+def seen(events: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, int | None]]:
+    """Line by line: type, run or instance, seq."""
+    lines: list[tuple[str, str, int | None]] = []
+    for _, data in events:
+        match data:
+            case {"type": "run_log" | "run_logs", "run_id": run_id}:
+                logs = data.get("logs") or [data["log"]]
+                lines += [("run_log", run_id, log["seq"]) for log in logs]
+            case {"type": "run_result" | "run_results", "run_id": run_id}:
+                results = data.get("results") or [data["result"]]
+                lines += [("run_result", run_id, result["seq"]) for result in results]
+            case {"type": type_, "run": run}:
+                lines.append((type_, run["id"], None))
+            case {"type": type_, "instance": instance}:
+                lines.append((type_, instance["id"], None))
+    return lines
+
+
+def logged(world: World, where: str, *params: str) -> list[tuple[str, str, int | None]]:
+    """The same out of the database, by another connection."""
+    connection = sqlite3.connect(world.database)
+    try:
+        sql = f"SELECT type, ifnull(run_id, instance_id), seq FROM events WHERE {where} ORDER BY n"
+        return [(type_, id, seq) for type_, id, seq in connection.execute(sql, params)]
+    finally:
+        connection.close()
+
+
+WRITES = st.lists(
+    st.builds(Write, st.integers(0, 2), st.lists(st.booleans(), min_size=1, max_size=12)), max_size=25
+)
+CUTS = st.lists(st.builds(Cut, st.integers(1, 3000), st.integers(0, 6)), max_size=25)
+PROPERTY = settings(
+    max_examples=1000,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+async def start_runs(world: World) -> tuple[str, list[str]]:
+    instance = await world.engine.create_instance("property")
+    runs = [(await world.engine.create_run(instance.id)).id for _ in range(3)]
+    for run in runs:
+        await world.engine.start_run(run)
+    return instance.id, runs
+
+
+async def write_all(world: World, runs: list[str], writes: list[Write], reader: Reader) -> None:
+    """Write what the schedule says, waiting for a commit only now and then, and end every run."""
+    for number, write in enumerate(writes):
+        entries: list[Entry] = [
+            LogInput(message=f"line {number} of {'x' * (number * 7 % 90)}")
+            if is_log
+            else ResultInput(key="loss", value=number)
+            for is_log in write.entries
+        ]
+        append = world.engine.append_later if number % 3 else world.engine.append
+        await append(runs[write.run], entries)
+        await asyncio.sleep(0)
+        reader.moved()
+    for run in runs:
+        await world.engine.complete_run(run)
+        reader.moved()
+
+
+async def read_while_written(
+    world: World,
+    runs: list[str],
+    writes: list[Write],
+    cuts: list[Cut],
+    reader: Reader,
+    where: str,
+    *params: str,
+) -> None:
+    """The schedule; at its end the reader has what the database has, line by line and once."""
+
+    async def write() -> list[tuple[str, str, int | None]]:
+        await write_all(world, runs, writes, reader)
+        expected = logged(world, where, *params)
+        reader.finish(len(expected))
+        return expected
+
+    async with asyncio.timeout(30):  # a reader that misses something would wait for it forever
+        writing = asyncio.ensure_future(write())
+        for cut in cuts:
+            await reader.connect(cut)
+        while len(seen(reader.events)) < len(await writing):
+            await reader.connect()
+    assert seen(reader.events) == await writing
+    numbers = [int(id.split("-")[1]) for id, _ in reader.events]
+    assert numbers == sorted(set(numbers))
+
+
+@PROPERTY
+@given(writes=WRITES, cuts=CUTS)
+def broken_stream_of_a_run_adds_up_to_its_log(world: World, writes: list[Write], cuts: list[Cut]) -> None:
+    async def scenario() -> None:
+        _, runs = await start_runs(world)
+        reader = Reader(world, f"topic=experiments:run:{runs[0]}&last_event_id=0")
+        await read_while_written(world, runs, writes, cuts, reader, "run_id = ?", runs[0])
+        await reader.connect()
+        assert reader.status == 204
+
+    world.runner.run(scenario())
+
+
+@PROPERTY
+@given(writes=WRITES, cuts=CUTS)
+def broken_stream_of_several_topics_adds_up_to_the_log(
+    world: World, writes: list[Write], cuts: list[Cut]
+) -> None:
+    async def scenario() -> None:
+        begin = world.engine.store.cursor(world.engine.hub.newest)
+        instance, runs = await start_runs(world)
+        topics = ("runs", f"instance:{instance}", f"run:{runs[0]}", f"run:{runs[1]}")
+        query = "&".join(f"topic=experiments:{topic}" for topic in topics)
+        reader = Reader(world, f"{query}&last_event_id={begin}")
+        where = "run_id IN (?, ?, ?) AND (instance_id IS NOT NULL OR run_id <> ?)"
+        await read_while_written(world, runs, writes, cuts, reader, where, *runs, runs[2])
+
+    world.runner.run(scenario())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "holds",
+    [broken_stream_of_a_run_adds_up_to_its_log, broken_stream_of_several_topics_adds_up_to_the_log],
+)
+def test_broken_streams_add_up_to_the_log(holds: Callable[[World], None], world: World) -> None:
+    overflowed, replays = world.engine.hub.overflowed, world.engine.source.replays
+    holds(world)
+    # and the schedules took the way of the slow reader
+    assert world.engine.hub.overflowed - overflowed > 50
+    assert world.engine.source.replays - replays > 500

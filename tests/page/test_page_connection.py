@@ -1,0 +1,181 @@
+"""The page's one stream, and what may happen to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Route, expect
+
+from ..support.browser import Tab
+from ..support.follower import wait_until
+from ..support.producer import Producer
+from ..support.proxy import proxied
+from ..support.service import Service, metric, new_run
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def post(client: httpx.Client, run: str, first: int, count: int) -> None:
+    entries = [{"message": f"line {number}"} for number in range(first, first + count)]
+    client.post(f"/runs/{run}/logs", json=entries).raise_for_status()
+
+
+def expected(count: int) -> list[tuple[int, str]]:
+    return [(seq, f"line {seq}") for seq in range(1, count + 1)]
+
+
+@pytest.mark.long
+def test_every_line_once_through_two_restarts_and_ten_seconds_without_a_network(
+    service: Service, tab: Tab
+) -> None:
+    run = new_run(service.client())
+    producer = Producer(service.url, run, "p")
+    with proxied(service) as proxy:
+        tab.page.goto(f"{proxy.url}/#/runs/{run}")
+        tab.expect_state("live")
+        producer.start()
+        for end in (service.terminate, service.kill):
+            end()
+            tab.expect_state("reconnecting in ")
+            service.start()
+            tab.expect_state("new")
+        proxy.refusing = True
+        proxy.cut()
+        tab.expect_state("reconnecting in ")
+        tab.page.wait_for_timeout(10_000)
+        proxy.refusing = False
+        tab.expect_state("caught up, ")
+        producer.stopping = True
+        producer.join(60)
+        assert producer.error is None
+        service.client().post(f"/runs/{run}/complete").raise_for_status()
+        tab.expect_state("ended")
+        tab.expect_lines(producer.sent)
+        assert tab.read() == [(number + 1, f"p {number}") for number in range(producer.sent)]
+
+
+@pytest.mark.long
+def test_whatever_is_answered_it_tries_again(service: Service, tab: Tab) -> None:
+    """An EventSource gives up for good at any answer but 200 with its media type."""
+    client = service.client()
+    run = new_run(client)
+    answers: list[dict[str, Any]] = [
+        {"status": 503, "body": "no"},
+        {"status": 404, "body": "a proxy's page"},
+        {"status": 200, "content_type": "text/html", "body": "<h1>welcome</h1>"},
+        {"status": 204},
+    ]
+    states: list[str] = []
+
+    def answer(route: Route) -> None:
+        if answers:
+            route.fulfill(**answers.pop(0))
+        else:
+            route.continue_()
+
+    tab.page.expose_function("told", lambda state: states.append(state))
+    tab.page.add_init_script(
+        """addEventListener("DOMContentLoaded", () => {
+          const shown = document.getElementById("connection");
+          new MutationObserver(() => told(shown.textContent)).observe(shown, { childList: true });
+        });"""
+    )
+    tab.page.route("**/events?*", answer)
+    tab.page.goto(f"{service.url}/#/runs/{run}")
+    tab.expect_state("reconnecting in ")
+    post(client, run, 1, 30)
+    tab.expect_state("live")
+    assert answers == []
+    tab.expect_lines(30)
+    assert tab.read() == expected(30)
+    assert any("reconnecting in 2 s" in state for state in states), states
+
+
+def test_a_page_opened_while_the_service_is_away_comes_by_itself(service: Service, tab: Tab) -> None:
+    client = service.client()
+    run = new_run(client)
+    post(client, run, 1, 5)
+    tab.page.goto(service.url)
+    tab.expect_state("live")
+    service.terminate()
+    tab.page.goto(f"{service.url}/#/runs/{run}")
+    tab.expect_state("reconnecting")
+    service.start()
+    tab.expect_lines(5)
+    tab.expect_state("live")
+
+
+def test_a_hidden_tab_lets_go_of_its_stream_and_catches_up(service: Service, tab: Tab) -> None:
+    client = service.client()
+    run = new_run(client)
+    post(client, run, 1, 3)
+    tab.page.clock.install()
+    tab.page.goto(f"{service.url}/#/runs/{run}")
+    tab.expect_lines(3)
+    wait_until(lambda: metric(service, "athanor_subscribers") == 1, "its stream")
+    tab.page.evaluate(HIDE, True)
+    post(client, run, 4, 3)
+    tab.expect_lines(6)  # for a while it goes on
+    tab.page.clock.fast_forward(31_000)
+    tab.expect_state("paused")
+    wait_until(lambda: metric(service, "athanor_subscribers") == 0, "no stream")
+    post(client, run, 7, 10)
+    assert tab.page.locator(".count").text_content() == "6 lines"
+    tab.page.evaluate(HIDE, False)
+    tab.expect_lines(16)
+    tab.expect_state("live")
+    post(client, run, 17, 1)
+    tab.expect_lines(17)
+    assert tab.read() == expected(17)
+    tab.page.evaluate(HIDE, True)
+    client.post(f"/runs/{run}/complete")
+    expect(tab.page.locator(".head .pill")).to_have_text("completed")
+    tab.page.clock.fast_forward(31_000)
+    tab.page.evaluate(HIDE, False)
+    tab.expect_state("ended")
+
+
+def test_a_stream_that_says_nothing_is_replaced_for_it_may_be_dead(service: Service, tab: Tab) -> None:
+    client = service.client()
+    run = new_run(client)
+    tab.page.clock.install()
+    tab.page.goto(f"{service.url}/#/runs/{run}")
+    tab.expect_state("live")
+    post(client, run, 1, 3)
+    tab.expect_lines(3)
+    with tab.page.expect_request("**/events?*") as asked:
+        tab.page.clock.fast_forward(100_000)
+    assert "last_event_id=" in asked.value.url
+    wait_until(lambda: metric(service, "athanor_subscribers") == 1, "one stream in place of the other")
+    post(client, run, 4, 3)
+    tab.expect_lines(6)
+    assert tab.read() == expected(6)
+    # one that speaks is left alone
+    answers = len(tab.answers)
+    for number in range(7, 12):
+        tab.page.clock.fast_forward(20_000)
+        post(client, run, number, 1)
+        tab.expect_lines(number)
+    assert len(tab.answers) == answers
+
+
+def test_back_on_the_network_it_does_not_wait(service: Service, tab: Tab) -> None:
+    client = service.client()
+    run = new_run(client)
+    tab.page.clock.install()
+    tab.page.goto(f"{service.url}/#/runs/{run}")
+    tab.expect_state("live")
+    tab.page.context.set_offline(True)
+    tab.expect_state("reconnecting in ")
+    for _ in range(12):  # so that it waits for long
+        tab.page.clock.fast_forward(30_000)
+    post(client, run, 1, 3)
+    tab.page.clock.pause_at(tab.page.evaluate("Date.now()") / 1000 + 1)
+    tab.page.context.set_offline(False)
+    tab.expect_state("live")
+    tab.expect_lines(3)

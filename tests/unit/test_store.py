@@ -1,0 +1,352 @@
+"""The store from inside: keyed reads, a change that can not be written, views for plain SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from athanor import Athanor, ConfigurationError, NotFound, Settings
+from athanor.domain.commands import AppendEntries, Command, CreateInstance, CreateRun, DeleteInstance
+from athanor.domain.ledger import Ledger
+from athanor.exceptions import DatabaseUnavailable
+from athanor.protocol.entries import LogInput
+from athanor.protocol.selection import Selection
+from athanor.store import postgres as postgres_module
+from athanor.store import postgres_session as session_module
+from athanor.store import replay, schema, upkeep
+from athanor.store import store as store_module
+from athanor.store.postgres_session import PostgresSession
+from athanor.store.queries import EntryFilter
+from athanor.store.session import Session
+from athanor.store.sqlite import EVENT_COLUMNS, TABLES, texts_sql
+from athanor.store.store import Store
+
+from ..support import postgres
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    if request.param == "sqlite":
+        return Settings(database_url=f"sqlite:///{tmp_path / 'athanor.db'}")
+    return Settings(database_url=request.getfixturevalue("database"))
+
+
+async def plain_sql(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement, as a person would ask it."""
+    if settings.sqlite_path is None:
+        name = settings.database_url.rpartition("/")[2]
+        return await asyncio.to_thread(postgres.run_sql, sql, name)
+    with contextlib.closing(sqlite3.connect(settings.sqlite_path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+async def running_run(athanor: Athanor, id: str) -> str:
+    instance = await athanor.create_instance("x")
+    run = await athanor.create_run(instance.id, id=id)
+    await athanor.start_run(run.id)
+    return run.id
+
+
+TOPICS = [
+    ["experiments:run:a"],
+    ["experiments:instance:a"],
+    ["experiments:runs"],
+    ["experiments:instances"],
+    ["experiments:runs", "experiments:run:a", "experiments:run:b", "experiments:instance:c"],
+]
+
+
+@pytest.mark.parametrize("topics", TOPICS)
+async def test_pages_are_read_by_index_only(topics: list[str]) -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(TABLES)
+    sql = texts_sql(EVENT_COLUMNS, replay.page_rest(Selection.make(topics)))
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ["x"] * sql.count("?")).fetchall()
+    steps = [step for *_, step in plan if "events" in step]
+    assert steps
+    assert all(step.startswith("SEARCH events USING") for step in steps), steps
+    connection.close()
+
+
+@pytest.mark.parametrize("topics", TOPICS)
+async def test_pages_are_read_by_index_only_on_postgresql(topics: list[str], database: str) -> None:
+    """Where there is much to read, that is: a table of a few rows is read as it is."""
+    async with Athanor(Settings(database_url=database)) as athanor:
+        run = await running_run(athanor, "a")
+        lines = [LogInput(message="x") for _ in range(2000)]
+        for _ in range(5):
+            await athanor.append(run, lines)
+        selection = Selection.make(topics)
+
+        async def plan(session: Session) -> list[str]:
+            sql = f"EXPLAIN SELECT n, data {replay.page_rest(selection)}"
+            params = replay._params(selection, 5000, 10_000, replay.PAGE_ROWS)
+            await session.execute("SET enable_seqscan = off")
+            rows = await session.execute(sql, (*params, replay.PAGE_ROWS, replay.PAGE_BYTES))
+            return [line.strip() for (line,) in rows]
+
+        steps = await athanor.store.read(plan)
+    scans = [number for number, step in enumerate(steps) if " on events" in step]
+    assert len(scans) == len(topics) + 1
+    for number in scans:
+        assert "Index Scan using" in steps[number] or "Index Only Scan using" in steps[number]
+        assert steps[number + 1].startswith("Index Cond: ("), steps[number : number + 2]
+
+
+async def test_change_that_can_not_be_written_is_refused_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = Ledger.append
+
+    def break_on_poison(self: Ledger, run: Any, lines: Any) -> int:
+        if b"poison" in lines[0].tail:
+            raise ZeroDivisionError("a mistake of ours")
+        return apply(self, run, lines)
+
+    async with Athanor(settings) as athanor:
+        run = await running_run(athanor, "r")
+        monkeypatch.setattr(Ledger, "append", break_on_poison)
+        waiting = [
+            athanor.flusher.submit(
+                AppendEntries(run_id=run, lines=athanor._lines([LogInput(message=text)])[0])
+            )
+            for text in ("one", "poison", "two")
+        ]
+        assert (await waiting[0]).accepted == 1
+        with pytest.raises(ZeroDivisionError):
+            await waiting[1]
+        assert (await waiting[2]).accepted == 1
+        assert (await athanor.complete_run(run)).log_count == 2
+        assert athanor.trouble is None
+
+
+async def test_lines_of_a_flush_stand_together_by_run(settings: Settings) -> None:
+    async with Athanor(settings) as athanor:
+        runs = [await running_run(athanor, id) for id in "abc"]
+        receipts = [
+            athanor.flusher.submit(
+                AppendEntries(run_id=run, lines=athanor._lines([LogInput(message="x")])[0])
+            )
+            for _ in range(5)
+            for run in runs
+        ]
+        for receipt in receipts:
+            await receipt
+    order = [run for (run,) in await plain_sql(settings, "SELECT run_id FROM logs ORDER BY n")]
+    assert order == ["a"] * 5 + ["b"] * 5 + ["c"] * 5
+
+
+async def test_views_answer_plain_sql(settings: Settings) -> None:
+    async with Athanor(settings) as athanor:
+        run = await running_run(athanor, "r")
+        await athanor.log(run, "so it is", level="error", metadata={"at": [1]})
+        await athanor.result(run, "loss", 0.5, step=3)
+        await athanor.complete_run(run)
+    log = await plain_sql(settings, "SELECT run_id, seq, level, message, metadata FROM logs")
+    assert log == [("r", 1, "error", "so it is", '{"at":[1]}')]
+    ((seq, key, value, step),) = await plain_sql(settings, "SELECT seq, key, value, step FROM results")
+    assert (seq, key, float(value), int(step)) == (1, "loss", 0.5, 3)
+    if settings.sqlite_path:
+        assert await plain_sql(settings, "PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_any_text_comes_back_as_it_went(settings: Settings) -> None:
+    texts = [
+        "\0",
+        "a\0\0b",
+        "\x01",
+        "\x01\x02\0",
+        "\\u0000",
+        "\\\0",
+        "é\u2028\U0001f600",
+        "?",
+        "%s $1 :a",
+    ]
+    async with Athanor(settings) as athanor:
+        for text in texts:
+            instance = await athanor.create_instance(text, description=text)
+            run = await athanor.create_run(instance.id, metadata={text: text})
+            await athanor.start_run(run.id)
+            await athanor.append(run.id, [LogInput(message=text)], key="k")
+            await athanor.result(run.id, text, {text: text})
+            await athanor.fail_run(run.id, text)
+            found = await athanor.get_instance(instance.id)
+            assert (found.name, found.description) == (text, text)
+            ended = await athanor.get_run(run.id)
+            assert (ended.error, ended.metadata) == (text, {text: text})
+            for type_ in ("run_log", "run_result"):
+                entries, _ = await athanor.entries(run.id, EntryFilter(type_, text=""), 10)
+                (entry,) = map(msgspec.json.decode, entries.items)
+                assert entry.get("message", entry.get("key")) == text
+            entries, _ = await athanor.entries(run.id, EntryFilter("run_result", labels=(text,)), 10)
+            assert len(entries.items) == 1
+
+
+async def test_search_is_for_any_text_in_any_case_of_ascii(settings: Settings) -> None:
+    async with Athanor(settings) as athanor:
+        run = await running_run(athanor, "r")
+        messages = ["Loss: 0.5", "loss\0less", "ÄRGER", "100% _done_", "back\\slash ?"]
+        await athanor.append(run, [LogInput(message=text) for text in messages])
+
+        async def found(text: str) -> list[int]:
+            entries, _ = await athanor.entries(run, EntryFilter("run_log", text=text), 10)
+            return [msgspec.json.decode(item)["seq"] for item in entries.items]
+
+        assert await found("LOSS") == [1, 2]
+        assert await found("less") == [2]
+        assert await found("Ärger") == [3]
+        assert await found("% _") == [4]
+        assert await found("ärger") == []
+        assert await found("K\\S") == [5]
+        assert await found("?") == [5]
+
+
+async def test_what_was_committed_without_a_word_of_it_is_not_committed_again(database: str) -> None:
+    """The connection is lost behind COMMIT: the same flush again finds out that it was there."""
+    store = Store(Settings(database_url=database))
+    await store.open()
+    try:
+        changes: list[Command] = [CreateInstance(instance_id="i", fields={"name": "x"})]
+        happened = await store.commit(changes, [])
+        assert store._flush.commit is happened
+        store._flush.changes = changes  # as if the answer had been an error
+        again = await store.commit(list(changes), [])
+        assert again is happened
+        assert await store.newest_number() == happened.newest == 1
+        refused = await store.commit([CreateInstance(instance_id="i", fields={"name": "x"})], [])
+        assert refused.decisions[0][0] is False
+    finally:
+        await store.close()
+
+
+async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_writing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a version would that has one more column."""
+    async with Athanor(settings) as athanor:
+        run = await running_run(athanor, "r")
+        await athanor.log(run, "of version 1")
+    older = Store(settings) if settings.sqlite_path is None else None
+    if older:
+        await older.open()
+    with monkeypatch.context() as patch:
+        for module in (store_module, schema, session_module):
+            patch.setattr(module, "VERSION", 2)
+        patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\n")
+        newer = [Store(settings) for _ in range(4 if older else 1)]
+        await asyncio.gather(*(store.open() for store in newer))
+        await newer[0].commit([CreateInstance(instance_id="i", fields={"name": "x"})], [])
+        for store in newer:
+            await store.close()
+    assert await plain_sql(settings, "SELECT colour FROM runs") == [(None,)]
+    assert await plain_sql(settings, "SELECT value FROM meta WHERE key = 'version'") == [("2",)]
+    assert await plain_sql(settings, "SELECT message FROM logs") == [("of version 1",)]
+    if older:
+        with pytest.raises(DatabaseUnavailable, match="upgraded to version 2"):
+            await older.commit([CreateInstance(instance_id="j", fields={"name": "x"})], [])
+        await older.close()
+    with pytest.raises(ConfigurationError, match="made by a newer Athanor: it is of version 2"):
+        await Store(settings).open()
+
+
+async def test_upgrade_that_breaks_off_leaves_the_database_as_it_was(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Athanor(settings) as athanor:
+        await running_run(athanor, "r")
+    with monkeypatch.context() as patch:
+        for module in (store_module, schema, session_module):
+            patch.setattr(module, "VERSION", 2)
+        patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n")
+        with pytest.raises(ConfigurationError, match="NONSENSE"):
+            await Store(settings).open()
+    async with Athanor(settings) as athanor:
+        assert (await athanor.get_run("r")).status == "running"
+    columns = "SELECT * FROM runs"
+    assert len((await plain_sql(settings, columns))[0]) == 14
+
+
+async def test_what_a_deleted_run_left_is_not_looked_for_in_a_new_run_of_its_id(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process makes the run anew, while another is about to delete leftovers."""
+    settings = Settings(database_url=database)
+    one, other = Store(settings), Store(settings)
+    for store in (one, other):
+        await store.open()
+    try:
+        creation: list[Command] = [CreateInstance(instance_id="i", fields={"name": "x"})]
+        await one.commit([*creation, CreateRun(run_id="r", instance_id="i")], [])
+        await one.commit([DeleteInstance(instance_id="i")], [])
+        locked, go_on = asyncio.Event(), asyncio.Event()
+        is_new = PostgresSession.is_new
+
+        async def slowly(session: PostgresSession, flush: tuple[str, int]) -> bool:
+            locked.set()
+            await go_on.wait()
+            return await is_new(session, flush)
+
+        monkeypatch.setattr(PostgresSession, "is_new", slowly)
+        creating = asyncio.ensure_future(
+            one.commit(
+                [
+                    CreateInstance(instance_id="i", fields={"name": "x"}),
+                    CreateRun(run_id="r", instance_id="i"),
+                ],
+                [],
+            )
+        )
+        await locked.wait()
+        purging = asyncio.ensure_future(other.write(upkeep.purge_step))
+        name = database.rpartition("/")[2]
+        waiting = (
+            f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{name}'"
+        )
+        while await plain_sql(settings, waiting) != [(1,)]:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+        go_on.set()
+        await asyncio.gather(creating, purging)
+        assert await plain_sql(settings, "SELECT type FROM events WHERE run_id = 'r'") == [
+            ("run_created",)
+        ]
+    finally:
+        for store in (one, other):
+            await store.close()
+
+
+async def test_a_host_that_does_not_answer_is_passed_over(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_module, "CONNECT_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        host = database.rpartition("@")[2]
+        hosts = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:1,{host}"
+        url = f"{database.replace(host, hosts)}?target_session_attrs=read-write"
+        store = Store(Settings(database_url=url, readers=1))
+        await store.open()
+        assert await store.newest_number() == 0
+        await store.close()
+
+
+async def test_numbers_are_never_used_again(settings: Settings) -> None:
+    async with Athanor(settings) as athanor:
+        await running_run(athanor, "r")
+        await athanor.complete_run("r")
+        newest = athanor.hub.newest
+        instance = (await athanor.get_run("r")).instance_id
+        await athanor.delete_instance(instance)
+        await athanor.maintenance.delete_what_may_go()
+        assert athanor.hub.newest == newest + 1
+    async with Athanor(settings) as athanor:
+        assert athanor.hub.newest == newest + 1
+        with pytest.raises(NotFound):
+            await athanor.get_run("r")
