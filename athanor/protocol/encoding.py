@@ -7,13 +7,19 @@ these leave escaped. A lone surrogate has no UTF-8 form and becomes U+FFFD.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from ..exceptions import InvalidInput
+
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What `decode_json` raises for a text that is not JSON, or not of the wanted type."""
+
+T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 _UNSAFE = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf")
@@ -36,12 +42,22 @@ def encode(thing: Any) -> bytes:
     return data if data.isascii() else _UNSAFE.sub(lambda match: _ESCAPED[match[0]], data)
 
 
-def mend_surrogates(text: bytes) -> bytes:
-    r"""The same JSON with `\ud800` and its like, where they stand alone, as U+FFFD.
+def decode_json(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
+    """Decode JSON; a lone surrogate in it becomes U+FFFD. Raises `JSON_ERRORS`.
 
-    msgspec refuses them; Python's `json.dumps` and JavaScript's `JSON.stringify` may write them.
-    Raises `ValueError` where `text` is no JSON.
+    msgspec refuses lone surrogates; Python's `json.dumps` and JavaScript's `JSON.stringify` may
+    write them.
     """
+    try:
+        return decoder.decode(text)
+    except JSON_ERRORS:
+        if rb"\ud" in text.lower():
+            with contextlib.suppress(ValueError, RecursionError):
+                return decoder.decode(_without_surrogate_escapes(text))
+        raise
+
+
+def _without_surrogate_escapes(text: bytes) -> bytes:
     return json.dumps(without_surrogates(json.loads(text)), ensure_ascii=False).encode()
 
 

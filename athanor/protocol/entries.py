@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from ..exceptions import Fault, InvalidInput, TooLarge
-from .encoding import encode, mend_surrogates
-from .records import Amount, Level, Progress, format_time
+from .encoding import JSON_ERRORS, decode_json, encode
+from .records import LEVELS, Amount, Level, Progress, format_time
 
 MAX_FAULTS = 20
 """Of a body with more faults than this, the first are listed."""
@@ -24,11 +24,6 @@ Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 MAX_STEP = 2**53
 """Beyond it a browser would round."""
 Step = Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
-
-_LEVELS: dict[str, Level] = {
-    **{"debug": "debug", "info": "info", "warn": "warn", "error": "error"},
-    **{"warning": "warn", "critical": "error"},
-}
 
 
 class LogInput(msgspec.Struct, tag_field="type", tag="run_log", kw_only=True):
@@ -95,7 +90,7 @@ def encode_entries(
     for number, entry in enumerate(entries, 1):
         if type(entry) is LogInput:
             _check_size(entry.message, number, max_message)
-            level = _LEVELS[entry.level]
+            level = LEVELS[entry.level]
             at = arrival if entry.timestamp is None else _time(entry.timestamp, number)
             body = encode(_LogBody(level, entry.message, entry.metadata, at))
             lines.append(EncodedEntry("run_log", level, body[1:]))
@@ -133,36 +128,33 @@ def _time(moment: datetime, number: int) -> str:
 
 
 class EntryReader:
-    """Reads bodies of one kind of entry: an object, an array, or one object a line (NDJSON)."""
+    """Reads bodies of one kind of report: an object, an array, or one object a line (NDJSON)."""
 
     def __init__(self, type_: Any) -> None:
         self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type_)
         self._array: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[type_])
 
     def read(self, body: bytes, ndjson: bool) -> list[Any]:
-        """The body's entries. `InvalidInput` lists the faults, each with its line and path."""
+        """The reports in `body`, in order. Raises `InvalidInput`, which lists line and path of faults."""
         start = body.lstrip()[:1]
         if not start:
             raise InvalidInput("the body is empty")
+        if ndjson:
+            return self._read_lines(body)
+        in_array = start == b"["
         try:
-            if start == b"[" and not ndjson:
-                return self._array.decode(body)
-            if not ndjson:
-                return [self._one.decode(body)]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            mended = _mended(self._array if start == b"[" else self._one, body)
-            if mended is not None:
-                return mended if start == b"[" else [mended]
+            return decode_json(self._array, body) if in_array else [decode_json(self._one, body)]
+        except JSON_ERRORS as error:
+            # several objects are NDJSON, whatever the content type says
             if start == b"{" and "trailing characters" in str(error):
-                return self._read_lines(body)  # several objects, whatever the content type says
-            fault: Fault = {"line": 1, **fault_of(error, in_array=start == b"[")}
+                return self._read_lines(body)
+            fault: Fault = {"line": 1, **fault_of(error, in_array)}
             raise InvalidInput(fault["detail"], [fault]) from None
-        return self._read_lines(body)
 
     def _read_lines(self, body: bytes) -> list[Any]:
         try:
             return self._one.decode_lines(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except JSON_ERRORS:
             return self._read_line_by_line(body)
 
     def _read_line_by_line(self, body: bytes) -> list[Any]:
@@ -172,28 +164,14 @@ class EntryReader:
             if not text.strip():
                 continue
             try:
-                entries.append(self._one.decode(text))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                mended = _mended(self._one, text)
-                if mended is not None:
-                    entries.append(mended)
-                    continue
+                entries.append(decode_json(self._one, text))
+            except JSON_ERRORS as error:
                 faults.append({"line": number, **fault_of(error)})
                 if len(faults) == MAX_FAULTS:
                     break
         if faults:
             raise InvalidInput(f"line {faults[0]['line']}: {faults[0]['detail']}", faults)
         return entries
-
-
-def _mended(decoder: msgspec.json.Decoder[Any], text: bytes) -> Any | None:
-    """What `text` means once its lone surrogates are replaced; None if that was not its fault."""
-    if rb"\ud" not in text.lower():
-        return None
-    try:
-        return decoder.decode(mend_surrogates(text))
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors too
-        return None
 
 
 _AT = re.compile(r"(.*) - at `(?:key in )?(.*)`", re.DOTALL)

@@ -16,6 +16,12 @@ Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 Level = Literal["debug", "info", "warn", "error"]
 Amount = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 
+LEVELS: dict[str, Level] = {
+    **{"debug": "debug", "info": "info", "warn": "warn", "error": "error"},
+    **{"warning": "warn", "critical": "error"},
+}
+"""Level by name: the four that are stored, and the aliases that producers may use."""
+
 FINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 

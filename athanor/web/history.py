@@ -12,15 +12,12 @@ from starlette.responses import Response
 
 from ..exceptions import InvalidQuery
 from ..live.formats import log_line, result_line
-from ..protocol.records import LogEntry, Result
+from ..protocol.records import LEVELS, LogEntry, Result
 from ..store.queries import Entries, EntryFilter
 from .requests import accepted_type, engine_of, limit_of, number
 from .responses import next_page
 
 JSON, NDJSON, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
-_LEVELS = {"warning": "warn", "critical": "error"} | {
-    level: level for level in ("debug", "info", "warn", "error")
-}
 
 
 class LogList(msgspec.Struct, kw_only=True):
@@ -44,13 +41,13 @@ class ResultList(msgspec.Struct, kw_only=True):
 async def get_logs(request: Request) -> Response:
     names = [name for name in request.query_params.get("level", "").split(",") if name]
     for name in names:
-        if name not in _LEVELS:
-            raise InvalidQuery(f"there is no level {name[:100]!r}; it is {', '.join(_LEVELS)}")
+        if name not in LEVELS:
+            raise InvalidQuery(f"there is no level {name[:100]!r}; it is {', '.join(LEVELS)}")
     wanted = EntryFilter(
         "run_log",
         after=number(request, "after", None, 0),
         before=number(request, "before", None, 0),
-        labels=tuple(_LEVELS[name] for name in names),
+        labels=tuple(LEVELS[name] for name in names),
         text=request.query_params.get("q", ""),
     )
     return await _page(request, "logs", wanted)

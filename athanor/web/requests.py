@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
-from ..protocol.encoding import mend_surrogates
+from ..protocol.encoding import JSON_ERRORS, decode_json
 from ..protocol.entries import Entry, Reader, fault_of, read_text
 from ..protocol.records import FINAL
 
@@ -68,13 +68,8 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
     if not body:
         raise InvalidInput("the body is empty, and should be a JSON object")
     try:
-        return msgspec.json.decode(body, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if rb"\ud" in body.lower():
-            try:
-                return msgspec.json.decode(mend_surrogates(body), type=type_)
-            except (ValueError, RecursionError):
-                pass
+        return decode_json(msgspec.json.Decoder(type_), body)
+    except JSON_ERRORS as error:
         fault: Fault = {"line": 1, **fault_of(error)}
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None
 
