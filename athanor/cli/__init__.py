@@ -13,7 +13,7 @@ import click
 from ..version import __version__
 
 _COMMANDS = ("serve", "demo", "run", "pipe", "tail", "runs", "cancel", "export", "sync")
-"""In the order in which one meets them; each is `command` in the module of its name."""
+"""In the order in which `--help` lists them; each is `command` in the module of that name."""
 
 
 class _Commands(click.Group):
@@ -30,7 +30,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            sys.exit(130)  # as a shell has it: 128 and the signal's number
+            # a shell reports 128 plus the signal's number
+            sys.exit(130)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,9 +41,9 @@ def main() -> None:
 
     \b
     athanor serve                      start the service, then, in another terminal:
-    athanor run -- python train.py     run a program, and show what it prints
+    athanor run -- python train.py     run a program, and record its output
     athanor tail latest                follow the newest run
-    http://127.0.0.1:8000/             or see it in a browser
+    http://127.0.0.1:8000/             the same in a browser
 
-    Commands find the service by ATHANOR_URL, http://127.0.0.1:8000 unless it is set.
+    Commands take the service's address from ATHANOR_URL; the default is http://127.0.0.1:8000.
     """

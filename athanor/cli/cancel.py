@@ -14,7 +14,7 @@ from .terminal import sanitized
 
 @click.command("cancel")
 @click.argument("run", metavar="RUN|latest")
-@click.option("--wait", "-w", is_flag=True, help="Until it has ended, and say how.")
+@click.option("--wait", "-w", is_flag=True, help="Wait until the run has ended, and print how.")
 @url_option
 @orderly
 def command(run: str, wait: bool, url: str) -> None:
@@ -24,20 +24,20 @@ def command(run: str, wait: bool, url: str) -> None:
     athanor cancel latest
     athanor cancel 019aab --wait
 
-    Its loop over `run.track` ends within a second, and so does what `athanor run` runs, as by Ctrl-C.
-    A run that does not answer is cancelled after 30 seconds. With --wait, the exit code is 0 if the
-    run is cancelled, and 1 if it ended otherwise before it heard.
+    A loop over `run.track` ends within a second; a program under `athanor run` is interrupted as by
+    Ctrl-C. A run that does not respond is cancelled after 30 seconds. With --wait, the exit code is
+    0 if the run was cancelled, and 1 if it ended in another way first.
     """
     with Service(url) as service:
         state = service.resolve(run)
         if state.is_final:
-            click.echo(f"run {state.id} is {state.status} already")
+            click.echo(f"run {state.id} is already {state.status}")
             sys.exit(0 if state.status == "cancelled" else 1)
         state = service.ask("POST", f"/runs/{state.id}/cancel", RunState)
     if state.is_final:
         click.echo(f"run {state.id} is {state.status}")
     elif not wait:
-        click.echo(f"run {state.id} is asked to end")
+        click.echo(f"run {state.id} was asked to end")
     else:
         sys.exit(_wait(state.id, url))
 
@@ -45,7 +45,7 @@ def command(run: str, wait: bool, url: str) -> None:
 def _wait(id: str, url: str) -> int:
     for event in subscribe(f"experiments:run:{id}", url=url, after="0", types=RUN_ENDS):
         if isinstance(event, RunCompleted | RunFailed | RunCancelled):
-            because = f": {sanitized(event.run.error)}" if event.run.error else ""
-            click.echo(f"run {id} is {event.run.status}{because}")
+            error = f": {sanitized(event.run.error)}" if event.run.error else ""
+            click.echo(f"run {id} is {event.run.status}{error}")
             return 0 if event.run.status == "cancelled" else 1
     return 1

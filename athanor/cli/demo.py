@@ -1,4 +1,4 @@
-"""`athanor demo`: an experiment to look at, with a service if there is none."""
+"""`athanor demo`: run an example experiment, and a service if none answers."""
 
 from __future__ import annotations
 
@@ -23,37 +23,39 @@ from ..client.settings import ClientSettings
 from ..config import Settings
 from ..exceptions import ConfigurationError
 from . import spirals
-from .listener import listen_as_set, place_of, url_of
+from .listener import listen_by, place_of, url_at
 
 EPOCHS = 3000
 """About a minute on a machine of 2020."""
 BATCH = 32
-PATIENCE = 30.0
-"""Seconds that a service is given to start, and to end."""
-LOOK = 0.05
+TIMEOUT = 30.0
+"""Seconds within which a service has to start, and to end."""
+POLL_INTERVAL = 0.05
+"""Seconds between two checks whether the service answers."""
 
 
 @click.command("demo")
 @click.option("--epochs", type=click.IntRange(1), default=EPOCHS, show_default=True)
-@click.option("--url", help="Where the service is; ATHANOR_URL. One is started if this is not given.")
+@click.option("--url", help="The service's address; default: ATHANOR_URL, or a new service.")
 @click.option("--open", "-o", "opens", is_flag=True, help="Open the run in a browser.")
 def command(epochs: int, url: str | None, opens: bool) -> None:
-    """Run an experiment to look at: a minute of a small network that learns.
+    """Run an example experiment, which takes about a minute.
 
-    It learns to tell two spirals apart, in plain Python, and reports as a script of yours would: its
-    log, its loss and accuracy, and how far it is. If no service answers, one is started, which stays
-    until Ctrl-C.
+    A small network learns to classify the points of two spirals, in plain Python, and reports its
+    log, its loss and accuracy, and its progress, as any script would. If no service answers, one is
+    started; it stays until Ctrl-C.
     """
+    # SIGINT itself may be ignored: a shell without job control starts `demo &` that way
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # SIGINT itself may be ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         if url or os.environ.get("ATHANOR_URL"):
             _experiment(ClientSettings.from_env(url=url).url, epochs, opens)
         else:
             settings = Settings.from_env()
-            there = _url_of(settings)
-            if _answers(there):
-                _experiment(there, epochs, opens)
+            configured = url_at(settings.host, settings.port)
+            if _answers(configured):
+                _experiment(configured, epochs, opens)
             else:
                 _with_service(settings, epochs, opens)
     except ConfigurationError as error:
@@ -61,9 +63,9 @@ def command(epochs: int, url: str | None, opens: bool) -> None:
 
 
 def _with_service(settings: Settings, epochs: int, opens: bool) -> None:
-    """Ctrl-C, at any time, ends the run and then the service, both in order."""
-    with contextlib.closing(listen_as_set(settings, bool(os.environ.get("ATHANOR_PORT")))) as listener:
-        url = url_of(listener)
+    """Run both. Ctrl-C ends first the run and then the service, at any time."""
+    with contextlib.closing(listen_by(settings, bool(os.environ.get("ATHANOR_PORT")))) as listener:
+        url = url_at(*listener.getsockname()[:2])
         with _service(listener, url):
             click.echo(f"athanor is at {click.style(url + '/', bold=True)}")
             click.echo(f"its data is in {place_of(settings)}")
@@ -75,39 +77,35 @@ def _with_service(settings: Settings, epochs: int, opens: bool) -> None:
 
 @contextlib.contextmanager
 def _service(listener: socket.socket, url: str) -> Iterator[None]:
-    """A process of its own, and deaf to Ctrl-C: it is to hear the run's last word."""
+    """A service in its own process group, so that Ctrl-C reaches only this process."""
     number = listener.fileno()
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    # the program is our own
+    process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "athanor", "serve", "--listener", str(number)],
         pass_fds=[number],
         process_group=0,
     )
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not _answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
                 sys.exit(process.returncode or 1)
-            time.sleep(LOOK)
+            time.sleep(POLL_INTERVAL)
         yield
     finally:
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def _url_of(settings: Settings) -> str:
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
 def _answers(url: str) -> bool:
-    """Whether an Athanor does, not just somebody."""
+    """Whether a service answers there, and it is Athanor."""
     try:
-        answer = httpx.get(f"{url}/runs", params={"limit": "1"}, timeout=2)
-        return answer.status_code == 200 and "runs" in answer.json()
+        response = httpx.get(f"{url}/runs", params={"limit": "1"}, timeout=2)
+        return response.status_code == 200 and "runs" in response.json()
     except (httpx.HTTPError, ValueError, TypeError):
         return False
 
@@ -128,18 +126,18 @@ def _experiment(url: str, epochs: int, opens: bool) -> None:
         if opens and sys.stdout.isatty():
             threading.Thread(target=webbrowser.open, args=(run.url,), daemon=True).start()
         learn(run, epochs)
-    click.echo(f"the run is {'cancelled' if run.cancelled else 'completed'}; its lines stay")
+    click.echo(f"the run is {'cancelled' if run.cancelled else 'completed'}; its log stays")
 
 
 def learn(run: Run, epochs: int) -> None:
-    """The experiment: as many passes over the points, scored on others of the same spirals."""
-    chance = random.Random(1)  # noqa: S311
-    known, unknown = (spirals.spirals(0.01, chance) for _ in range(2))
-    network = spirals.Network(chance)
-    run.log(f"{len(known)} points to learn from, {len(unknown)} to be tested on")
+    """Train for `epochs` passes over one set of points, and score the network on another."""
+    rng = random.Random(1)  # noqa: S311
+    known, unknown = (spirals.spirals(0.01, rng) for _ in range(2))
+    network = spirals.Network(rng)
+    run.log(f"{len(known)} points for training, {len(unknown)} for testing")
     with click.progressbar(length=epochs, label="learning") as bar:
         for epoch in run.track(range(1, epochs + 1), "learning"):
-            chance.shuffle(known)
+            rng.shuffle(known)
             for first in range(0, len(known), BATCH):
                 network.learn(known[first : first + BATCH])
             bar.update(1)
@@ -153,6 +151,4 @@ def learn(run: Run, epochs: int) -> None:
                     run.debug(row)
     run.result("picture", list(network.picture()))
     if score.accuracy < 1:
-        run.warning(
-            f"{round((1 - score.accuracy) * len(unknown))} points are taken for the other spiral's"
-        )
+        run.warning(f"{round((1 - score.accuracy) * len(unknown))} points are classified wrongly")

@@ -1,4 +1,4 @@
-"""A process and what it has started, for Ctrl-C reaches all of them."""
+"""A process and the processes it has started: Ctrl-C in a terminal reaches all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def with_descendants(pid: int) -> Iterator[int]:
-    """Parents first; only the process itself where there is no `/proc` that tells (as on macOS)."""
+    """The ids of a process and its descendants, parents first; without `/proc` only `pid`."""
     yield pid
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():

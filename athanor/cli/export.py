@@ -1,4 +1,4 @@
-"""`athanor export RUN`: all that a run has, in a file."""
+"""`athanor export RUN`: write all log lines or results of a run to a file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import click
 from .service import RunState, Service, Trouble, next_query, orderly, url_option
 
 PAGE = "10000"
+"""Lines per request."""
 MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
-Reached = Callable[[int], None]
-"""Told the `seq` up to which all is written."""
+OnPage = Callable[[int], None]
+"""Called after each page with the `seq` up to which everything is written."""
 
 
 @click.command("export")
@@ -30,7 +31,7 @@ Reached = Callable[[int], None]
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file; it appears when it is complete. stdout without it.",
+    help="The file to write; it appears when it is complete. Default: stdout.",
 )
 @url_option
 @orderly
@@ -42,32 +43,33 @@ def command(run: str, form: str, what: str, output: Path | None, url: str) -> No
     athanor export latest --what results --format csv -o loss.csv
     athanor export 019aab --format json | jq '.run.metadata'
 
-    `json` is one object: the run, and its lines. Of a run that goes on, it is what there is by now.
+    `json` is one object with the run and its lines. The export of a running run ends with the line
+    that was the last one when the command began.
     """
     with Service(url) as service:
         state = service.resolve(run)
         total = state.log_count if what == "logs" else state.result_count
         if not state.is_final:
             click.echo(
-                f"athanor: run {state.id} is {state.status}: this is what there is by now", err=True
+                f"athanor: run {state.id} is {state.status}: this exports what it has so far", err=True
             )
-        with _opened(output) as file, _bar(total, output) as reached:
-            export = Export(service, state, what, total, reached)
+        with _opened(output) as file, _bar(total, output) as on_page:
+            export = Export(service, state, what, total, on_page)
             export.json(file) if form == "json" else export.pages(file, MEDIA[form])
 
 
 class Export:
-    """The first `total` lines of a run, page by page."""
+    """The first `total` log lines or results of a run, read page by page."""
 
-    def __init__(self, service: Service, run: RunState, what: str, total: int, reached: Reached) -> None:
+    def __init__(self, service: Service, run: RunState, what: str, total: int, on_page: OnPage) -> None:
         self._service = service
         self._run = run
         self._what = what
         self._total = total
-        self._reached = reached
+        self._on_page = on_page
 
     def pages(self, file: BinaryIO, media: str) -> None:
-        """As the service has them; of CSV, with one header."""
+        """Write the pages as the service sends them; CSV gets one header."""
         for number, page in enumerate(self._pages(media)):
             rest = page.partition(b"\r\n")[2] if number and media == "text/csv" else page
             file.write(rest)
@@ -83,19 +85,19 @@ class Export:
         file.write(b"\n]}\n")
 
     def _pages(self, media: str) -> Iterator[bytes]:
-        # what is written while this reads is left out, so that it ends
+        # lines that arrive during the export are left out, so that it ends
         path = f"/runs/{self._run.id}/{self._what}"
         query: dict[str, str] | None = {"limit": PAGE, "before": str(self._total + 1), "after": "0"}
         while query is not None:
             answer = self._service.answer("GET", path, query, media)
             yield answer.content
             query = next_query(answer.links.get("next", {}).get("url"))
-            self._reached(self._total if query is None else int(query["after"]))
+            self._on_page(self._total if query is None else int(query["after"]))
 
 
 @contextlib.contextmanager
 def _opened(path: Path | None) -> Iterator[BinaryIO]:
-    """stdout, or a file that takes its name when all of it is there."""
+    """stdout, or a temporary file that is renamed to `path` when it is complete."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -119,15 +121,15 @@ def _opened(path: Path | None) -> Iterator[BinaryIO]:
 
 
 def _umask() -> int:
-    """What the shell wants a new file to be closed to; there is no other way to ask."""
+    """This process's umask, which can be read only by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
 @contextlib.contextmanager
-def _bar(total: int, output: Path | None) -> Iterator[Reached]:
-    """On stderr, where it is a terminal that does not get the lines too."""
+def _bar(total: int, output: Path | None) -> Iterator[OnPage]:
+    """A progress bar on stderr, if that is a terminal and the lines do not go there too."""
     if not sys.stderr.isatty() or (output is None and sys.stdout.isatty()):
         yield lambda seq: None
         return

@@ -1,4 +1,4 @@
-"""Finding a port to listen on."""
+"""The socket that the service listens on."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import click
 from ..client.settings import without_login
 from ..config import Settings
 
-NEIGHBOURS = range(1, 20)
-"""How far from the wished-for port a free one is looked for, before any is taken."""
+NEARBY = range(1, 20)
+"""Offsets from the requested port that are tried before any free port is used."""
 
 
 class PortTaken(Exception):
-    """Somebody listens there already."""
+    """Another process listens at this address."""
 
 
-def listen(host: str, port: int, or_near: bool = False) -> socket.socket:
-    """A listening socket at `port` (0: any), or, if that is wished, at a free one near it.
+def listen(host: str, port: int, or_nearby: bool = False) -> socket.socket:
+    """A listening socket at `port` (0: any free one); with `or_nearby`, at a free port near it.
 
-    Raises `PortTaken`, or another `OSError` where this machine has no such address.
+    Raises `PortTaken`, and `OSError` where this machine does not have the address.
     """
     family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    tries = [port, *(port + n for n in NEIGHBOURS), 0] if or_near else [port]
+    tries = [port, *(port + n for n in NEARBY), 0] if or_nearby else [port]
     for number in tries:
         try:
             return socket.create_server((host, number), family=family, backlog=2048)
@@ -35,26 +35,30 @@ def listen(host: str, port: int, or_near: bool = False) -> socket.socket:
     raise PortTaken(f"port {port} of {host} is taken")
 
 
-def listen_as_set(settings: Settings, chosen: bool) -> socket.socket:
-    """At the port that was `chosen`, or near the default; says why not, where it can't."""
+def listen_by(settings: Settings, is_chosen: bool) -> socket.socket:
+    """A socket at the settings' port, or near it unless the user has chosen that port.
+
+    Raises `click.ClickException` with the place, the reason and the remedy.
+    """
     try:
-        return listen(settings.host, settings.port, or_near=not chosen)
+        return listen(settings.host, settings.port, or_nearby=not is_chosen)
     except PortTaken as error:
-        raise click.ClickException(f"{error}; choose another by --port, or any by --port 0") from None
+        raise click.ClickException(f"{error}; choose another with --port, or 0 for any") from None
     except OSError as error:
         place = f"{settings.host}:{settings.port}"
-        raise click.ClickException(f"can't listen on {place}: {error.strerror or error}") from None
+        text = f"can't listen on {place}: {error.strerror or error}; choose another --host"
+        raise click.ClickException(text) from None
 
 
-def url_of(listener: socket.socket) -> str:
-    """Where a browser on this machine finds it."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound to here
+def url_at(host: str, port: int) -> str:
+    """The URL at which a browser on this machine reaches a service that listens there."""
+    # nothing is bound to these addresses here
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def place_of(settings: Settings) -> str:
-    """Where the data is, as one may show it."""
+    """The database's file or URL, without its password."""
     if settings.sqlite_path is not None:
         return str(Path(settings.sqlite_path).absolute())
     return without_login(settings.database_url)

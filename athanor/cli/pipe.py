@@ -1,4 +1,4 @@
-"""`… | athanor pipe NAME`: whatever is written into it is a run."""
+"""`… | athanor pipe NAME`: record another program's output as a run."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ..client.init import init
 from ..exceptions import AthanorError
 from .tee import Tee
 
-LOOK = 0.5
-"""Seconds between two looks whether the run was asked to end."""
+POLL_INTERVAL = 0.5
+"""Seconds between two checks whether the run was asked to end."""
 
 
 @click.command("pipe")
 @click.argument("instance", metavar="NAME")
-@click.option("--name", help="What this run is called.")
-@click.option("--quiet", "-q", is_flag=True, help="Don't pass on what is read.")
-@click.option("--url", help="Where the service is; ATHANOR_URL.")
+@click.option("--name", help="The run's name.")
+@click.option("--quiet", "-q", is_flag=True, help="Don't copy the input to stdout.")
+@click.option("--url", help="The service's address; default: ATHANOR_URL.")
 def command(instance: str, name: str | None, quiet: bool, url: str | None) -> None:
-    """Show what is piped into it as a run of NAME, and pass it on.
+    """Record stdin as a run of NAME, and copy it to stdout.
 
     \b
     make 2>&1 | athanor pipe build
     ssh host journalctl -f | athanor pipe host --quiet
 
-    The run is completed with the end of its input; how the program before it ended, a pipe does not
-    tell: `athanor run` does. Bars become progress, lines are stored. Ctrl-C, and `athanor cancel`,
-    close the pipe, and the run is cancelled.
+    Lines are stored; bars become progress. The run is completed at the end of the input: a pipe
+    does not transmit the exit code of the program before it, but `athanor run` does. Ctrl-C and
+    `athanor cancel` close the pipe, and the run is cancelled.
     """
     try:
         run = init(instance, name=name, url=url)
@@ -42,7 +42,8 @@ def command(instance: str, name: str | None, quiet: bool, url: str | None) -> No
         nonlocal interrupted
         if interrupted:
             raise KeyboardInterrupt
-        interrupted = True  # the program before us has heard it too, and may have a last word
+        # the program before us received the signal too, and may still write
+        interrupted = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_interrupt)
@@ -50,7 +51,7 @@ def command(instance: str, name: str | None, quiet: bool, url: str | None) -> No
         tee = Tee(run, sys.stdin.fileno(), None if quiet else sys.stdout.fileno())
         tee.start()
         while tee.is_alive() and not run.cancelled:
-            tee.join(LOOK)
+            tee.join(POLL_INTERVAL)
         tee.close()
         if interrupted:
             run.cancel()

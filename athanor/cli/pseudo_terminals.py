@@ -1,4 +1,4 @@
-"""Where a program's output goes: to a terminal of its own if ours is one, so that it behaves the same."""
+"""What a program writes to: a pseudo-terminal where our output is a terminal, otherwise a pipe."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 
 class Channel(NamedTuple):
-    """What the program writes to, and what we read from, as file descriptors."""
+    """Two file descriptors: the program writes to `theirs`, and we read from `ours`."""
 
     theirs: int
     ours: int
 
 
-class Terminals:
-    """A channel for stdout and one for stderr; one for both, which keeps their order, on a terminal."""
+class Channels:
+    """The channels for stdout and stderr; on a terminal they share one, which keeps the order."""
 
     def __init__(self) -> None:
         self._sized: list[tuple[int, int]] = []
@@ -32,12 +32,12 @@ class Terminals:
         self.err = self.out if both else self._channel(err_is_terminal, sys.stderr.fileno())
 
     def close_theirs(self) -> None:
-        """Once the program has them; their end is then the program's."""
+        """Close our copies once the program has started, so that its exit ends the channels."""
         for channel in {self.out, self.err}:
             os.close(channel.theirs)
 
     def resize(self) -> None:
-        """Make the program's terminals as large as ours."""
+        """Give the program's terminals the size of ours."""
         for ours, real in self._sized:
             with contextlib.suppress(OSError):
                 size = fcntl.ioctl(real, termios.TIOCGWINSZ, bytes(8))
@@ -48,7 +48,8 @@ class Terminals:
             ours, theirs = os.pipe()
             return Channel(theirs, ours)
         ours, theirs = pty.openpty()
-        tty.setraw(theirs)  # line ends are the real terminal's affair
+        # the real terminal translates line ends
+        tty.setraw(theirs)
         self._sized.append((ours, real))
         self.resize()
         return Channel(theirs, ours)

@@ -1,4 +1,4 @@
-"""`athanor runs`: what there is, newest first."""
+"""`athanor runs`: list runs, newest first."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from .service import RunState, Service, Trouble, orderly, url_option
 from .terminal import STATUS_COLOURS, Screen, duration, fit, sanitized, seconds_between, width_of
 
 SHORTEST = 8
-"""Characters of an id that are shown at least; more where it takes them to tell runs apart."""
+"""The least number of an id's characters to show; more are shown where ids share a prefix."""
 WIDEST = 32
+"""Columns of a cell at most."""
 
 
 @click.command("runs")
-@click.option("--instance", "-i", help="Only runs of the instance of this name or id.")
-@click.option("--status", "-s", type=click.Choice(get_args(Status)), help="Only these.")
+@click.option("--instance", "-i", help="Only runs of the instance with this name or id.")
+@click.option("--status", "-s", type=click.Choice(get_args(Status)), help="Only runs with this status.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Everything about each, one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print each run as a JSON object, one per line.")
 @url_option
 @orderly
 def command(instance: str | None, status: str | None, limit: int, as_json: bool, url: str) -> None:
@@ -33,7 +34,7 @@ def command(instance: str | None, status: str | None, limit: int, as_json: bool,
     athanor runs --status running
     athanor runs -i digits -n 1000 --json | jq -r .id
 
-    The beginning of an id, as it is shown here, is enough for `tail`, `cancel` and `export`.
+    `tail`, `cancel` and `export` accept the prefix of an id that is shown here.
     """
     screen = Screen()
     with Service(url) as service:
@@ -54,12 +55,12 @@ def _id_of(service: Service, instance: str) -> str:
     for found in service.instances():
         if found.id == instance:
             return found.id
-    raise Trouble(f"there is no instance {instance[:100]!r} at {service.url}")
+    raise Trouble(f"there is no instance {instance[:100]!r} at {service.url}; `athanor runs` lists them")
 
 
 def _show(screen: Screen, runs: list[RunState], url: str) -> None:
     if not runs:
-        screen.tell(f"there are no such runs at {url}")
+        screen.write_notice(f"there are no such runs at {url}")
         return
     ids = _short_ids([run.id for run in runs])
     rows = [
@@ -80,7 +81,7 @@ def _show(screen: Screen, runs: list[RunState], url: str) -> None:
 
 
 def _short_ids(ids: list[str]) -> list[str]:
-    """Each id's shortest beginning that no other of these has."""
+    """The shortest prefixes that differ from each other, `SHORTEST` characters at least."""
     shared = [0] * len(ids)
     order = sorted(range(len(ids)), key=ids.__getitem__)
     for one, other in pairwise(order):

@@ -1,4 +1,4 @@
-"""`athanor serve`: the service, and what to do with it."""
+"""`athanor serve`: start the service, and print its address and the next commands."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from ..exceptions import ConfigurationError
 from ..version import __version__
 from ..web.application import create_app
 from ..web.server import serve
-from .listener import listen_as_set, place_of, url_of
+from .listener import listen_by, place_of, url_at
 
 
 @click.command("serve")
-@click.option("--host", help="Address to listen on; 127.0.0.1, or ATHANOR_HOST.")
+@click.option("--host", help="Address to listen on; default: ATHANOR_HOST, or 127.0.0.1.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 8000, or ATHANOR_PORT. 0: any."
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on, 0 for any free one; default: ATHANOR_PORT, or 8000 or one near it.",
 )
 @click.option(
     "--database",
     "-d",
-    help="File to keep everything in, or postgresql://user@host/database; athanor.db, or "
-    "ATHANOR_DATABASE_URL.",
+    help="SQLite file, or postgresql://user@host/database; default: ATHANOR_DATABASE_URL, or "
+    "athanor.db in this folder.",
 )
 @click.option(
     "--workers",
     "-w",
     type=click.IntRange(1),
-    help="Processes that serve; 1, or ATHANOR_WORKERS. PostgreSQL serves several, SQLite one.",
+    help="Number of processes; default: ATHANOR_WORKERS, or 1. SQLite allows one only.",
 )
 @click.option("--open", "-o", "opens", is_flag=True, help="Open the page in a browser.")
 @click.option("--listener", type=int, hidden=True)
@@ -52,12 +54,12 @@ def command(
 
     \b
     athanor serve                          on 127.0.0.1:8000, with athanor.db in this folder
-    athanor serve --open                   … and open a browser
+    athanor serve --open                   the same, and open a browser
     athanor serve -d ~/runs.db --port 80
     athanor serve -d postgresql://localhost/athanor --workers 4
 
-    There is no authentication: whoever reaches its address may read and write. More can be set by the
-    environment's ATHANOR_ variables, which the README lists.
+    There is no authentication: anyone who reaches the address may read and write. The environment's
+    ATHANOR_ variables set more; the documentation lists them.
     """
     try:
         settings = Settings.from_env(
@@ -69,13 +71,14 @@ def command(
         )
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
-    chosen = port is not None or bool(os.environ.get("ATHANOR_PORT"))
-    bound = listen_as_set(settings, chosen) if listener is None else socket.socket(fileno=listener)
-    url = url_of(bound)
+    is_chosen = port is not None or bool(os.environ.get("ATHANOR_PORT"))
+    bound = listen_by(settings, is_chosen) if listener is None else socket.socket(fileno=listener)
+    url = url_at(*bound.getsockname()[:2])
 
     def welcome() -> None:
-        taken = "" if chosen or bound.getsockname()[1] == settings.port else f"{settings.port}"
-        with contextlib.suppress(OSError):  # who reads this may have gone
+        taken = "" if is_chosen or bound.getsockname()[1] == settings.port else f"{settings.port}"
+        # stdout's reader may have gone
+        with contextlib.suppress(OSError):
             click.echo(_welcome(url, place_of(settings), taken))
         if opens and sys.stdout.isatty():
             threading.Thread(target=webbrowser.open, args=(f"{url}/",), daemon=True).start()
@@ -96,10 +99,10 @@ def _welcome(url: str, place: str, taken: str) -> str:
     if url != DEFAULT_URL:
         lines.append(f"  export ATHANOR_URL={url}")
     lines += [
-        "  athanor demo                      an experiment to look at",
-        "  athanor run -- python train.py    a program of yours",
+        "  athanor demo                      run an example experiment",
+        "  athanor run -- python train.py    run a program of yours",
         "  athanor tail latest               follow the newest run",
         "",
-        "Ctrl-C ends it; what was reported stays.",
+        "Ctrl-C stops the service; its data stays.",
     ]
     return "\n".join(lines)

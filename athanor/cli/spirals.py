@@ -1,7 +1,7 @@
-"""Two spirals: a small network learns which of two intertwined spirals a point is on.
+"""The two-spirals problem: a small network learns on which of two intertwined spirals a point lies.
 
-A classic that takes a network long to learn (K. Lang and M. Witbrock, 1988), here computed in plain
-Python, so that the demonstration is honest work and needs nothing installed.
+It is a benchmark that a network learns slowly (K. Lang and M. Witbrock, 1988). Plain Python
+computes it, so the demonstration is real work and needs no further package.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 POINTS = 97
-"""Of each spiral."""
+"""The number of points on each spiral."""
 TURNS = 2.0
 HIDDEN = 20
-"""Neurons in each of two layers."""
+"""Neurons in each of the two hidden layers."""
 RATE = 0.002
-"""Step size; Adam's other constants are those of Kingma and Ba, 2015."""
+"""The step size; Adam's other constants are those of Kingma and Ba, 2015."""
 
 Vector = list[float]
 Point = tuple[float, float, float]
-"""x, y, and which spiral it is on, 0 or 1."""
+"""x, y, and the spiral it lies on, 0 or 1."""
 
 
 class Score(NamedTuple):
-    """Of all points: mean cross-entropy in nats, and the share that is told rightly."""
+    """The mean cross-entropy in nats, and the share of points that are classified correctly."""
 
     loss: float
     accuracy: float
 
 
-def spirals(noise: float, chance: random.Random) -> list[Point]:
-    """Both spirals' points, within the unit circle and a little."""
+def spirals(noise: float, rng: random.Random) -> list[Point]:
+    """The points of both spirals; without the noise they lie within the unit circle."""
     points = []
     for number in range(POINTS):
         radius = (number + 4) / (POINTS + 4)
@@ -40,17 +40,17 @@ def spirals(noise: float, chance: random.Random) -> list[Point]:
         for side in (0, 1):
             turned = angle + side * math.pi
             x, y = radius * math.cos(turned), radius * math.sin(turned)
-            points.append((x + chance.gauss(0, noise), y + chance.gauss(0, noise), float(side)))
+            points.append((x + rng.gauss(0, noise), y + rng.gauss(0, noise), float(side)))
     return points
 
 
 class Layer:
-    """`tanh` of a linear map, or the map itself; rows hold the weights of an output, and its bias."""
+    """A linear map, and `tanh` if `bent`; a row holds an output's weights, then its bias."""
 
-    def __init__(self, inputs: int, outputs: int, bent: bool, chance: random.Random) -> None:
+    def __init__(self, inputs: int, outputs: int, bent: bool, rng: random.Random) -> None:
         scale = 1 / math.sqrt(inputs)
         self.bent = bent
-        self.rows = [[chance.gauss(0, scale) for _ in range(inputs)] + [0.0] for _ in range(outputs)]
+        self.rows = [[rng.gauss(0, scale) for _ in range(inputs)] + [0.0] for _ in range(outputs)]
         self.slopes = [[0.0] * (inputs + 1) for _ in range(outputs)]
         self._means = [[0.0] * (inputs + 1) for _ in range(outputs)]
         self._squares = [[0.0] * (inputs + 1) for _ in range(outputs)]
@@ -63,7 +63,7 @@ class Layer:
         return self._output
 
     def backward(self, slope: Vector) -> Vector:
-        """The loss's slope over the input, from that over the output; adds up that over the weights."""
+        """The gradient by the input, given that by the output; adds up the one by the weights."""
         if self.bent:
             slope = [s * (1 - out * out) for s, out in zip(slope, self._output, strict=True)]
         back = [0.0] * len(self._input)
@@ -75,7 +75,7 @@ class Layer:
         return back
 
     def step(self, number: int) -> None:
-        """Adam's step `number`, counted from 1; the slopes begin again at 0."""
+        """Take step `number` of Adam, counted from 1; the gradient is 0 again afterwards."""
         rate = RATE * math.sqrt(1 - 0.999**number) / (1 - 0.9**number)
         parts = zip(self.rows, self.slopes, self._means, self._squares, strict=True)
         for row, slopes, means, squares in parts:
@@ -87,13 +87,13 @@ class Layer:
 
 
 class Network:
-    """Two inputs, two hidden layers, one output: the log odds of being on spiral 1."""
+    """Two inputs, two hidden layers, one output: the log odds that a point lies on spiral 1."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, rng: random.Random) -> None:
         self.layers = [
-            Layer(2, HIDDEN, True, chance),
-            Layer(HIDDEN, HIDDEN, True, chance),
-            Layer(HIDDEN, 1, False, chance),
+            Layer(2, HIDDEN, True, rng),
+            Layer(HIDDEN, HIDDEN, True, rng),
+            Layer(HIDDEN, 1, False, rng),
         ]
         self._steps = 0
 
@@ -118,7 +118,7 @@ class Network:
         return Score(loss, sum((z > 0) == (side > 0) for z, side in odds) / len(odds))
 
     def picture(self, width: int = 56, height: int = 24) -> Iterator[str]:
-        """What it takes the plane for, row by row."""
+        """The classification of the plane as text, row by row."""
         for row in range(height):
             y = 1.1 - 2.2 * row / (height - 1)
             columns = (-1.1 + 2.2 * column / (width - 1) for column in range(width))

@@ -1,4 +1,4 @@
-"""`athanor sync`: what scripts could not deliver."""
+"""`athanor sync`: deliver what scripts kept on disk while the service was away."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from .terminal import sanitized
 
 @click.command("sync")
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
-@click.option("--url", help="Where to deliver to; ATHANOR_URL, or else where each run was meant to go.")
+@click.option("--url", help="The service; default: ATHANOR_URL, or the one that each run reported to.")
 def command(folder: Path | None, url: str | None) -> None:
     """Deliver what scripts kept on disk because the service was away.
 
     \b
-    athanor sync                  of scripts that ran in this folder
-    athanor sync ~/experiments    … or in that one
+    athanor sync                  the scripts that ran in this folder
+    athanor sync ~/experiments    the scripts that ran in that folder
 
-    Lines come in order, each once, and the run's end behind them; a file is removed when all of it is
-    delivered. A run whose process was killed has failed. Scripts that still run are left alone: they
-    deliver by themselves. Exit code 1 if anything remains. It may be called as often as one likes.
+    Lines are delivered in order, each once, and then the run's end; a file is removed when all of
+    it is delivered. A run whose process was killed is ended as failed. Files of scripts that still
+    run are skipped: those scripts deliver by themselves. The exit code is 1 if anything remains.
+    The command can be repeated at any time.
     """
     try:
         settings = ClientSettings.from_env(url=url)
@@ -38,12 +39,12 @@ def command(folder: Path | None, url: str | None) -> None:
             outcome = _deliver(sync)
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
-    _tell(outcome)
+    _print(outcome)
     sys.exit(1 if outcome.remaining else 0)
 
 
 def _spool_of(folder: Path | None, settings: ClientSettings) -> Path:
-    """A spool, or the spool of a folder in which scripts ran."""
+    """The spool in the folder in which scripts ran, or the given folder itself if it has none."""
     if folder is None:
         return settings.spool
     inner = folder / ClientSettings().spool
@@ -57,7 +58,7 @@ def _deliver(sync: Sync) -> Outcome:
         return sync.deliver(bar.update)
 
 
-def _tell(outcome: Outcome) -> None:
+def _print(outcome: Outcome) -> None:
     runs = len(outcome.runs)
     if runs:
         click.echo(
@@ -68,9 +69,9 @@ def _tell(outcome: Outcome) -> None:
     elif not outcome.remaining:
         click.echo("nothing to deliver")
     if outcome.in_use:
-        click.echo(f"left alone: {_count(len(outcome.in_use), 'file')} of processes that are alive")
+        click.echo(f"skipped {_count(len(outcome.in_use), 'file')} of running processes")
     for path, reason in outcome.remaining.items():
-        click.echo(f"athanor: {path} remains: {sanitized(reason)}", err=True)
+        click.echo(f"athanor: {path} is kept: {sanitized(reason)}", err=True)
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""`athanor tail RUN`: a run's log as it is written, and a bar below it."""
+"""`athanor tail RUN`: follow a run's log, with a progress bar below it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from .terminal import COLOURS, STATUS_COLOURS, Bar, Screen, duration, sanitized,
 
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
 TICK = 0.5
-"""Seconds between two looks at the clock, which the bar shows."""
+"""Seconds between two updates of the bar's times."""
 LEVELS: tuple[str, ...] = get_args(Level)
 _SINCE = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _since(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
-    """`90s`, `10m`, `2h`, `1d` ago, or a time."""
+    """The time that `--since` means: `90s`, `10m`, `2h`, `1d` ago, or an ISO 8601 timestamp."""
     if text is None:
         return None
     ago = _SINCE.fullmatch(text.strip())
@@ -56,22 +56,22 @@ def _since(ctx: click.Context, param: click.Parameter, text: str | None) -> date
 
 @click.command("tail")
 @click.argument("run", metavar="RUN|latest")
-@click.option("--since", callback=_since, help="Lines from then on: 90s, 10m, 2h, 1d ago, or a time.")
-@click.option("--level", type=click.Choice(LEVELS), help="Lines of this level and above.")
-@click.option("--json", "as_json", is_flag=True, help="Events as the stream has them, one a line.")
+@click.option("--since", callback=_since, help="Only lines since then: 90s, 10m, 2h, 1d ago, or a time.")
+@click.option("--level", type=click.Choice(LEVELS), help="Only lines of this level and above.")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one per line.")
 @url_option
 @orderly
 def command(run: str, since: datetime | None, level: str | None, as_json: bool, url: str) -> None:
-    """Follow a run: all its lines so far, then what comes, to its end.
+    """Follow a run: print its lines so far, then new ones to its end.
 
     \b
     athanor tail latest                      the newest run
-    athanor tail 019aab --since 10m          a run by the beginning of its id
+    athanor tail 019aab --since 10m          a run by a prefix of its id
     athanor tail latest --level warn         only warnings and errors
     athanor tail latest --json | jq .type    for another program
 
-    The exit code tells how the run ended: 0 completed, 1 failed, 3 cancelled; 2 is trouble, 130 Ctrl-C.
-    A service that is away is waited for, and no line is lost or shown twice.
+    The exit code is the run's end: 0 completed, 1 failed, 3 cancelled; 2 is an error, 130 Ctrl-C.
+    If the service is away, the command waits for it; no line is lost or shown twice.
     """
     with Service(url) as service:
         state = service.resolve(run)
@@ -81,7 +81,7 @@ def command(run: str, since: datetime | None, level: str | None, as_json: bool, 
 
 
 class Tail:
-    """What is shown of a run, line by line."""
+    """Prints a run's events as they arrive."""
 
     def __init__(
         self, state: RunState, url: str, levels: frozenset[str], since: datetime | None, as_json: bool
@@ -89,15 +89,15 @@ class Tail:
         self._run = state
         self._url = url
         self._levels = levels
-        # as text they compare, for all have the same form
+        # timestamps have one format, so they compare as text
         self._since = "" if since is None else since.isoformat(timespec="microseconds")[:26]
         self._json = as_json
         self._screen = Screen()
         self._bar = Bar(state.started_at, self._screen.blocks)
 
     async def follow(self) -> str:
-        """Until the run has ended; its status."""
-        with contextlib.closing(self._screen), _waiting_told_by(self._screen):
+        """Print until the run has ended; returns its status."""
+        with contextlib.closing(self._screen), _with_warnings_on(self._screen):
             if not self._json:
                 self._begin()
             ticking = asyncio.create_task(self._tick())
@@ -114,7 +114,7 @@ class Tail:
     def _begin(self) -> None:
         run = self._run
         if run.stale:
-            self._screen.tell(f"run {run.id} is stale: it has given no sign of life for a minute")
+            self._screen.write_notice(f"run {run.id} is stale: it has not reported for a minute")
         if not run.is_final:
             self._screen.show_bar(self._bar)
 
@@ -154,13 +154,13 @@ class Tail:
                 self._bar.move(event)
             case RunStarted(run=run):
                 self._bar.started_at = run.started_at
-                self._tell(run.started_at, f"of {run.instance_id} has started", "cyan")
+                self._write_state(run.started_at, f"of {run.instance_id} has started", "cyan")
             case RunCancelRequested(run=run):
-                self._tell(run.cancel_requested_at, "was asked to end", "yellow")
+                self._write_state(run.cancel_requested_at, "was asked to end", "yellow")
             case RunCompleted(run=run) | RunFailed(run=run) | RunCancelled(run=run):
                 self._show_end(run)
             case Gap(reason=reason):
-                self._screen.tell(f"lines are missing here: {_GAPS.get(reason, reason)}")
+                self._screen.write_notice(f"lines are missing here: {_GAPS.get(reason, reason)}")
 
     def _is_wanted(self, log: LogEntry) -> bool:
         return log.level in self._levels and log.timestamp >= self._since
@@ -172,7 +172,7 @@ class Tail:
         message = sanitized(log.message, self._screen.colours)
         if colour is not None and "\x1b" not in message:
             message = self._screen.style(message, colour)
-        self._line(log.timestamp, f"{log.level[:5]:5}", colour, message + self._metadata(log))
+        self._write(log.timestamp, f"{log.level[:5]:5}", colour, message + self._metadata(log))
 
     def _metadata(self, log: LogEntry) -> str:
         if not log.metadata:
@@ -186,21 +186,21 @@ class Tail:
         step = "" if result.step is None else f" at {result.step}"
         key = sanitized(result.key).replace("\n", "\\n")
         text = self._screen.style(f"{key} = {_short(result.value)}", "cyan") + step
-        self._line(result.timestamp, "=    ", "cyan", text)
+        self._write(result.timestamp, "=    ", "cyan", text)
 
     def _show_end(self, run: Run) -> None:
         self._screen.show_bar(self._bar, False)
         took = ""
         if run.started_at:
             took = f" after {duration(seconds_between(run.started_at, run.completed_at))}"
-        self._tell(run.completed_at, f"is {run.status}{took}", STATUS_COLOURS[run.status])
+        self._write_state(run.completed_at, f"is {run.status}{took}", STATUS_COLOURS[run.status])
         for line in sanitized(run.error or "").splitlines():
             self._screen.write(f"  {self._screen.style(line, 'red')}")
 
-    def _tell(self, at: str | None, text: str, colour: str) -> None:
-        self._line(at or "", "·    ", colour, self._screen.style(f"run {self._run.id} {text}", colour))
+    def _write_state(self, at: str | None, text: str, colour: str) -> None:
+        self._write(at or "", "·    ", colour, self._screen.style(f"run {self._run.id} {text}", colour))
 
-    def _line(self, at: str, mark: str, colour: str | None, text: str) -> None:
+    def _write(self, at: str, mark: str, colour: str | None, text: str) -> None:
         head = f"{self._screen.style(_clock(at), dim=True)} {self._screen.style(mark, colour)} "
         first, *more = text.split("\n")
         self._screen.write(head + first)
@@ -209,17 +209,17 @@ class Tail:
 
 
 _GAPS = {
-    "expired": "the service deletes old ones",
+    "expired": "the service has deleted old lines",
     "foreign": "the service has another database now",
-    "future": "the service's database was put back",
+    "future": "the service's database was restored from an older copy",
 }
 
 
 @contextlib.contextmanager
-def _waiting_told_by(screen: Screen) -> Iterator[None]:
-    """The subscriber says by `logging` that the service is away."""
+def _with_warnings_on(screen: Screen) -> Iterator[None]:
+    """Show the subscriber's log messages, that the service is away for example, on `screen`."""
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: screen.tell(sanitized(record.getMessage()))  # type: ignore[method-assign]
+    handler.emit = lambda record: screen.write_notice(sanitized(record.getMessage()))  # type: ignore[method-assign]
     logger = logging.getLogger("athanor")
     logger.addHandler(handler)
     try:
@@ -229,7 +229,7 @@ def _waiting_told_by(screen: Screen) -> Iterator[None]:
 
 
 def _clock(at: str) -> str:
-    """`10:31:07.123`, where one lives; as long as what has no time."""
+    """The local time, `10:31:07.123`; blanks of the same width without a timestamp."""
     with contextlib.suppress(ValueError):
         return datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S.%f")[:12]
     return " " * 12

@@ -1,4 +1,4 @@
-"""A tee: what a program prints goes where it would have gone, and into a run's log."""
+"""A tee: copies a program's output to its usual target and into a run's log."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import threading
 from ..client.run import Run
 from ..client.transcript import Bar, Transcript
 
-PIECE = 64 * 1024
+CHUNK = 64 * 1024
+"""Bytes per read."""
 
 
 class Tee(threading.Thread):
-    """Reads `source` to its end, in a thread; `target` gets the same bytes, if it is given.
+    """A thread that reads `source` to its end and copies the same bytes to `target`, if given.
 
-    Lines of a `stream` that is named say so in their metadata. Bars become progress.
+    Lines become log entries; with a `stream`, their metadata names it. Bars become progress.
     """
 
     def __init__(self, run: Run, source: int, target: int | None, stream: str | None = None) -> None:
@@ -30,9 +31,10 @@ class Tee(threading.Thread):
         self._closed = False
 
     def run(self) -> None:
-        with contextlib.suppress(OSError):  # a pseudo-terminal's end is an error, EIO
-            while data := os.read(self._source, PIECE):
-                self._pass_on(data)
+        # the end of a pseudo-terminal is reported as an error, EIO
+        with contextlib.suppress(OSError):
+            while data := os.read(self._source, CHUNK):
+                self._copy(data)
                 with self._lock:
                     if self._closed:
                         return
@@ -40,15 +42,15 @@ class Tee(threading.Thread):
         self.close()
 
     def close(self) -> None:
-        """What has come so far is all that there is."""
+        """End the log with what has been read so far; later output is not logged."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._transcript.feed(self._decoder.decode(b"", final=True))
                 self._transcript.close()
 
-    def _pass_on(self, data: bytes) -> None:
-        """Whoever reads may have gone (`| head`); the run goes on."""
+    def _copy(self, data: bytes) -> None:
+        """Write to `target`; if its reader has gone (`| head`), the run goes on without it."""
         try:
             while self._target is not None and data:
                 data = data[os.write(self._target, data) :]

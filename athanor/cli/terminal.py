@@ -1,7 +1,7 @@
-"""What a terminal is shown: text that can do no harm there, colours, and a bar at its bottom.
+"""Output for a terminal: sanitized text, colours, and a bar below the lines.
 
-Text from logs may come from anybody. It may not move the cursor, forge lines, change the window's
-title or turn the reading direction round; of all that, a terminal gets colours only.
+Text in logs may come from anyone. It must not move the cursor, forge lines, change the window's
+title or reverse the reading direction. Of all escape sequences, only colours reach the terminal.
 """
 
 from __future__ import annotations
@@ -23,31 +23,35 @@ STATUS_COLOURS = {"running": "cyan", "completed": "green", "failed": "red", "can
 
 _CLEAR = "\r\x1b[K"
 _RESET = "\x1b[0m"
-# attributes that colour or stress; not 8, which hides, nor fonts and frames
+# attributes that colour or emphasise; not 8, which hides text, and no fonts or frames
 _INDEXED = r"[34]8[;:]5[;:]\d{1,3}|[34]8[;:]2(?:[;:]\d{0,3}){3,4}"
 _ATTRIBUTE = rf"(?:{_INDEXED}|0{{0,2}}[0-79]|2[1-79]|3[0-79]|4[0-79]|9[0-7]|10[0-7]|)"
 _SGR = re.compile(rf"\x1b\[{_ATTRIBUTE}(?:;{_ATTRIBUTE}){{0,15}}m")
 _SEQUENCE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: the cursor, the screen, modes
-    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS: titles, links, queries
-    r"|\x1b[ -/]+[0-~]"  # character sets
+    # CSI: the cursor, the screen, modes
+    r"\x1b\[[0-?]*[ -/]*[@-~]"
+    # OSC, DCS: titles, links, queries
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    # character sets
+    r"|\x1b[ -/]+[0-~]"
 )
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""C0 but tab and line feed, DEL, C1, other line ends, bidi overrides and isolates."""
+"""C0 except tab and line feed, DEL, C1, other line ends, bidi overrides and isolates."""
 
 
 def sanitized(text: str, colours: bool = False) -> str:
-    """`text` with its escape sequences taken out and what else is unsafe made visible, as `\\x07`.
+    """`text` without escape sequences, and with other unsafe characters made visible, as `\\x07`.
 
-    With `colours`, SGR colours stay, and end with their line. Line feeds and tabs stay.
+    With `colours`, SGR colours stay, and are reset at the end of their line. Line feeds and tabs
+    stay.
     """
     text = text.replace("\r\n", "\n")
     if _UNSAFE.search(text) is None:
         return text
-    return "\n".join(_harmless_line(line, colours) for line in text.split("\n"))
+    return "\n".join(_sanitized_line(line, colours) for line in text.split("\n"))
 
 
-def _harmless_line(line: str, colours: bool) -> str:
+def _sanitized_line(line: str, colours: bool) -> str:
     if not colours:
         return _without_sequences(line)
     parts: list[str] = []
@@ -69,14 +73,14 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def width_of(text: str) -> int:
-    """Columns that `text` takes: wide characters two, combining ones none."""
+    """The number of columns of `text`: a wide character has two, a combining one none."""
     if text.isascii():
         return len(text)
     return sum(_columns(character) for character in text)
 
 
 def fit(text: str, width: int) -> str:
-    """`text` in at most `width` columns, with an ellipsis where it was cut."""
+    """`text` in at most `width` columns; text that is cut ends with an ellipsis."""
     if width_of(text) <= width:
         return text
     kept, used = 0, 0
@@ -95,7 +99,7 @@ def _columns(character: str) -> int:
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `42 s`, `3 min 2 s`, `2 h 5 min`, `3 d 4 h`."""
+    """`seconds` as text: `0.4 s`, `42 s`, `3 min 2 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s"
     whole = round(seconds)
@@ -108,37 +112,38 @@ def duration(seconds: float) -> str:
 
 
 def seconds_between(begin: str, end: str | None) -> float:
-    """Between two of the service's times; up to now without the second. Never below 0."""
+    """Seconds from one of the service's timestamps to another, or to now; never below 0."""
     last = datetime.now().astimezone() if end is None else datetime.fromisoformat(end)
     return max(0.0, (last - datetime.fromisoformat(begin)).total_seconds())
 
 
 def is_terminal() -> bool:
-    """Whether stdout is a terminal whose cursor can be moved."""
+    """Whether stdout is a terminal that understands cursor movements."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
 
 
 class Bar:
-    """The state of a run's progress, as one line; times are those of `clock`, in seconds."""
+    """A run's progress as one line of text."""
 
     def __init__(self, started_at: str | None = None, blocks: str = "█░") -> None:
         self.started_at = started_at
-        """As the service has it; None before the run's start."""
+        """The service's timestamp of the run's start; None before it."""
         self._blocks = blocks
         self._newest: RunProgress | None = None
         self._first = self._last = (0.0, 0.0)
-        """When the bar was at which value: the first time it was seen, and the newest."""
+        """Monotonic seconds and `current`, of this bar's first progress and of its newest."""
 
     def move(self, progress: RunProgress) -> None:
         seen = (time.monotonic(), float(progress.current))
         before = self._newest
         if before is None or progress.total != before.total or progress.current < before.current:
-            self._first = seen  # another bar: of another epoch, for example
+            # a new bar, of another epoch for example
+            self._first = seen
         self._last = seen
         self._newest = progress
 
     def line(self, width: int) -> str:
-        """At most `width` columns, without colours."""
+        """The bar in at most `width` columns, without colours."""
         parts = [self._elapsed()]
         progress = self._newest
         if progress is not None:
@@ -156,7 +161,7 @@ class Bar:
             cells = min(30, room // 3)
             done = int(share * cells)
             drawn = f"{self._blocks[0] * done}{self._blocks[1] * (cells - done)} "
-        # of a narrow terminal, the message gives way first
+        # in a narrow terminal the message is cut first
         message = fit(message, max(0, room - len(drawn)))
         return fit(f"{message}{'  ' if message else ''}{drawn}{count}  {times}", width)
 
@@ -166,7 +171,7 @@ class Bar:
         return f"{duration(int(seconds_between(self.started_at, None)))} elapsed"
 
     def _left(self, progress: RunProgress) -> float | None:
-        """Seconds that the rest takes at the pace so far; None where nobody can tell."""
+        """Seconds until the end at the pace so far; None if the pace or the total is unknown."""
         (begin, first), (at, last) = self._first, self._last
         if progress.total is None or last <= first or at <= begin:
             return None
@@ -185,23 +190,23 @@ def _count(progress: RunProgress) -> str:
 
 
 class Screen:
-    """stdout: lines, written together where many come at once, and on a terminal a bar below them."""
+    """stdout: buffered lines, and on a terminal a bar below them."""
 
-    MOST_WAITING = 65536
-    """Characters that are kept to be written together."""
+    BUFFER = 65536
+    """Characters that are buffered at most before they are written."""
 
     def __init__(self) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         self.is_terminal = is_terminal()
         self.colours = self.is_terminal and not os.environ.get("NO_COLOR")
-        self._waiting: list[str] = []
+        self._lines: list[str] = []
         self._size = 0
         self._drawn = ""
         self._bar: Bar | None = None
 
     @property
     def blocks(self) -> str:
-        """What a bar is drawn of; not every terminal has the first."""
+        """The characters for the done and the remaining part of a bar, in stdout's encoding."""
         try:
             "█░".encode(sys.stdout.encoding)
         except UnicodeEncodeError:
@@ -209,39 +214,39 @@ class Screen:
         return "█░"
 
     def show_bar(self, bar: Bar, shown: bool = True) -> None:
-        """From now on, where there is a terminal."""
+        """Draw this bar from the next `flush` on, or none; only a terminal has one."""
         self._bar = bar if self.is_terminal and shown else None
 
     def style(self, text: str, colour: str | None = None, dim: bool = False) -> str:
         return click.style(text, fg=colour, dim=dim or None) if self.colours else text
 
     def write(self, line: str) -> None:
-        """A line of its own, harmless already; it appears with the next `flush`."""
-        self._waiting.append(line)
+        """Add a line of sanitized text; it appears with the next `flush`."""
+        self._lines.append(line)
         self._size += len(line)
-        if self._size > self.MOST_WAITING:
+        if self._size > self.BUFFER:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, and the bar anew if it has changed."""
+        """Write the buffered lines, and redraw the bar if it has changed."""
         bar = "" if self._bar is None else self._bar.line(shutil.get_terminal_size().columns - 1)
-        if not self._waiting and bar == self._drawn:
+        if not self._lines and bar == self._drawn:
             return
-        lines = "".join(f"{line}\n" for line in self._waiting)
+        lines = "".join(f"{line}\n" for line in self._lines)
         clear = _CLEAR if self._drawn else ""
-        self._waiting, self._size, self._drawn = [], 0, bar
-        # in one piece, so that nothing flickers
+        self._lines, self._size, self._drawn = [], 0, bar
+        # one write, so that the bar does not flicker
         sys.stdout.write(clear + lines + (self.style(bar, dim=True) if bar else ""))
         sys.stdout.flush()
 
-    def tell(self, text: str) -> None:
-        """A line on stderr, above the bar."""
+    def write_notice(self, text: str) -> None:
+        """Write a line to stderr, above the bar."""
         self._clear()
         click.echo(f"athanor: {text}", err=True)
         self.flush()
 
     def close(self) -> None:
-        """The bar goes, the lines stay."""
+        """Write the buffered lines, and remove the bar."""
         self._bar = None
         self.flush()
 

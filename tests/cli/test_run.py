@@ -1,4 +1,4 @@
-"""`athanor run` and `athanor pipe`: any program as a run, and it can't tell the difference."""
+"""`athanor run` and `athanor pipe`: any program becomes a run and behaves as without them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ATHANOR = [sys.executable, "-m", "athanor"]
 
 
 def start(folder: Path, url: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
-    """`athanor ARGUMENTS` in `folder`; stdout and stderr are piped unless `options` say otherwise."""
+    """Start `athanor ARGUMENTS` in `folder`, with pipes for stdout and stderr by default."""
     piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(
         [*ATHANOR, *arguments], cwd=folder, env=environment(url), **{**piped, **options}
@@ -35,7 +35,7 @@ def run(folder: Path, url: str, *arguments: str, **options: Any) -> subprocess.C
 
 
 def newest(client: httpx.Client) -> dict[str, Any]:
-    """The newest run, once there is one."""
+    """The newest run; waits until there is one."""
     wait_until(lambda: client.get("/runs?limit=1").json()["runs"], "a run")
     found: dict[str, Any] = client.get("/runs?limit=1").json()["runs"][0]
     return found
@@ -50,7 +50,7 @@ def client(service: Service) -> httpx.Client:
     return service.client()
 
 
-def test_output_passes_through_unchanged_and_is_the_log(
+def test_output_is_copied_unchanged_and_logged(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     program = python(
@@ -86,7 +86,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", list(ENDS))
-def test_the_programs_exit_code_is_ours_and_decides_the_runs_end(
+def test_run_exits_with_the_programs_code_which_decides_how_the_run_ends(
     end: str, tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     code, status, error = ENDS[end]
@@ -95,9 +95,7 @@ def test_the_programs_exit_code_is_ours_and_decides_the_runs_end(
     assert (newest(client)["status"], newest(client)["error"]) == (status, error)
 
 
-def test_a_program_that_is_not_there_begins_no_run(
-    tmp_path: Path, service: Service, client: httpx.Client
-) -> None:
+def test_a_missing_program_creates_no_run(tmp_path: Path, service: Service, client: httpx.Client) -> None:
     (tmp_path / "data.txt").write_text("no program")
     for name, code in (("no-such-program", 127), ("./data.txt", 126)):
         done = run(tmp_path, service.url, "run", "--", name)
@@ -114,20 +112,20 @@ def test_a_program_that_is_not_there_begins_no_run(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
-def test_signals_reach_the_program(
+def test_signals_are_passed_on_to_the_program(
     number: signal.Signals, tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     program = python(
         """
         import signal, sys, time
-        heard = []
+        received = []
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-            signal.signal(number, lambda number, _: heard.append(number))
+            signal.signal(number, lambda number, _: received.append(number))
         print("ready")
-        while not heard:
+        while not received:
             time.sleep(0.01)
         time.sleep(0.2)
-        print("heard", *heard)
+        print("received", *received)
         sys.exit(7)
         """
     )
@@ -136,12 +134,12 @@ def test_signals_reach_the_program(
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     out, _ = process.communicate(timeout=30)
-    assert out == f"heard {int(number)}\n"
+    assert out == f"received {int(number)}\n"
     assert process.returncode == 7
     assert newest(client)["error"] == "exit code 7"
 
 
-def test_a_program_that_dies_of_the_signal_it_was_sent_is_cancelled(
+def test_a_run_is_cancelled_when_a_forwarded_signal_kills_its_program(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     process = start(tmp_path, service.url, "run", "--", "sh", "-c", "echo ready; exec sleep 100")
@@ -161,7 +159,8 @@ def test_ignored_signals_stay_ignored(tmp_path: Path, service: Service, client: 
         "run",
         "--",
         *program,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # as nohup does
+        # as nohup does
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -171,7 +170,7 @@ def test_ignored_signals_stay_ignored(tmp_path: Path, service: Service, client: 
     assert newest(client)["status"] == "completed"
 
 
-def test_cancelling_the_run_interrupts_the_program_and_what_it_started(
+def test_cancelling_the_run_interrupts_the_program_and_its_children(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     (tmp_path / "train.py").write_text(
@@ -180,20 +179,20 @@ def test_cancelling_the_run_interrupts_the_program_and_what_it_started(
         "try:\n"
         "    time.sleep(100)\n"
         "except KeyboardInterrupt:\n"
-        "    print('last words')\n"
+        "    print('interrupted')\n"
     )
-    # a shell waits for its child before it minds the signal, so the child has to get it too
+    # a shell handles the signal only after its child has ended, so the child must receive it too
     process = start(tmp_path, service.url, "run", "--", "sh", "-c", f"{sys.executable} train.py; exit 5")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     client.post(f"/runs/{newest(client)['id']}/cancel").raise_for_status()
     out, _ = process.communicate(timeout=30)
-    assert out == "last words\n"
+    assert out == "interrupted\n"
     assert newest(client)["status"] == "cancelled"
-    assert messages(client, newest(client)["id"])[-1] == "last words"
+    assert messages(client, newest(client)["id"])[-1] == "interrupted"
 
 
-def test_bars_become_progress_and_one_line(
+def test_a_bar_becomes_progress_and_one_line(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     program = python(
@@ -219,7 +218,7 @@ def test_bars_become_progress_and_one_line(
     assert messages(client, id)[1:] == ["step 100/100"]
 
 
-def test_a_program_that_reports_by_itself_reports_to_the_same_run(
+def test_a_program_that_calls_init_reports_to_the_same_run(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     program = python(
@@ -241,7 +240,9 @@ def test_a_program_that_reports_by_itself_reports_to_the_same_run(
     assert joined["metadata"]["config"] == {"lr": 0.1}
 
 
-def test_without_a_service_the_program_runs_all_the_same(tmp_path: Path, service: Service) -> None:
+def test_the_program_runs_without_a_service_and_sync_delivers_its_run(
+    tmp_path: Path, service: Service
+) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = run(tmp_path, url, "run", "--", *python("print('done'); raise SystemExit(4)"))
     assert (done.returncode, done.stdout) == (4, "done\n")
@@ -251,7 +252,7 @@ def test_without_a_service_the_program_runs_all_the_same(tmp_path: Path, service
     assert newest(service.client())["error"] == "exit code 4"
 
 
-def test_on_a_terminal_the_program_has_one_of_the_same_size(
+def test_on_a_terminal_the_program_gets_a_terminal_of_the_same_size(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     program = python(
@@ -277,13 +278,13 @@ def test_ctrl_c_in_a_terminal_reaches_the_program_once(
     program = python(
         """
         import signal, sys, time
-        heard = []
-        signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+        received = []
+        signal.signal(signal.SIGINT, lambda number, _: received.append(number))
         print("ready")
-        while not heard:
+        while not received:
             time.sleep(0.01)
         time.sleep(0.3)
-        print("heard", len(heard))
+        print("received", len(received))
         """
     )
     command = [*ATHANOR, "run", "--", *program]
@@ -291,11 +292,11 @@ def test_ctrl_c_in_a_terminal_reaches_the_program_once(
         terminal.wait_for("ready")
         terminal.type("\x03")
         assert terminal.wait() == 0
-        assert "heard 1" in terminal.shown
+        assert "received 1" in terminal.shown
     assert newest(client)["status"] == "completed"
 
 
-def test_a_pipe_is_a_run_and_passes_on_what_it_reads(
+def test_pipe_records_a_run_and_copies_its_input(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     lines = [str(number) for number in range(20_000)]
@@ -311,7 +312,7 @@ def test_a_pipe_is_a_run_and_passes_on_what_it_reads(
     assert messages(client, newest(client)["id"]) == ["a", "b"]
 
 
-def test_a_reader_behind_the_pipe_that_leaves_does_not_end_the_run(
+def test_pipe_goes_on_when_its_reader_leaves(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     command = f"seq 100000 | {' '.join(ATHANOR)} pipe count | head -1"
@@ -323,7 +324,7 @@ def test_a_reader_behind_the_pipe_that_leaves_does_not_end_the_run(
     assert newest(client)["log_count"] == 100_000
 
 
-def test_ctrl_c_on_a_pipe_takes_the_last_words_and_cancels(
+def test_ctrl_c_on_a_pipe_reads_to_the_end_of_the_input_and_cancels(
     tmp_path: Path, service: Service, client: httpx.Client
 ) -> None:
     process = start(tmp_path, service.url, "pipe", "build", stdin=subprocess.PIPE)
@@ -332,10 +333,10 @@ def test_ctrl_c_on_a_pipe_takes_the_last_words_and_cancels(
     process.stdin.flush()
     wait_until(lambda: newest(client)["log_count"] == 1, "its line")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate("last words\n", timeout=30)
-    assert (process.returncode, out, err) == (130, "one\nlast words\n", "")
+    out, err = process.communicate("last line\n", timeout=30)
+    assert (process.returncode, out, err) == (130, "one\nlast line\n", "")
     assert newest(client)["status"] == "cancelled"
-    assert messages(client, newest(client)["id"]) == ["one", "last words"]
+    assert messages(client, newest(client)["id"]) == ["one", "last line"]
 
 
 def test_cancelling_closes_the_pipe(tmp_path: Path, service: Service, client: httpx.Client) -> None:
@@ -347,7 +348,7 @@ def test_cancelling_closes_the_pipe(tmp_path: Path, service: Service, client: ht
     client.post(f"/runs/{newest(client)['id']}/cancel").raise_for_status()
     assert process.wait(30) == 3
     with contextlib.suppress(BrokenPipeError):
-        process.communicate("nobody reads this\n")
+        process.communicate("not read\n")
     assert newest(client)["status"] == "cancelled"
 
 
@@ -363,7 +364,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("command", list(NAMES))
-def test_an_instance_is_named_after_what_is_run(command: str) -> None:
+def test_an_instance_is_named_after_its_program(command: str) -> None:
     from athanor.cli.run import name_of
 
     assert name_of(tuple(command.split())) == NAMES[command]

@@ -1,4 +1,4 @@
-"""`athanor serve`, `demo` and `sync`, as a new user meets them."""
+"""`athanor serve`, `demo` and `sync`, and the help of every command."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from ..support.service import Service
 COMMANDS = ("serve", "demo", "run", "pipe", "tail", "runs", "cancel", "export", "sync")
 
 
-def test_serve_says_where_it_is_where_its_data_is_and_what_to_type_next(tmp_path: Path) -> None:
+def test_serve_prints_its_address_its_database_and_the_next_commands(tmp_path: Path) -> None:
     with started(tmp_path, "serve", "--port", "0", "-d", "my.db") as serve:
         url = serve.wait_for(r"is at (\S+)/")
-        assert f"athanor {athanor.__version__}" in serve.said
-        assert str(tmp_path / "my.db") in serve.said
-        assert f"export ATHANOR_URL={url}" in serve.said
-        assert "athanor tail latest" in serve.said
+        assert f"athanor {athanor.__version__}" in serve.output
+        assert str(tmp_path / "my.db") in serve.output
+        assert f"export ATHANOR_URL={url}" in serve.output
+        assert "athanor tail latest" in serve.output
         assert httpx.get(f"{url}/readyz").status_code == 200
         assert (tmp_path / "my.db").exists()
         serve.process.send_signal(signal.SIGINT)
         assert serve.process.wait(30) == 0
-    assert "Traceback" not in serve.said
+    assert "Traceback" not in serve.output
 
 
-def test_serve_takes_another_port_only_where_none_was_chosen(tmp_path: Path) -> None:
+def test_serve_uses_another_port_only_if_none_was_chosen(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # it may be taken already: that is as good
+        # if the port is taken already, that serves as well
+        with contextlib.suppress(OSError):
             stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
         with started(tmp_path, "serve") as serve:
             url = serve.wait_for(r"is at (\S+)/ \(port 8000 is taken\)")
@@ -67,7 +68,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("arguments", list(BAD))
-def test_what_cant_be_is_one_clear_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported_without_a_traceback(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
     done = athanor_(*arguments, folder=tmp_path)
     assert done.returncode in (1, 2, 3)
     assert BAD[arguments] in done.stderr
@@ -75,7 +78,7 @@ def test_what_cant_be_is_one_clear_error(arguments: tuple[str, ...], tmp_path: P
     assert not list(tmp_path.glob("*"))
 
 
-def test_help_teaches_every_command(tmp_path: Path) -> None:
+def test_help_has_an_example_of_every_command(tmp_path: Path) -> None:
     overview = athanor_("--help", folder=tmp_path).stdout
     for command in COMMANDS:
         assert re.search(rf"^  {command} +\S", overview, re.MULTILINE), command
@@ -86,30 +89,31 @@ def test_help_teaches_every_command(tmp_path: Path) -> None:
     assert athanor_("--version", folder=tmp_path).stdout == f"athanor, version {athanor.__version__}\n"
 
 
-def test_demo_starts_a_service_and_ctrl_c_ends_both_in_order(tmp_path: Path) -> None:
+def test_demo_starts_a_service_and_ctrl_c_ends_the_run_and_then_the_service(tmp_path: Path) -> None:
     port = free_port()
     with started(tmp_path, "demo", port=port) as demo:
         run = demo.wait_for(r"(?m)^run (\S+): http://127\.0\.0\.1")
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
 
-            def it_learns() -> bool:
-                answer = client.get(f"/runs/{run}")
-                return answer.status_code == 200 and answer.json()["log_count"] > 5
+            def is_learning() -> bool:
+                response = client.get(f"/runs/{run}")
+                return response.status_code == 200 and response.json()["log_count"] > 5
 
-            wait_until(it_learns, "its lines")
+            wait_until(is_learning, "its lines")
             (loss,) = client.get(f"/runs/{run}/results?key=loss&limit=1").json()["results"]
             assert 0 < loss["value"] < 2
         os.killpg(demo.process.pid, signal.SIGINT)
         assert demo.process.wait(30) == 0
-    assert "Traceback" not in demo.said
+    assert "Traceback" not in demo.output
     with contextlib.closing(sqlite3.connect(tmp_path / "athanor.db")) as database:
         assert database.execute("SELECT status FROM runs").fetchall() == [("cancelled",)]
     assert not (tmp_path / ".athanor" / "spool").exists()
 
 
 def test_demo_in_a_scripts_background_ends_by_sigterm(tmp_path: Path, service: Service) -> None:
-    """Where a shell has no job control, what it starts with `&` ignores SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the child inherits
+    """A shell without job control makes what it starts with `&` ignore SIGINT."""
+    # the child inherits this
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with started(tmp_path, "demo", "--url", service.url) as demo:
             signal.signal(signal.SIGINT, before)
@@ -118,11 +122,11 @@ def test_demo_in_a_scripts_background_ends_by_sigterm(tmp_path: Path, service: S
             demo.process.wait(30)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "Traceback" not in demo.said
+    assert "Traceback" not in demo.output
     assert service.client().get(f"/runs/{run}").json()["status"] == "cancelled"
 
 
-def test_demo_reports_to_a_service_that_is_there(tmp_path: Path, service: Service) -> None:
+def test_demo_reports_to_a_running_service(tmp_path: Path, service: Service) -> None:
     done = athanor_("demo", "--epochs", "40", folder=tmp_path, url=service.url)
     assert done.returncode == 0, done.stderr
     (run,) = service.client().get("/runs").json()["runs"]
@@ -132,14 +136,14 @@ def test_demo_reports_to_a_service_that_is_there(tmp_path: Path, service: Servic
     assert loss[-1]["value"] < loss[0]["value"]
 
 
-def test_demo_learns_what_it_says_it_learns() -> None:
+def test_the_demos_gradient_equals_the_difference_quotient() -> None:
     import random
 
     from athanor.cli.spirals import Network, spirals
 
-    chance = random.Random(3)
-    points = spirals(0.0, chance)
-    network = Network(chance)
+    rng = random.Random(3)
+    points = spirals(0.0, rng)
+    network = Network(rng)
     x, y, side = points[40]
     network.layers[0].rows[0][0] += (step := 1e-5)
     above = network.score([points[40]]).loss
@@ -152,12 +156,12 @@ def test_demo_learns_what_it_says_it_learns() -> None:
     assert network.layers[0].slopes[0][0] == pytest.approx((above - below) / (2 * step), rel=1e-4)
 
 
-def test_sync_of_nothing_says_so(tmp_path: Path) -> None:
+def test_sync_reports_that_there_is_nothing_to_deliver(tmp_path: Path) -> None:
     done = athanor_("sync", folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "nothing to deliver\n")
 
 
-def test_sync_leaves_what_is_no_spool_and_names_it(tmp_path: Path, service: Service) -> None:
+def test_sync_keeps_and_names_a_file_that_is_no_spool(tmp_path: Path, service: Service) -> None:
     spool = tmp_path / ".athanor" / "spool"
     spool.mkdir(parents=True)
     (spool / "garbage.ndjson").write_text("not a spool")
@@ -198,7 +202,7 @@ def test_sync_delivers_members_before_the_runs_end(
     assert script.spools == []
 
 
-def test_sync_of_a_run_that_was_ended_meanwhile_keeps_its_lines(
+def test_sync_keeps_the_lines_of_a_run_that_has_ended(
     tmp_path: Path, service: Service, scripts: Scripts
 ) -> None:
     script = scripts(

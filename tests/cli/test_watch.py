@@ -1,4 +1,4 @@
-"""`athanor tail`, `runs`, `cancel` and `export`: what people type to look at runs."""
+"""`athanor tail`, `runs`, `cancel` and `export`: the commands that show runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def log(client: httpx.Client, run: str, *messages: str, **fields: Any) -> None:
 
 
 def texts(shown: str) -> list[str]:
-    """The messages of lines as `tail` shows them."""
+    """The messages in lines of `tail`, without time and level."""
     return [line[19:] for line in shown.splitlines()]
 
 
@@ -48,7 +48,7 @@ ENDS = {"complete": (0, "completed"), "fail": (1, "failed"), "cancelled": (3, "c
 
 
 @pytest.mark.parametrize("end", list(ENDS))
-def test_tail_shows_what_was_and_what_comes_and_tells_the_end(
+def test_tail_prints_old_and_new_lines_and_how_the_run_ended(
     end: str, service: Service, client: httpx.Client
 ) -> None:
     code, status = ENDS[end]
@@ -61,7 +61,7 @@ def test_tail_shows_what_was_and_what_comes_and_tells_the_end(
     shown = ""
     while "two" not in shown:
         shown += process.stdout.readline()
-    log(client, run, "after", level="warn", metadata={"lr": 0.1, "who": "me"})
+    log(client, run, "after", level="warn", metadata={"lr": 0.1, "user": "me"})
     client.post(f"/runs/{run}/results", json={"key": "loss", "value": 0.25, "step": 3}).raise_for_status()
     error = {"error": "Traceback\nboom"} if end == "fail" else None
     client.post(f"/runs/{run}/{end}", json=error).raise_for_status()
@@ -69,14 +69,14 @@ def test_tail_shows_what_was_and_what_comes_and_tells_the_end(
     process.stdout.close()
     assert process.wait(30) == code
     lines = texts(shown + rest)
-    assert lines[1:6] == ["before", "two", "lines", "after  lr=0.1 who=me", "loss = 0.25 at 3"]
+    assert lines[1:6] == ["before", "two", "lines", "after  lr=0.1 user=me", "loss = 0.25 at 3"]
     assert lines[6].startswith(f"run {run} is {status} after ")
     assert (shown + rest).splitlines()[7:] == (["  Traceback", "  boom"] if end == "fail" else [])
     again = athanor_(service.url, "tail", run)
     assert (again.returncode, again.stdout) == (code, shown + rest)
 
 
-def test_tail_has_every_line_once_though_the_service_is_killed_and_comes_back(
+def test_tail_prints_every_line_once_while_the_service_is_killed_and_restarted(
     service: Service, client: httpx.Client
 ) -> None:
     run = new_run(client)
@@ -105,7 +105,7 @@ def test_tail_has_every_line_once_though_the_service_is_killed_and_comes_back(
     process.communicate()
 
 
-def test_tail_waits_for_a_service_that_is_away_and_says_so_once(
+def test_tail_waits_for_a_service_that_is_away_and_reports_it_once(
     service: Service, client: httpx.Client
 ) -> None:
     run = new_run(client)
@@ -133,7 +133,7 @@ def test_tail_waits_for_a_service_that_is_away_and_says_so_once(
     assert process.returncode == 0
 
 
-def test_tail_picks_by_level_and_by_time(service: Service, client: httpx.Client) -> None:
+def test_tail_filters_by_level_and_time(service: Service, client: httpx.Client) -> None:
     run = new_run(client)
     log(client, run, "old", timestamp="2020-01-01T00:00:00Z", level="error")
     for level in ("debug", "info", "warn", "error"):
@@ -157,7 +157,7 @@ def test_tail_picks_by_level_and_by_time(service: Service, client: httpx.Client)
     assert athanor_(service.url, "tail", run, "--since", "yesterday").returncode == 2
 
 
-def test_tail_makes_hostile_text_harmless(service: Service, client: httpx.Client) -> None:
+def test_tail_sanitizes_hostile_text(service: Service, client: httpx.Client) -> None:
     run = new_run(client)
     hostile = (
         "\x1b[2J\x1b[H gone", "\x1b]0;title\x07titled", "back\x08\x08space", "over\rwritten",
@@ -179,7 +179,7 @@ def test_tail_makes_hostile_text_harmless(service: Service, client: httpx.Client
     assert "\x1b[31mred\x1b[0m" in shown
 
 
-def test_tail_in_a_terminal_has_colours_and_a_bar_that_keeps_below(
+def test_tail_in_a_terminal_has_colours_and_a_bar_below_the_lines(
     service: Service, client: httpx.Client
 ) -> None:
     run = new_run(client)
@@ -200,7 +200,7 @@ def test_tail_in_a_terminal_has_colours_and_a_bar_that_keeps_below(
         client.post(f"/runs/{run}/complete").raise_for_status()
         assert terminal.wait() == 0
         screen = terminal.shown
-    # the line came above the bar: that was cleared first
+    # the bar was cleared before the line was written, so the line is above the bar
     assert re.search(r"\r\x1b\[K[^\n]*later\r\n", screen)
     assert "is completed" in screen.rstrip().splitlines()[-1]
 
@@ -230,7 +230,7 @@ def test_ctrl_c_ends_tail_with_130(service: Service, client: httpx.Client) -> No
         assert "Traceback" not in terminal.shown
 
 
-def test_a_reader_that_has_enough_is_no_trouble(service: Service, client: httpx.Client) -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_error(service: Service, client: httpx.Client) -> None:
     run = new_run(client)
     for _ in range(3):
         log(client, run, *map(str, range(10_000)))
@@ -247,20 +247,19 @@ def test_a_reader_that_has_enough_is_no_trouble(service: Service, client: httpx.
         assert done.stderr == b""
 
 
-def test_runs_are_named_by_their_id_its_beginning_or_latest(
+def test_a_run_is_named_by_its_id_a_prefix_of_it_or_latest(
     service: Service, client: httpx.Client
 ) -> None:
     client.post("/instances", json={"id": "i", "name": "i"}).raise_for_status()
     for id in ("abc1", "abc2", "abd"):
         client.post("/instances/i/runs", json={"id": id}).raise_for_status()
-    for text, meant in (("abc1", "abc1"), ("abd", "abd"), ("ab", None), ("abc", None), ("latest", "abd")):
+    for text in ("ab", "abc"):
         done = athanor_(service.url, "cancel", text)
-        if meant is None:
-            assert done.returncode == 2
-            assert "may be any of" in done.stderr
-            assert "abc1" in done.stderr
-        else:
-            assert f"run {meant} is cancelled" in done.stdout
+        assert done.returncode == 2
+        assert "may be any of" in done.stderr
+        assert "abc1" in done.stderr
+    for text, state in (("abc1", "abc1 is"), ("abd", "abd is"), ("latest", "abd is already")):
+        assert athanor_(service.url, "cancel", text).stdout == f"run {state} cancelled\n"
     for text in ("nope", "no such\nrun", "../../etc"):
         done = athanor_(service.url, "tail", text)
         assert done.returncode == 2
@@ -268,7 +267,7 @@ def test_runs_are_named_by_their_id_its_beginning_or_latest(
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_trouble_is_one_line_and_exit_code_2(service: Service) -> None:
+def test_an_error_is_one_line_and_exit_code_2(service: Service) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     for arguments in (["tail", "latest"], ["runs"], ["cancel", "x"], ["export", "x"]):
         done = athanor_(away, *arguments)
@@ -282,7 +281,7 @@ def test_trouble_is_one_line_and_exit_code_2(service: Service) -> None:
     assert athanor_("", "runs", "--url", "nonsense").returncode == 2
 
 
-def test_runs_is_a_table_and_json(service: Service, client: httpx.Client) -> None:
+def test_runs_prints_a_table_or_json(service: Service, client: httpx.Client) -> None:
     client.post("/instances", json={"id": "digits", "name": "Hand-written digits"}).raise_for_status()
     for number in range(30):
         body = {"id": f"run-{number:02}", "metadata": {"name": f"try {number} \x1b[2J"}}
@@ -318,7 +317,7 @@ def test_cancel_ends_a_tracked_loop_and_waits_for_its_last_lines(
                     run.log(str(number))
                     time.sleep(0.01)
             finally:
-                run.log("last words")
+                run.log("last line")
         """,
         service.url,
     ).start()
@@ -333,12 +332,12 @@ def test_cancel_ends_a_tracked_loop_and_waits_for_its_last_lines(
     assert (done.returncode, done.stdout) == (0, "run long is cancelled\n")
     assert script.wait() == 1
     logs = client.get("/runs/long/logs?limit=10000").json()["logs"]
-    assert [entry["message"] for entry in logs] == [*map(str, range(len(logs) - 1)), "last words"]
+    assert [entry["message"] for entry in logs] == [*map(str, range(len(logs) - 1)), "last line"]
     again = athanor_(service.url, "cancel", "long")
-    assert (again.returncode, again.stdout) == (0, "run long is cancelled already\n")
+    assert (again.returncode, again.stdout) == (0, "run long is already cancelled\n")
 
 
-def test_cancel_of_a_run_that_ends_otherwise_says_so(service: Service, client: httpx.Client) -> None:
+def test_cancel_reports_a_run_that_fails_instead(service: Service, client: httpx.Client) -> None:
     run = new_run(client)
     process = subprocess.Popen(
         [*ATHANOR, "cancel", run, "--wait"],
@@ -353,7 +352,7 @@ def test_cancel_of_a_run_that_ends_otherwise_says_so(service: Service, client: h
     assert athanor_(service.url, "cancel", run).returncode == 1
 
 
-def test_exports_are_complete_and_the_same_in_every_form(
+def test_exports_are_complete_and_equal_in_every_format(
     service: Service, client: httpx.Client, tmp_path: Path
 ) -> None:
     run = new_run(client)
@@ -390,12 +389,13 @@ def test_exports_are_complete_and_the_same_in_every_form(
     assert going_on.stdout.encode() == (tmp_path / "logs.ndjson").read_bytes()
 
 
-def test_an_export_that_breaks_off_leaves_no_file(
+def test_an_interrupted_export_leaves_no_file(
     service: Service, client: httpx.Client, tmp_path: Path
 ) -> None:
     run = new_run(client)
+    # 60 MB: many pages
     for _ in range(10):
-        log(client, run, *(["x" * 200_000] * 30))  # 60 MB: many pages
+        log(client, run, *(["x" * 200_000] * 30))
     path = tmp_path / "out" / "log.ndjson"
     path.parent.mkdir()
     path.write_text("as it was")

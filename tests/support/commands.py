@@ -1,4 +1,4 @@
-"""The command line as a person uses it: commands that end, and commands that stay."""
+"""Runs commands of the command line: those that end by themselves, and those that do not."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .scripts import environment
 
 
 def athanor_(*arguments: str, folder: Path, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run `athanor ARGUMENTS` in `folder`, with these `ATHANOR_` settings, to its end."""
     return subprocess.run(
         [sys.executable, "-m", "athanor", *arguments],
         cwd=folder,
@@ -25,7 +26,7 @@ def athanor_(*arguments: str, folder: Path, **settings: object) -> subprocess.Co
 
 
 class Started:
-    """A command that stays, and what it has printed."""
+    """A running command, and what it has printed."""
 
     def __init__(self, folder: Path, *arguments: str, **settings: object) -> None:
         self._log = folder / f"{arguments[0]}.log"
@@ -36,28 +37,34 @@ class Started:
                 env=environment(**settings),  # type: ignore[arg-type]
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a terminal of its own, so to speak
+                # so that a signal can be sent to its group, as a terminal does
+                start_new_session=True,
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
+        """Its stdout and stderr so far."""
         return self._log.read_text()
 
+    # the tests of workers use the old name
+    said = output
+
     def wait_for(self, pattern: str) -> str:
-        """The first group of `pattern`, once it was said."""
+        """Wait until the output matches `pattern`; returns its first group."""
 
         def found() -> bool:
-            assert re.search(pattern, self.said) or self.process.poll() is None, self.said
-            return re.search(pattern, self.said) is not None
+            assert re.search(pattern, self.output) or self.process.poll() is None, self.output
+            return re.search(pattern, self.output) is not None
 
-        wait_until(found, f"{pattern!r} in what it says")
-        match = re.search(pattern, self.said)
+        wait_until(found, f"{pattern!r} in its output")
+        match = re.search(pattern, self.output)
         assert match is not None
         return match[1]
 
 
 @contextlib.contextmanager
 def started(folder: Path, *arguments: str, **settings: object) -> Iterator[Started]:
+    """Start `athanor ARGUMENTS` in `folder`, and terminate it after the block."""
     command = Started(folder, *arguments, **settings)
     try:
         yield command

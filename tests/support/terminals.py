@@ -1,4 +1,4 @@
-"""Programs in a terminal: a pseudo-terminal of a given size, its keys, and what it shows."""
+"""Programs in a pseudo-terminal: its size, its keys, and its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class Terminal:
-    """A program in a session and a terminal of its own; `shown` is everything it has written."""
+    """A program in its own session and pseudo-terminal; `shown` is its whole output."""
 
     def __init__(
         self, command: list[str], folder: Path, environ: dict[str, str], rows: int = 24, columns: int = 80
@@ -62,7 +62,7 @@ class Terminal:
             time.sleep(0.01)
 
     def wait(self, timeout: float = 30) -> int:
-        """Its exit code, and all that it wrote is there."""
+        """Wait for its end and for the rest of its output; returns the exit code."""
         code = self.process.wait(timeout)
         self._reader.join(timeout)
         return code
@@ -76,12 +76,12 @@ class Terminal:
     def _read(self) -> None:
         with contextlib.suppress(OSError):
             while select.select([self._ours], [], [])[0]:
-                piece = os.read(self._ours, 65536)
-                if not piece:
+                chunk = os.read(self._ours, 65536)
+                if not chunk:
                     return
-                self._data += piece
+                self._data += chunk
 
 
 def _without_size(environ: dict[str, str]) -> dict[str, str]:
-    """pytest-xdist tells its workers a width, which would precede the terminal's."""
+    """pytest-xdist sets a width for its workers, which would override the terminal's."""
     return {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
