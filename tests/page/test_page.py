@@ -1,4 +1,4 @@
-"""The page in a real Chromium."""
+"""The page in Chromium: what it shows of instances and runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..support.service import Service, new_run
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-def test_follows_a_run_to_its_end_and_stops(service: Service, tab: Tab) -> None:
+def test_the_page_follows_a_run_to_its_end_and_stops(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     client.post(f"/runs/{run}/logs", json=[{"message": f"before {n}"} for n in range(3)])
@@ -33,15 +33,15 @@ def test_follows_a_run_to_its_end_and_stops(service: Service, tab: Tab) -> None:
     client.post(f"/runs/{run}/complete")
     expect(tab.page.locator(".head .pill")).to_have_text("completed")
     expect(tab.page.locator("#connection")).to_have_text("ended")
-    answers = len(tab.answers)
+    responses = len(tab.responses)
     assert [seq for seq, _ in tab.rows] == list(range(1, 9))
-    # a client that came back would do it within its retry time, 3 s at most
+    # a client that reconnected would do so within its retry time, 3 s at most
     tab.page.wait_for_timeout(3500)
-    assert len(tab.answers) == answers
-    assert tab.complaints == []
+    assert len(tab.responses) == responses
+    assert tab.errors == []
 
 
-def test_has_every_line_once_after_a_restart_in_the_middle(service: Service, tab: Tab) -> None:
+def test_every_line_is_shown_once_after_restarts_of_the_service(service: Service, tab: Tab) -> None:
     run = new_run(service.client())
     path = f"/runs/{run}/logs"
 
@@ -67,7 +67,7 @@ def test_has_every_line_once_after_a_restart_in_the_middle(service: Service, tab
     assert tab.read() == [(seq, f"line {seq - 1}") for seq in range(1, 151)]
 
 
-def test_overview_shows_what_happens_by_itself(service: Service, tab: Tab) -> None:
+def test_the_overview_updates_itself(service: Service, tab: Tab) -> None:
     tab.page.goto(service.url)
     expect(tab.page.locator("main h2")).to_have_text("No experiment yet")
     client = service.client()
@@ -86,10 +86,10 @@ def test_overview_shows_what_happens_by_itself(service: Service, tab: Tab) -> No
     tab.page.go_back()
     client.delete("/instances/digits")
     expect(tab.page.locator("main h2")).to_have_text("No experiment yet")
-    assert tab.complaints == []
+    assert tab.errors == []
 
 
-def test_what_comes_from_a_run_is_text(service: Service, tab: Tab) -> None:
+def test_a_runs_data_is_shown_as_text_and_never_as_markup(service: Service, tab: Tab) -> None:
     client = service.client()
     hostile = [
         "<img src=x onerror='document.title=\"hacked\"'>",
@@ -119,10 +119,12 @@ def test_what_comes_from_a_run_is_text(service: Service, tab: Tab) -> None:
     assert (tab.page.locator("h1").text_content() or "").startswith(hostile[0])
     assert tab.page.locator("main img, main script").count() == 0
     assert "hacked" not in tab.page.title()
-    assert tab.complaints == []
+    assert tab.errors == []
 
 
-def test_cancel_asks_once_and_shows_that_it_asked(service: Service, tab: Tab) -> None:
+def test_the_cancel_button_asks_for_confirmation_and_shows_the_request(
+    service: Service, tab: Tab
+) -> None:
     client = service.client()
     run = new_run(client)
     tab.page.goto(f"{service.url}/#/runs/{run}")
@@ -130,13 +132,13 @@ def test_cancel_asks_once_and_shows_that_it_asked(service: Service, tab: Tab) ->
     assert client.get(f"/runs/{run}").json()["cancel_requested_at"] is None
     tab.page.get_by_role("button", name="End this run?").click()
     expect(tab.page.get_by_role("button", name="Cancelling…")).to_be_disabled()
-    answer = client.post(f"/runs/{run}/logs", json={"message": "on my way out"}).json()
-    assert answer["cancel_requested"] is True
+    response = client.post(f"/runs/{run}/logs", json={"message": "ending"}).json()
+    assert response["cancel_requested"] is True
     client.post(f"/runs/{run}/cancelled")
     expect(tab.page.locator(".head .pill")).to_have_text("cancelled")
 
 
-def test_unknown_run_is_said_to_be_unknown(service: Service, tab: Tab) -> None:
+def test_an_unknown_run_is_reported_as_unknown(service: Service, tab: Tab) -> None:
     tab.page.goto(f"{service.url}/#/runs/nowhere")
     expect(tab.page.locator("main")).to_have_text("there is no run nowhere")
 
@@ -146,7 +148,7 @@ def messages(first: int, count: int) -> str:
 
 
 @pytest.mark.long
-def test_a_million_lines_are_right_wherever_one_looks(service: Service, tab: Tab) -> None:
+def test_a_million_lines_are_correct_at_every_scroll_position(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     for first in range(1, 1_000_001, 10_000):
@@ -167,18 +169,20 @@ def test_a_million_lines_are_right_wherever_one_looks(service: Service, tab: Tab
     tab.page.locator(".viewport").focus()
     tab.page.keyboard.press("Home")
     check(first=1)
-    for share in (0.5, 0.123, 0.999, 0.7):  # as one who drags the scroll bar
+    # as by dragging the scroll bar
+    for share in (0.5, 0.123, 0.999, 0.7):
         tab.page.locator(".viewport").evaluate(
             "(view, share) => { view.scrollTop = share * (view.scrollHeight - view.clientHeight) }", share
         )
         wait_until(lambda: abs(check()[0] / 1e6 - share) < 0.002, "the place")  # noqa: B023
     before = check()[0]
     tab.page.mouse.move(600, 550)
-    tab.page.mouse.wheel(0, 200)  # a wheel moves by rows here too, though the bar's way is shortened
+    # the wheel moves by rows, although the scroll bar's range is shorter than the rows
+    tab.page.mouse.wheel(0, 200)
     wait_until(lambda: check()[0] == before + 10, "ten rows further")
     tab.page.keyboard.press("PageUp")
     assert check()[0] < before + 10
-    # lines that come while one reads move nothing
+    # new lines do not move the view
     before = check()[0]
     client.post(f"/runs/{run}/logs", content=messages(1_000_001, 5), headers=NDJSON).raise_for_status()
     expect(tab.page.locator(".new-lines")).to_have_text("5 new ↓")
@@ -201,16 +205,17 @@ def test_a_million_lines_are_right_wherever_one_looks(service: Service, tab: Tab
     used = session.send("Runtime.getHeapUsage")["usedSize"]
     assert used < 200 * 1024 * 1024
     assert tab.page.locator("*").count() < 2000
-    assert tab.complaints == []
+    assert tab.errors == []
 
 
 @pytest.mark.long
-def test_follows_5000_lines_a_second_and_counts_as_the_service_does(service: Service, tab: Tab) -> None:
+def test_the_page_follows_5000_lines_a_second_and_counts_them_all(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     tab.page.goto(f"{service.url}/#/runs/{run}")
     expect(tab.page.locator("#connection")).to_have_text("live")
-    for number in range(100):  # ten seconds
+    # ten seconds
+    for number in range(100):
         client.post(f"/runs/{run}/logs", content=messages(number * 500 + 1, 500), headers=NDJSON)
         tab.page.wait_for_timeout(80)
     client.post(f"/runs/{run}/complete").raise_for_status()
@@ -221,7 +226,7 @@ def test_follows_5000_lines_a_second_and_counts_as_the_service_does(service: Ser
     assert tab.rows[0] == (1, "line 1")
 
 
-def test_every_line_once_though_the_network_was_away(service: Service, tab: Tab) -> None:
+def test_every_line_is_shown_once_after_a_network_outage(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     path = f"/runs/{run}/logs"
@@ -229,7 +234,8 @@ def test_every_line_once_though_the_network_was_away(service: Service, tab: Tab)
     client.post(path, content=messages(1, 100), headers=NDJSON).raise_for_status()
     tab.expect_lines(100)
     tab.page.context.set_offline(True)
-    service.terminate()  # Chromium's switch leaves streams that are open
+    # Chromium's offline mode does not close open streams
+    service.terminate()
     expect(tab.page.locator("#connection")).to_contain_text("reconnecting")
     client = service.start().client()
     client.post(path, content=messages(101, 312), headers=NDJSON).raise_for_status()
@@ -239,7 +245,7 @@ def test_every_line_once_though_the_network_was_away(service: Service, tab: Tab)
     assert tab.read() == [(seq, f"line {seq}") for seq in range(1, 413)]
 
 
-def test_runs_are_compared(service: Service, tab: Tab) -> None:
+def test_an_instance_page_compares_chosen_runs(service: Service, tab: Tab) -> None:
     client = service.client()
     client.put("/instances/digits", json={"name": "Digits", "configuration": {"layers": [64]}})
     for run in range(3):
@@ -257,15 +263,15 @@ def test_runs_are_compared(service: Service, tab: Tab) -> None:
     assert keys == ["lr", "deep.seed", "status", "took"]
     canvas = tab.page.locator("canvas")
 
-    def read_there(x: int) -> list[str]:
+    def read_at(x: int) -> list[str]:
         canvas.hover(position={"x": x, "y": 50})
         return tab.page.locator(".reading div").all_text_contents()
 
-    wait_until(lambda: len(read_there(300)) == 3, "all three curves")
+    wait_until(lambda: len(read_at(300)) == 3, "all three curves")
     assert tab.page.url.endswith("?compare=run-0,run-1,run-2")
     tab.page.reload()
     expect(tab.page.locator(".difference thead th")).to_have_count(4)
-    assert tab.complaints == []
+    assert tab.errors == []
 
 
 def test_downloads_are_complete(service: Service, tab: Tab) -> None:
@@ -286,7 +292,7 @@ def test_downloads_are_complete(service: Service, tab: Tab) -> None:
     assert len(found["csv"].splitlines()) == 20_001
 
 
-def test_levels_and_search_pick_lines_that_come_too(service: Service, tab: Tab) -> None:
+def test_level_and_search_filter_new_lines_too(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     levels = ["debug", "info", "warn", "error"]

@@ -1,4 +1,4 @@
-"""The page's one stream, and what may happen to it."""
+"""The page's stream: how it reconnects, pauses and resumes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def expected(count: int) -> list[tuple[int, str]]:
 
 
 @pytest.mark.long
-def test_every_line_once_through_two_restarts_and_ten_seconds_without_a_network(
+def test_every_line_is_shown_once_through_two_restarts_and_a_network_outage(
     service: Service, tab: Tab
 ) -> None:
     run = new_run(service.client())
@@ -60,11 +60,11 @@ def test_every_line_once_through_two_restarts_and_ten_seconds_without_a_network(
 
 
 @pytest.mark.long
-def test_whatever_is_answered_it_tries_again(service: Service, tab: Tab) -> None:
-    """An EventSource gives up for good at any answer but 200 with its media type."""
+def test_the_page_reconnects_after_any_response(service: Service, tab: Tab) -> None:
+    """An EventSource gives up for good after any response but 200 with its media type."""
     client = service.client()
     run = new_run(client)
-    answers: list[dict[str, Any]] = [
+    responses: list[dict[str, Any]] = [
         {"status": 503, "body": "no"},
         {"status": 404, "body": "a proxy's page"},
         {"status": 200, "content_type": "text/html", "body": "<h1>welcome</h1>"},
@@ -72,31 +72,33 @@ def test_whatever_is_answered_it_tries_again(service: Service, tab: Tab) -> None
     ]
     states: list[str] = []
 
-    def answer(route: Route) -> None:
-        if answers:
-            route.fulfill(**answers.pop(0))
+    def respond(route: Route) -> None:
+        if responses:
+            route.fulfill(**responses.pop(0))
         else:
             route.continue_()
 
-    tab.page.expose_function("told", lambda state: states.append(state))
+    tab.page.expose_function("onState", lambda state: states.append(state))
     tab.page.add_init_script(
         """addEventListener("DOMContentLoaded", () => {
           const shown = document.getElementById("connection");
-          new MutationObserver(() => told(shown.textContent)).observe(shown, { childList: true });
+          new MutationObserver(() => onState(shown.textContent)).observe(shown, { childList: true });
         });"""
     )
-    tab.page.route("**/events?*", answer)
+    tab.page.route("**/events?*", respond)
     tab.page.goto(f"{service.url}/#/runs/{run}")
     tab.expect_state("reconnecting in ")
     post(client, run, 1, 30)
     tab.expect_state("live")
-    assert answers == []
+    assert responses == []
     tab.expect_lines(30)
     assert tab.read() == expected(30)
     assert any("reconnecting in 2 s" in state for state in states), states
 
 
-def test_a_page_opened_while_the_service_is_away_comes_by_itself(service: Service, tab: Tab) -> None:
+def test_a_page_opened_while_the_service_is_away_loads_when_it_returns(
+    service: Service, tab: Tab
+) -> None:
     client = service.client()
     run = new_run(client)
     post(client, run, 1, 5)
@@ -110,7 +112,7 @@ def test_a_page_opened_while_the_service_is_away_comes_by_itself(service: Servic
     tab.expect_state("live")
 
 
-def test_a_hidden_tab_lets_go_of_its_stream_and_catches_up(service: Service, tab: Tab) -> None:
+def test_a_hidden_tab_closes_its_stream_and_catches_up_when_shown(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     post(client, run, 1, 3)
@@ -120,7 +122,8 @@ def test_a_hidden_tab_lets_go_of_its_stream_and_catches_up(service: Service, tab
     wait_until(lambda: metric(service, "athanor_subscribers") == 1, "its stream")
     tab.page.evaluate(HIDE, True)
     post(client, run, 4, 3)
-    tab.expect_lines(6)  # for a while it goes on
+    # the stream stays open for 30 s
+    tab.expect_lines(6)
     tab.page.clock.fast_forward(31_000)
     tab.expect_state("paused")
     wait_until(lambda: metric(service, "athanor_subscribers") == 0, "no stream")
@@ -140,7 +143,7 @@ def test_a_hidden_tab_lets_go_of_its_stream_and_catches_up(service: Service, tab
     tab.expect_state("ended")
 
 
-def test_a_stream_that_says_nothing_is_replaced_for_it_may_be_dead(service: Service, tab: Tab) -> None:
+def test_a_silent_stream_is_replaced(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     tab.page.clock.install()
@@ -148,23 +151,25 @@ def test_a_stream_that_says_nothing_is_replaced_for_it_may_be_dead(service: Serv
     tab.expect_state("live")
     post(client, run, 1, 3)
     tab.expect_lines(3)
-    with tab.page.expect_request("**/events?*") as asked:
+    with tab.page.expect_request("**/events?*") as request:
         tab.page.clock.fast_forward(100_000)
-    assert "last_event_id=" in asked.value.url
-    wait_until(lambda: metric(service, "athanor_subscribers") == 1, "one stream in place of the other")
+    assert "last_event_id=" in request.value.url
+    wait_until(
+        lambda: metric(service, "athanor_subscribers") == 1, "a new stream in place of the old one"
+    )
     post(client, run, 4, 3)
     tab.expect_lines(6)
     assert tab.read() == expected(6)
-    # one that speaks is left alone
-    answers = len(tab.answers)
+    # a stream that brings events is kept
+    responses = len(tab.responses)
     for number in range(7, 12):
         tab.page.clock.fast_forward(20_000)
         post(client, run, number, 1)
         tab.expect_lines(number)
-    assert len(tab.answers) == answers
+    assert len(tab.responses) == responses
 
 
-def test_back_on_the_network_it_does_not_wait(service: Service, tab: Tab) -> None:
+def test_the_page_reconnects_at_once_when_the_network_returns(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     tab.page.clock.install()
@@ -172,7 +177,8 @@ def test_back_on_the_network_it_does_not_wait(service: Service, tab: Tab) -> Non
     tab.expect_state("live")
     tab.page.context.set_offline(True)
     tab.expect_state("reconnecting in ")
-    for _ in range(12):  # so that it waits for long
+    # after several failures the pause is long
+    for _ in range(12):
         tab.page.clock.fast_forward(30_000)
     post(client, run, 1, 3)
     tab.page.clock.pause_at(tab.page.evaluate("Date.now()") / 1000 + 1)

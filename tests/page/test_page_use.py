@@ -1,4 +1,4 @@
-"""The page as people use it: by keyboard, on a phone, in the dark, for the first time."""
+"""Use of the page: contrast, names, small screens, keyboard, notifications, curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTRAST = """() => {
     const part = (c) => ((c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
   };
-  const ground = (node) => {
+  const background = (node) => {
     for (; node; node = node.parentElement) {
       const colour = parse(getComputedStyle(node).backgroundColor);
       if (colour.length === 3 || colour[3] === 1) return colour;
@@ -35,7 +35,7 @@ CONTRAST = """() => {
     const text = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
     if (!text || !node.checkVisibility() || node.matches("option, .skip, :disabled")) continue;
     const style = getComputedStyle(node);
-    const [one, other] = [light(parse(style.color)), light(ground(node))];
+    const [one, other] = [light(parse(style.color)), light(background(node))];
     const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
     if (ratio < 4.5 || style.opacity < 1) poor.push([node.className || node.tagName, ratio.toFixed(2)]);
   }
@@ -53,7 +53,7 @@ OVERFLOW = """() => {
 
 @pytest.fixture
 def experiment(shared_service: Service, client: httpx.Client) -> str:
-    """An instance with a run that goes on, one that is done and one that failed."""
+    """An instance with a completed, a failed and a running run."""
     name = "two rings"
     configuration = {"lr": 0.1, "optimizer": {"name": "sgd"}}
     instance = client.post("/instances", json={"name": name, "configuration": configuration}).json()["id"]
@@ -86,7 +86,7 @@ def experiment(shared_service: Service, client: httpx.Client) -> str:
 
 
 def views(service: Service, client: httpx.Client, instance: str) -> dict[str, str]:
-    """The addresses of all there is to see."""
+    """The address of each view, by name."""
     runs = [run["id"] for run in client.get(f"/instances/{instance}/runs").json()["runs"]]
     return {
         "overview": f"{service.url}/",
@@ -99,8 +99,8 @@ def views(service: Service, client: httpx.Client, instance: str) -> dict[str, st
     }
 
 
-def look_at_all(tab: Tab, addresses: dict[str, str], script: str) -> dict[str, Any]:
-    """What `script` says of each view, once it is drawn."""
+def in_each_view(tab: Tab, addresses: dict[str, str], script: str) -> dict[str, Any]:
+    """The result of `script` in each view, run after the view is drawn."""
     found = {}
     marks = {"overview": ".runs a", "comparison": ".chart", "results": ".chart", "line": ".detail .whole"}
     for name, address in addresses.items():
@@ -114,43 +114,44 @@ def look_at_all(tab: Tab, addresses: dict[str, str], script: str) -> dict[str, A
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_stands_out_from_its_ground(
+def test_all_text_contrasts_with_its_background(
     scheme: str, shared_service: Service, client: httpx.Client, experiment: str, tabs: Tabs
 ) -> None:
-    """4.5 to 1, as WCAG 2.2 asks for in 1.4.3."""
+    """By 4.5 to 1, as WCAG 2.2 requires in criterion 1.4.3."""
     tab = tabs(color_scheme=scheme)
-    found = look_at_all(tab, views(shared_service, client, experiment), CONTRAST)
+    found = in_each_view(tab, views(shared_service, client, experiment), CONTRAST)
     assert not any(found.values()), found
 
 
-def test_the_systems_wish_is_there_before_anything_is_drawn(shared_service: Service, tabs: Tabs) -> None:
-    """Without the page's style and code the ground is dark already, so nothing flashes."""
+def test_the_dark_scheme_applies_before_the_style_is_loaded(shared_service: Service, tabs: Tabs) -> None:
+    """The background is dark even without the page's style and code, so it does not flash white."""
     tab = tabs(color_scheme="dark")
     tab.page.route(re.compile(r"static/.*\.(css|js)"), lambda route: route.abort())
     tab.page.goto(shared_service.url)
     text = tab.page.evaluate("getComputedStyle(document.body).color")
-    assert text == "rgb(255, 255, 255)"  # Chromium's own text on its own dark ground
+    # Chromium's default text colour on its default dark background
+    assert text == "rgb(255, 255, 255)"
 
 
-def test_all_that_can_be_used_has_a_name(
+def test_every_control_has_an_accessible_name(
     shared_service: Service, client: httpx.Client, experiment: str, tab: Tab
 ) -> None:
-    found = look_at_all(tab, views(shared_service, client, experiment), UNNAMED)
+    found = in_each_view(tab, views(shared_service, client, experiment), UNNAMED)
     assert not any(found.values()), found
 
 
-def test_fits_on_a_phone(
+def test_the_page_fits_on_a_phone(
     shared_service: Service, client: httpx.Client, experiment: str, tabs: Tabs
 ) -> None:
     tab = tabs(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
-    found = look_at_all(tab, views(shared_service, client, experiment), OVERFLOW)
+    found = in_each_view(tab, views(shared_service, client, experiment), OVERFLOW)
     assert found == dict.fromkeys(found, 0)
     tab.page.get_by_role("tab", name="Logs").tap()
     tab.page.locator(".row:not([hidden])").first.tap()
     expect(tab.page.locator(".detail .whole")).to_contain_text("cut it off")
 
 
-def test_by_keyboard_alone(service: Service, tab: Tab) -> None:
+def test_the_keyboard_alone_controls_a_run_view(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     entries = [{"message": f"line {number}"} for number in range(1, 501)]
@@ -197,12 +198,10 @@ def test_by_keyboard_alone(service: Service, tab: Tab) -> None:
     expect(tab.page.get_by_role("dialog", name="keyboard shortcuts")).to_be_visible()
     press("Escape")
     expect(tab.page.get_by_role("dialog")).to_have_count(0)
-    assert tab.complaints == []
+    assert tab.errors == []
 
 
-def test_says_how_a_run_stands_in_title_and_icon_and_by_notification_if_asked(
-    service: Service, tab: Tab
-) -> None:
+def test_title_icon_and_a_requested_notification_show_the_runs_status(service: Service, tab: Tab) -> None:
     tab.page.context.grant_permissions(["notifications"])
     tab.page.add_init_script(
         """window.shown = [];
@@ -228,7 +227,7 @@ def test_says_how_a_run_stands_in_title_and_icon_and_by_notification_if_asked(
         assert tab.page.evaluate("shown") == ([[f"{run} is failed", "test"]] if asked else [])
 
 
-def test_who_comes_for_the_first_time_finds_the_error_the_curve_and_the_download(
+def test_links_from_the_overview_lead_to_the_error_the_curve_and_the_downloads(
     shared_service: Service, client: httpx.Client, experiment: str, tab: Tab
 ) -> None:
     tab.page.goto(shared_service.url)
@@ -254,7 +253,7 @@ def test_who_comes_for_the_first_time_finds_the_error_the_curve_and_the_download
             assert found[299]["value"] == 1 / 301
 
 
-def test_a_curve_of_fifty_thousand_points_tells_its_values(service: Service, tab: Tab) -> None:
+def test_a_curve_of_fifty_thousand_points_shows_its_values(service: Service, tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     for first in range(0, 50_000, 10_000):
@@ -267,7 +266,7 @@ def test_a_curve_of_fifty_thousand_points_tells_its_values(service: Service, tab
     canvas = tab.page.locator("canvas")
     width = int(canvas.evaluate("canvas => canvas.clientWidth"))
 
-    def read_there(share: float) -> int:
+    def read_at(share: float) -> int:
         """The step under the pointer; its value is one more."""
         canvas.hover(position={"x": 58 + share * (width - 68), "y": 60})
         text = tab.page.locator(".reading").text_content() or ""
@@ -276,19 +275,19 @@ def test_a_curve_of_fifty_thousand_points_tells_its_values(service: Service, tab
         return next(one for one in numbers if one + 1 in numbers)
 
     wait_until(lambda: tab.page.locator(".reading").count() == 1, "the chart")
-    assert read_there(0.0) == 0
-    assert abs(read_there(0.5) - 25_000) < 200
-    assert abs(read_there(1.0) - 49_999) < 200
+    assert read_at(0.0) == 0
+    assert abs(read_at(0.5) - 25_000) < 200
+    assert abs(read_at(1.0) - 49_999) < 200
     canvas.hover(position={"x": 58 + 0.5 * (width - 68), "y": 60})
     tab.page.mouse.down()
     canvas.hover(position={"x": 58 + 0.6 * (width - 68), "y": 60})
     tab.page.mouse.up()
-    wait_until(lambda: abs(read_there(0.0) - 25_000) < 300, "the zoom's left end")
-    assert abs(read_there(1.0) - 30_000) < 300
+    wait_until(lambda: abs(read_at(0.0) - 25_000) < 300, "the zoom's left end")
+    assert abs(read_at(1.0) - 30_000) < 300
     canvas.dblclick()
-    wait_until(lambda: read_there(0.0) == 0, "all of it")
+    wait_until(lambda: read_at(0.0) == 0, "all of it")
     tab.page.get_by_label("log scale").check()
-    wait_until(lambda: abs(read_there(0.5) - 25_000) < 200, "the same steps over a log scale")
+    wait_until(lambda: abs(read_at(0.5) - 25_000) < 200, "the same steps over a log scale")
     client.post(f"/runs/{run}/results", json={"key": "loss", "value": 0.5, "step": 50_000})
     expect(tab.page.locator(".chart strong")).to_have_text("0.5")
-    assert tab.complaints == []
+    assert tab.errors == []

@@ -1,4 +1,4 @@
-"""A tab of a real Chromium."""
+"""Fixtures: tabs of the system's Chromium."""
 
 from __future__ import annotations
 
@@ -29,39 +29,40 @@ def browser() -> Iterator[Browser | None]:
 
 
 class Tab:
-    """A tab, with what it asked of the stream and what its console complained about."""
+    """A tab; `responses` has the stream's status codes, and `errors` those of the console."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.answers: list[int] = []
-        self.complaints: list[str] = []
-        page.on("response", self._note)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._hear)
+        self.responses: list[int] = []
+        self.errors: list[str] = []
+        page.on("response", self._on_response)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._on_console)
 
-    def _note(self, response: Any) -> None:
+    def _on_response(self, response: Any) -> None:
         if "/events?" in response.url:
-            self.answers.append(response.status)
+            self.responses.append(response.status)
 
-    def _hear(self, said: ConsoleMessage) -> None:
-        if said.type == "error":
-            self.complaints.append(said.text)
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     @property
     def rows(self) -> list[tuple[int, str]]:
-        """The lines that are seen, by `seq`, once what was asked for is drawn and known."""
+        """The visible lines as (seq, text); waits until all of them are loaded and drawn."""
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
         found = self.page.wait_for_function(
             """() => {
               const rows = [...document.querySelectorAll('.row:not([hidden])')];
               if (!rows.length || rows.some((row) => row.matches('.unknown'))) return null;
-              return rows.map((row) => [+row.dataset.seq, row.querySelector('.message').textContent]);
+              const text = (row) => row.querySelector('.message').textContent;
+              return rows.map((row) => [+row.dataset.seq, text(row)]);
             }"""
         )
         return [(seq, text) for seq, text in found.json_value()]
 
     def read(self) -> list[tuple[int, str]]:
-        """Every line, from the first to the last, by paging down as a reader does."""
+        """Every line, from the first to the last, by paging down."""
         self.page.locator(".viewport").focus()
         self.page.keyboard.press("Home")
         read: dict[int, str] = {}
@@ -77,7 +78,7 @@ class Tab:
         expect(self.page.locator(".count")).to_have_text(f"{count:,} {word}")
 
     def expect_state(self, text: str) -> None:
-        """What the page says of its connection."""
+        """Wait until the page shows this state of its connection."""
         expect(self.page.locator("#connection")).to_contain_text(text)
 
 
@@ -88,7 +89,7 @@ def tab(tabs: Callable[..., Tab]) -> Tab:
 
 @pytest.fixture
 def tabs(browser: Browser | None, need: Callable[[bool, str], None]) -> Iterator[Callable[..., Tab]]:
-    """Tabs, each of a browser of its own, with Playwright's options for one."""
+    """Makes tabs, each in its own browser context; takes Playwright's options for contexts."""
     need(browser is not None, "chromium")
     assert browser is not None
     contexts = []

@@ -1,4 +1,4 @@
-"""Several nodes on one database, and who reports and follows through their troubles."""
+"""Several nodes on one database, and producers and readers that use them during failures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NODES = 3
 
 
 class Cluster:
-    """Some nodes on one database, each started on its own."""
+    """Some nodes on one database, each a process of its own."""
 
     def __init__(self, nodes: list[Service]) -> None:
         self.nodes = nodes
@@ -35,12 +35,12 @@ class Cluster:
         for number in range(count):
             place = folder / f"node-{number}"
             place.mkdir()
-            # of the server's connections, tests at the same time have but so many
+            # the server's connections are limited, and tests run in parallel
             nodes.append(Service(place, database_url=url, readers=1, **settings))
         return cls(nodes)
 
     def start(self) -> None:
-        """All at once, on a database that is empty."""
+        """Start all at once, on an empty database, and wait until they answer."""
         processes = [node.spawn() for node in self.nodes]
         for node, process in zip(self.nodes, processes, strict=True):
             node.process = process
@@ -55,15 +55,20 @@ class Cluster:
             node.close()
 
     def any(self) -> str:
+        """The URL of a random node."""
         return random.choice(self.nodes).url
 
-    def said(self) -> str:
+    def output(self) -> str:
+        """What all nodes have logged."""
         return "".join(node.log.read_text() for node in self.nodes)
+
+    # the tests of nodes and outages use the old name
+    said = output
 
 
 @contextlib.contextmanager
 def on_hosts(folder: Path, count: int = 2) -> Iterator[tuple[Cluster, list[network.Host]]]:
-    """A node on each of some hosts, and the database on this one."""
+    """A node on each of `count` hosts, and their database on this one."""
     with (
         network.hosts(count) as hosts,
         postgres.new_server(tuple(host.opposite for host in hosts)) as server,
@@ -80,7 +85,7 @@ def on_hosts(folder: Path, count: int = 2) -> Iterator[tuple[Cluster, list[netwo
 
 
 class Reader:
-    """Follows some topics on whichever node answers, coming back with its cursor, until told to stop."""
+    """Follows topics on any node that answers, and reconnects with its cursor, until 204."""
 
     def __init__(self, cluster: Cluster, query: str, node: Service | None = None) -> None:
         self.cluster = cluster
@@ -108,14 +113,14 @@ class Reader:
                 return
             self.connections += 1
             decoder = SseDecoder()
-            async for piece in response.aiter_bytes():
-                for event in decoder.feed(piece):
+            async for chunk in response.aiter_bytes():
+                for event in decoder.feed(chunk):
                     self.last_id = event.id or self.last_id
                     self.events.append((event.id, json.loads(event.data)))
 
     @property
     def numbers(self) -> list[int]:
-        """Of the events that have one, in the order they came."""
+        """The numbers of the events that have one, in the order of their arrival."""
         return [int(id.split("-")[1]) for id, data in self.events if data["type"] != "run_progress"]
 
     def messages(self, run: str) -> list[str]:
@@ -133,7 +138,7 @@ class Reader:
 
 
 async def produce(cluster: Cluster, run: str, name: str, batches: Iterator[int]) -> int:
-    """Lines in small batches, each under its key to whichever node answers until one acknowledges it."""
+    """Post small batches, each with its key to any node until one acknowledges it; counts lines."""
     sent = 0
     async with httpx.AsyncClient(timeout=10) as client:
         for _ in batches:
@@ -142,16 +147,16 @@ async def produce(cluster: Cluster, run: str, name: str, batches: Iterator[int])
             headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid.uuid4().hex}
             while True:
                 try:
-                    answer = await client.post(
+                    response = await client.post(
                         f"{cluster.any()}/runs/{run}/logs", content=body, headers=headers
                     )
                 except httpx.TransportError:
                     await asyncio.sleep(0.02)
                     continue
-                if answer.status_code == 503:
+                if response.status_code == 503:
                     await asyncio.sleep(0.05)
                     continue
-                assert answer.status_code == 201, answer.text
+                assert response.status_code == 201, response.text
                 break
             sent += count
             await asyncio.sleep(random.uniform(0, 0.02))
@@ -163,7 +168,7 @@ def expected(sent: dict[str, int]) -> set[str]:
 
 
 def check(readers: list[Reader], runs: list[str], sent: dict[str, dict[str, int]]) -> None:
-    """Every line once, `seq` without holes, each producer's own in order, and the same for everybody."""
+    """Every line once, `seq` without gaps, each producer's in order, all readers the same."""
     for reader in readers:
         assert reader.numbers == sorted(set(reader.numbers))
         for run in runs:
@@ -182,7 +187,7 @@ def check(readers: list[Reader], runs: list[str], sent: dict[str, dict[str, int]
 
 @contextlib.asynccontextmanager
 async def reading(readers: list[Reader]) -> AsyncIterator[None]:
-    """The readers run until all that was written has come, and the runs have ended."""
+    """Run the readers during the block, and after it until their runs have ended."""
     tasks = [asyncio.create_task(reader.run()) for reader in readers]
     try:
         yield
@@ -196,7 +201,8 @@ async def reading(readers: list[Reader]) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+        # the condition changes in another process
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
@@ -210,8 +216,8 @@ async def finish(cluster: Cluster, runs: list[str]) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def under_load(cluster: Cluster, trouble: Callable[[], Any]) -> list[Reader]:
-    """What comes while `trouble`, a coroutine's maker, has its way; checked to be all, and once."""
+async def under_load(cluster: Cluster, failure: Callable[[], Any]) -> list[Reader]:
+    """Post and read during `failure`, a coroutine function; checks that every line comes once."""
     runs = [new_run(cluster.nodes[0].client()) for _ in range(2)]
     queries = [
         *(f"topic=experiments:run:{run}" for run in runs),
@@ -232,7 +238,7 @@ async def under_load(cluster: Cluster, trouble: Callable[[], Any]) -> list[Reade
                 for number in range(2)
                 for run in runs
             }
-            await trouble()
+            await failure()
             done.set()
             sent: dict[str, dict[str, int]] = {run: {} for run in runs}
             for (run, name), producer in producers.items():

@@ -1,4 +1,4 @@
-"""Hosts on a network of the test's own, in namespaces of this machine, whose links can be cut."""
+"""Hosts in network namespaces of this machine, with links that can be cut."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import subprocess
 from collections.abc import Iterator
 
 MAXIMUM = 120
-"""Hosts there may be, for two links each: 198.18.0.0/15 is for such tests (RFC 2544)."""
+"""The most hosts: each has two links in 198.18.0.0/15, which RFC 2544 reserves for tests."""
 
 
 def is_possible() -> bool:
-    """Whether this process may make namespaces."""
+    """Whether this process may create network namespaces."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         return False
     name = f"athanor-try-{os.getpid()}"
@@ -24,9 +24,10 @@ def is_possible() -> bool:
 
 
 class Host:
-    """A host with two links to this one: its `front`, for clients, and its `back`, to the database.
+    """A host with two links to this one: `front` for clients, and `back` to the database.
 
-    `front` and `back` are its own addresses, and `opposite` is this machine's at the other end of `back`.
+    `front` and `back` are its own addresses; `opposite` is this machine's address at the other end
+    of `back`.
     """
 
     def __init__(self, number: int) -> None:
@@ -37,7 +38,8 @@ class Host:
             "front": f"af{os.getpid() % 10**7}-{number}",
             "back": f"ab{os.getpid() % 10**7}-{number}",
         }
-        net = (os.getpid() % 100) * 2  # so that tests at the same time have their own
+        # parallel tests have different networks
+        net = (os.getpid() % 100) * 2
         self.front = f"198.18.{net}.{4 * number + 2}"
         self.back = f"198.18.{net + 1}.{4 * number + 2}"
         self.opposite = f"198.18.{net + 1}.{4 * number + 1}"
@@ -60,7 +62,7 @@ class Host:
             self._in("link", "set", end, "up")
 
     def cut(self) -> None:
-        """From now on nothing passes between the host and the database, and nobody is told."""
+        """Drop everything between the host and the database, without an error at either end."""
         _ip("link", "set", self._links["back"], "down")
 
     def mend(self) -> None:

@@ -1,4 +1,4 @@
-"""A database of the test's own on the PostgreSQL server that is there, or a server of its own."""
+"""PostgreSQL: a database of a test's own on the running server, or a server of its own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SERVER = os.environ.get("ATHANOR_TEST_POSTGRES") or "postgresql://postgres@127.0
 
 
 def run_sql(sql: str, database: str = "postgres", server: str = SERVER) -> list[tuple[Any, ...]]:
-    """The rows of one statement, run by the server's owner."""
+    """Run one statement as the server's owner; returns its rows."""
 
-    async def ask() -> list[tuple[Any, ...]]:
+    async def fetch() -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(f"{server}/{database}", timeout=5)
         try:
             return [tuple(row) for row in await connection.fetch(sql)]
@@ -33,7 +33,7 @@ def run_sql(sql: str, database: str = "postgres", server: str = SERVER) -> list[
             await connection.close()
 
     with asyncio.Runner() as runner:
-        return runner.run(ask())
+        return runner.run(fetch())
 
 
 def answers(server: str = SERVER) -> bool:
@@ -45,7 +45,7 @@ def answers(server: str = SERVER) -> bool:
 
 @contextlib.contextmanager
 def new_database() -> Iterator[str]:
-    """The URL of an empty database."""
+    """The URL of an empty database, which is dropped after the block."""
     name = f"athanor_{uuid.uuid4().hex[:12]}"
     run_sql(f"CREATE DATABASE {name}")
     try:
@@ -55,7 +55,7 @@ def new_database() -> Iterator[str]:
 
 
 def programs() -> Path | None:
-    """Where this machine has `initdb` and `postgres`, if it has."""
+    """The folder of `initdb` and `postgres` on this machine; None if there is none."""
     found = shutil.which("initdb")
     if found:
         return Path(found).parent
@@ -64,7 +64,7 @@ def programs() -> Path | None:
 
 
 class Server:
-    """A server that may be stopped and started; it listens on loopback and at `addresses`."""
+    """A server that can be stopped and started; it listens on loopback and at `addresses`."""
 
     def __init__(self, folder: Path, addresses: tuple[str, ...] = ()) -> None:
         found = programs()
@@ -74,7 +74,7 @@ class Server:
         self._programs = found
         self._data = folder / "data"
         self._log = folder / "postgres.log"
-        # it refuses to be run by root
+        # PostgreSQL refuses to run as root
         self._as: tuple[str, ...] = ()
         if os.geteuid() == 0:
             self._as = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups")
@@ -104,7 +104,7 @@ class Server:
         return self
 
     def stop(self, crash: bool = False) -> None:
-        """At once, with a goodbye to every client, or without; then what was committed is recovered."""
+        """Stop at once: disconnect the clients in order, or with `crash` end without that."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
             self._process.wait(30)
