@@ -1,21 +1,21 @@
-// Colours of terminals: text with SGR sequences becomes spans with classes, all other sequences go.
+// Terminal colours: SGR sequences become spans with classes; other escape sequences are removed.
 
 const SEQUENCE = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
+// the most spans in one line; the rest of the line is plain text
 const MOST_SPANS = 200;
-// in one line; a flood of colours after that is plain text
 
 export function plain(text) {
   return text.includes("\x1b") ? text.replace(SEQUENCE, "") : text;
 }
 
-// `into` is an element, which is emptied.
+// Replaces the content of the element `into` by `text` with its colours.
 export function paint(into, text) {
   if (!text.includes("\x1b")) {
     into.textContent = text;
     return;
   }
   into.textContent = "";
-  let style = { colour: "", ground: "", bold: false, dim: false, italic: false, underline: false };
+  let style = { colour: "", background: "", bold: false, dim: false, italic: false, underline: false };
   let place = 0;
   let spans = 0;
   for (const found of text.matchAll(SEQUENCE)) {
@@ -28,9 +28,9 @@ export function paint(into, text) {
   add(into, plain(text.slice(place)), style);
 }
 
-function add(into, text, { colour, ground, bold, dim, italic, underline }) {
+function add(into, text, { colour, background, bold, dim, italic, underline }) {
   if (!text) return;
-  const classes = [colour && `fg-${colour}`, ground && `bg-${ground}`, bold && "bold", dim && "dim", italic && "italic", underline && "underline"];
+  const classes = [colour && `fg-${colour}`, background && `bg-${background}`, bold && "bold", dim && "dim", italic && "italic", underline && "underline"];
   const name = classes.filter(Boolean).join(" ");
   if (!name) {
     into.append(text);
@@ -42,13 +42,14 @@ function add(into, text, { colour, ground, bold, dim, italic, underline }) {
   into.append(span);
 }
 
-// The sixteen colours that a theme can make readable; of the 256 and the true ones, the nearest of them.
+// The style after an SGR sequence. Indexed and true colours become the nearest of the 16 colours
+// that the theme defines.
 function next(style, codes) {
   const made = { ...style };
   const list = (codes || "0").split(/[;:]/).map(Number);
   for (let at = 0; at < list.length; at += 1) {
     const code = list[at];
-    if (code === 0) Object.assign(made, { colour: "", ground: "", bold: false, dim: false, italic: false, underline: false });
+    if (code === 0) Object.assign(made, { colour: "", background: "", bold: false, dim: false, italic: false, underline: false });
     else if (code === 1) made.bold = true;
     else if (code === 2) made.dim = true;
     else if (code === 3) made.italic = true;
@@ -58,12 +59,12 @@ function next(style, codes) {
     else if (code === 24) made.underline = false;
     else if (code >= 30 && code <= 37) made.colour = code - 30;
     else if (code === 39) made.colour = "";
-    else if (code >= 40 && code <= 47) made.ground = code - 40;
-    else if (code === 49) made.ground = "";
+    else if (code >= 40 && code <= 47) made.background = code - 40;
+    else if (code === 49) made.background = "";
     else if (code >= 90 && code <= 97) made.colour = code - 82;
-    else if (code >= 100 && code <= 107) made.ground = code - 92;
+    else if (code >= 100 && code <= 107) made.background = code - 92;
     else if (code === 38 || code === 48) {
-      const what = code === 38 ? "colour" : "ground";
+      const what = code === 38 ? "colour" : "background";
       if (list[at + 1] === 5) {
         made[what] = indexed(list[at + 2]);
         at += 2;
@@ -73,7 +74,7 @@ function next(style, codes) {
       }
     }
     if (made.colour === 0) made.colour = "0";
-    if (made.ground === 0) made.ground = "0";
+    if (made.background === 0) made.background = "0";
   }
   return made;
 }

@@ -1,4 +1,4 @@
-// Asking the service.
+// Requests to the service.
 
 export class ApiError extends Error {
   constructor(message, status) {
@@ -7,50 +7,26 @@ export class ApiError extends Error {
   }
 }
 
-export async function ask(path, options = {}) {
-  const answer = await fetch(path, { ...options, headers: { Accept: "application/json", ...options.headers } });
-  if (answer.ok) return answer;
-  let detail = `${answer.status} ${answer.statusText}`;
+export async function request(path, options = {}) {
+  const response = await fetch(path, { ...options, headers: { Accept: "application/json", ...options.headers } });
+  if (response.ok) return response;
+  let detail = `${response.status} ${response.statusText}`;
   try {
-    detail = (await answer.json()).detail ?? detail;
+    detail = (await response.json()).detail ?? detail;
   } catch {
-    // not the service: a proxy perhaps
+    // the response is not the service's, but a proxy's for example
   }
-  throw new ApiError(detail, answer.status);
+  throw new ApiError(detail, response.status);
 }
 
 export async function getJson(path, options) {
-  return (await ask(path, options)).json();
+  return (await request(path, options)).json();
 }
 
 export const runPath = (id) => `runs/${encodeURIComponent(id)}`;
 export const instancePath = (id) => `instances/${encodeURIComponent(id)}`;
 
-// The path of a list's next page, relative to this page: a proxy may have put us below another.
+// The path of a list's next page, relative to this page: a proxy may serve us below another path.
 export function nextPath(path, next) {
   return next && path.replace(/\?.*$/, "") + next.replace(/^[^?]*/, "");
-}
-
-// All of a run's lines or results in a form, page by page, as a file.
-export async function download(id, what, format, onProgress) {
-  const type = { csv: "text/csv", ndjson: "application/x-ndjson", json: "application/x-ndjson" }[format];
-  const parts = [];
-  let path = `${runPath(id)}/${what}?limit=10000`;
-  let first = true;
-  while (path) {
-    const answer = await ask(path, { headers: { Accept: type } });
-    let text = await answer.text();
-    if (format === "csv" && !first) text = text.replace(/^[^\n]*\n/, "");
-    if (format === "json" && text) text = (first ? "" : ",\n") + text.trimEnd().replaceAll("\n", ",\n");
-    parts.push(new Blob([text]));
-    path = nextPath(path, answer.headers.get("link")?.match(/^<([^>]*)>/)?.[1]);
-    first = false;
-    onProgress?.(parts.length);
-  }
-  const blob = new Blob(format === "json" ? ["[", ...parts, "]\n"] : parts, { type });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = `${id}-${what}.${format}`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }

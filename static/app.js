@@ -1,4 +1,4 @@
-// Which view is shown, by the part of the address behind #; the keyboard; the state of the connection.
+// Chooses the view by the part of the address after #; the keyboard; the state of the connection.
 
 import { element } from "./dom.js";
 import { InstanceView } from "./instance.js";
@@ -54,7 +54,7 @@ async function show() {
   await start(shown, 0);
 }
 
-// A service that is away is waited for; what was shown stays until there is something else.
+// Tries again while the service is away; the old view stays until the new one is loaded.
 async function start(shown, tries) {
   try {
     await shown.start();

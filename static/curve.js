@@ -1,4 +1,4 @@
-// A chart of curves over steps or time, on a canvas: thousands of points are as light as ten.
+// A chart of curves over steps or time, on a canvas; its cost does not grow with the points.
 
 import { element, framed } from "./dom.js";
 import { number, span } from "./format.js";
@@ -6,7 +6,7 @@ import { number, span } from "./format.js";
 const MARGIN = { left: 58, right: 10, top: 8, bottom: 22 };
 export const COLOURS = 10;
 
-// A curve's points as they come, in typed arrays that grow.
+// A curve's points in order of arrival, in typed arrays that grow.
 export class Series {
   constructor() {
     this.count = 0;
@@ -35,7 +35,7 @@ export class Series {
 }
 
 export class Chart {
-  // `settings` is shared by charts: `x` (step or time), `log`, `smooth` (0 to 0.99)
+  // `settings` is shared by all charts: `x` (step or time), `log`, `smooth` (0 to 0.99)
   constructor(title, settings) {
     this.title = title;
     this.settings = settings;
@@ -58,7 +58,7 @@ export class Chart {
     this.canvas.addEventListener("keydown", (event) => event.key === "Escape" && this.zoomTo(null));
   }
 
-  // `name` tells curves of one key apart, `slot` is their colour.
+  // `name` distinguishes the curves of one key, and `slot` is the number of its colour.
   curve(name, slot, series) {
     this.curves.push({ name, slot, series, at: series.times[0] });
     this.draw();
@@ -68,7 +68,7 @@ export class Chart {
     return this.settings.x === "time" ? curve.series.times : curve.series.steps;
   }
 
-  // Time counts from each curve's own beginning, so that runs can be laid over each other.
+  // Time is relative to each curve's first point, so that curves of several runs can be compared.
   offset(curve) {
     return this.settings.x === "time" ? curve.series.times[0] : 0;
   }
@@ -86,16 +86,16 @@ export class Chart {
     const colour = (name) => style.getPropertyValue(name).trim();
     const box = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
     this.box = box;
-    const drawn = this.curves.map((curve) => ({ curve, points: this.reduced(curve, box) }));
-    const range = this.range(drawn);
+    const reducedCurves = this.curves.map((curve) => ({ curve, points: this.reduced(curve, box) }));
+    const range = this.range(reducedCurves);
     this.scales = range;
     if (!range) {
       pen.fillStyle = colour("--faint");
-      pen.fillText("no points here", box.left, (box.top + box.bottom) / 2);
+      pen.fillText("no points in this range", box.left, (box.top + box.bottom) / 2);
       return;
     }
     this.grid(pen, box, range, colour);
-    for (const { curve, points } of drawn) {
+    for (const { curve, points } of reducedCurves) {
       pen.strokeStyle = colour(`--curve-${curve.slot % COLOURS}`);
       if (this.settings.smooth > 0) {
         pen.globalAlpha = 0.22;
@@ -120,7 +120,7 @@ export class Chart {
     this.value.textContent = newest == null ? "" : number(newest);
   }
 
-  // Of all points that fall on one column, first, least, greatest and last are what is seen.
+  // Of all points in one pixel column, keep the first, the least, the greatest and the last.
   reduced(curve, box) {
     const { series } = curve;
     const xs = this.xs(curve);
@@ -131,7 +131,7 @@ export class Chart {
     const columns = Math.max(50, box.right - box.left);
     const first = xs[0] - offset;
     const last = xs[series.count - 1] - offset;
-    const wide = (Math.min(to, last) - Math.max(from, first)) / columns || 1;
+    const columnWidth = (Math.min(to, last) - Math.max(from, first)) / columns || 1;
     let column = null;
     let mean = null;
     let weight = 0;
@@ -144,7 +144,7 @@ export class Chart {
         weight = weight * ratio + (1 - ratio);
       }
       if (x < from || x > to || !Number.isFinite(value) || (this.settings.log && value <= 0)) continue;
-      const place = Math.floor(x / wide);
+      const place = Math.floor(x / columnWidth);
       if (column?.place !== place) {
         if (column) flush(column, raw);
         column = { place, first: [x, value], least: [x, value], most: [x, value], last: [x, value] };
@@ -159,9 +159,9 @@ export class Chart {
     return { raw, smooth };
   }
 
-  range(drawn) {
+  range(reducedCurves) {
     let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
-    for (const { points } of drawn) {
+    for (const { points } of reducedCurves) {
       for (const [x, y] of points.raw) {
         if (x < left) left = x;
         if (x > right) right = x;
@@ -293,7 +293,7 @@ function flush({ first, least, most, last }, into) {
   }
 }
 
-// Binary search: steps and times grow.
+// The index of the nearest x, by binary search: steps and times increase.
 function nearest(xs, count, wanted) {
   let [low, high] = [0, count - 1];
   while (low < high) {

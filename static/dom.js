@@ -1,4 +1,4 @@
-// Making and filling elements. Whatever comes from a run is text, never markup.
+// Creates and fills elements. Data of a run becomes text, never markup.
 
 import { number, span } from "./format.js";
 
@@ -15,7 +15,7 @@ export function element(tag, attributes = {}, ...children) {
 
 export function statusPill(run) {
   const stale = run.status === "running" && run.stale;
-  const title = stale ? "no sign of life for a minute" : null;
+  const title = stale ? "no report for a minute" : null;
   return element("span", { class: `pill ${stale ? "stale" : run.status}`, title }, stale ? "stale" : run.status);
 }
 
@@ -33,20 +33,20 @@ export function copyButton(text, label = "Copy") {
   return button;
 }
 
-// Calls `draw` once in the next frame, however often it is asked for.
+// A function that calls `draw` in the next frame, once for any number of calls.
 export function framed(draw) {
-  let asked = 0;
-  const ask = () => {
-    asked ||= requestAnimationFrame(() => {
-      asked = 0;
+  let frame = 0;
+  const schedule = () => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
       draw();
     });
   };
-  ask.cancel = () => cancelAnimationFrame(asked);
-  return ask;
+  schedule.cancel = () => cancelAnimationFrame(frame);
+  return schedule;
 }
 
-// A bar for what is known of a run's progress; without a total it only says that something moves.
+// A run's progress bar; without a total it shows activity only.
 export class Bar {
   constructor() {
     this.meter = element("progress", { "aria-label": "progress" });
@@ -59,7 +59,7 @@ export class Bar {
     if (!progress) return;
     const { current, total, message } = progress;
     const now = performance.now();
-    // another bar, of another epoch for example, has a pace of its own
+    // a new bar, of another epoch for example, has its own pace
     if (!this.first || this.first.total !== total || current < this.first.current) this.first = { current, total, at: now };
     this.root.hidden = false;
     if (total) {

@@ -1,4 +1,4 @@
-// Numbers, times and counts as people read them.
+// Numbers, times and counts as text.
 
 export function number(value) {
   if (Number.isInteger(value)) return value.toLocaleString("en");

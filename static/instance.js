@@ -1,4 +1,4 @@
-// One instance: its configuration, its runs, and up to ten of them side by side.
+// One instance: its configuration, its runs, and a comparison of up to ten of them.
 
 import { getJson, instancePath, nextPath } from "./api.js";
 import { element } from "./dom.js";
@@ -12,7 +12,7 @@ import { Stream } from "./stream.js";
 const MOST_RUNS = 5000;
 
 export class InstanceView extends RunList {
-  // `route` has `id`, and `compare`, ids of runs
+  // `route` has the instance's `id`, and `compare`, the ids of the runs to compare
   constructor(root, route, shell) {
     super(root, shell);
     this.id = route.id;
@@ -21,7 +21,7 @@ export class InstanceView extends RunList {
 
   async start() {
     this.instance = await getJson(instancePath(this.id));
-    const first = await this.load();
+    const cursor = await this.load();
     if (this.closed) return;
     this.shell.title(this.instance.name, null);
     this.list = element("ul", { class: "runs choosable" });
@@ -37,7 +37,7 @@ export class InstanceView extends RunList {
     );
     this.draw();
     this.compare();
-    this.stream = new Stream([`experiments:instance:${this.id}`], null, first, {
+    this.stream = new Stream([`experiments:instance:${this.id}`], null, cursor, {
       event: (event) => this.take(event),
       state: (name, text) => this.shell.state(name, text),
       resume: async () => {
@@ -50,7 +50,7 @@ export class InstanceView extends RunList {
     this.clock = setInterval(() => this.tick(), 1000);
   }
 
-  // All runs; the cursor of the first page.
+  // Loads all runs; returns the cursor of the first page.
   async load() {
     let path = `${instancePath(this.id)}/runs?limit=1000`;
     let cursor = null;
@@ -91,7 +91,7 @@ export class InstanceView extends RunList {
       row.prepend(element("span", { class: `choose ${slot >= 0 ? `key-${slot}` : ""}` }, box));
       return row;
     }));
-    const rest = runs.length > 500 ? `, the newest 500 are shown` : "";
+    const rest = runs.length > 500 ? ", of which the newest 500 are shown" : "";
     this.hint.textContent = runs.length ? `${counted(runs.length, "run")}${rest} · choose up to ${COLOURS} to compare` : "no runs";
   }
 
@@ -119,7 +119,7 @@ export class InstanceView extends RunList {
   }
 }
 
-// Curves of the same key laid over each other, and what the runs' configurations do not share.
+// The curves of several runs in one chart per key, and the differences of their configurations.
 class Comparison {
   constructor() {
     this.results = new Map();
@@ -139,7 +139,7 @@ class Comparison {
     this.runs = runs;
     this.root.hidden = runs.length === 0;
     const wanted = (this.wanted = {});
-    this.differ();
+    this.showDifferences();
     for (const run of runs) {
       if (!this.results.has(run.id)) this.results.set(run.id, new Results(run.id));
       try {
@@ -149,10 +149,10 @@ class Comparison {
       }
       if (this.wanted !== wanted) return;
     }
-    this.lay();
+    this.layOut();
   }
 
-  lay() {
+  layOut() {
     for (const chart of this.charts.values()) {
       chart.close();
       chart.root.remove();
@@ -171,7 +171,7 @@ class Comparison {
     this.state.textContent = this.charts.size ? "" : "these runs have no numeric results";
   }
 
-  differ() {
+  showDifferences() {
     const all = this.runs.map((run) => flat(run.metadata?.config ?? {}));
     const keys = [...new Set(all.flatMap((config) => [...config.keys()]))];
     const differing = keys.filter((key) => new Set(all.map((config) => config.get(key))).size > 1).slice(0, 200);
@@ -180,18 +180,18 @@ class Comparison {
       element("table", {},
         element("thead", {}, element("tr", {}, element("th", {}, ""), ...this.runs.map((run, slot) => element("th", { class: `key-${slot}` }, element("a", { href: `#/runs/${encodeURIComponent(run.id)}/results` }, displayName(run)))))),
         element("tbody", {}, ...rows.map(([key, ...cells]) => element("tr", {}, element("th", { scope: "row" }, key), ...cells.map((cell) => element("td", {}, String(cell).slice(0, 200))))))),
-      ...(differing.length || this.runs.length < 2 ? [] : [element("p", { class: "faint" }, "their configurations are the same")]),
+      ...(differing.length || this.runs.length < 2 ? [] : [element("p", { class: "faint" }, "the configurations are the same")]),
     );
   }
 
-  // Runs that go on are looked at again every few seconds.
+  // Loads new results of running runs every few seconds.
   tick() {
     this.ticks = (this.ticks ?? 0) + 1;
     if (this.ticks % 3 || document.hidden || !this.runs.some((run) => run.status === "running")) return;
     for (const run of this.runs.filter((run) => run.status === "running")) {
       const results = this.results.get(run.id);
       const keys = results?.series.size;
-      results?.load().then(() => (results.series.size === keys ? this.charts.forEach((chart) => chart.draw()) : this.lay())).catch(() => {});
+      results?.load().then(() => (results.series.size === keys ? this.charts.forEach((chart) => chart.draw()) : this.layOut())).catch(() => {});
     }
   }
 
@@ -200,7 +200,7 @@ class Comparison {
   }
 }
 
-// Nested settings as `optimizer.lr`, each with its JSON.
+// A map of nested settings: the path, `optimizer.lr` for example, and the value's JSON.
 function flat(config, prefix = "", into = new Map(), depth = 0) {
   for (const [key, value] of Object.entries(config)) {
     const name = prefix ? `${prefix}.${key}` : key;

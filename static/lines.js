@@ -1,4 +1,4 @@
-// A run's lines, as far as they are here. The rest is asked for when somebody looks at it.
+// A run's lines, as far as they are loaded. Other lines are requested when they become visible.
 
 import { getJson, runPath } from "./api.js";
 
@@ -8,22 +8,22 @@ const MOST_CHUNKS = 120;
 const MOST_MATCHES = 50000;
 const NEWEST = Number.MAX_SAFE_INTEGER;
 
-// All lines, by seq: line `index` is that of seq index + 1. Kept in chunks, of which those not looked at for
-// longest are forgotten.
+// All lines by seq: line `index` has seq index + 1. They are kept in chunks; the chunks that were
+// not needed for the longest time are dropped.
 export class AllLines {
   constructor(id, onChange) {
     this.id = id;
     this.onChange = onChange;
     this.count = 0;
     this.chunks = new Map();
-    this.asked = new Set();
+    this.requested = new Set();
   }
 
   get(index) {
     return this.chunks.get(Math.floor(index / CHUNK))?.[index % CHUNK];
   }
 
-  // Takes a page of neighbouring entries; those that are here already stay.
+  // Adds a page of consecutive entries; entries that are loaded already stay.
   take(entries) {
     for (const entry of entries) {
       const index = entry.seq - 1;
@@ -33,17 +33,17 @@ export class AllLines {
       chunk[index % CHUNK] ??= entry;
       if (entry.seq > this.count) this.count = entry.seq;
     }
-    this.forget();
+    this.drop();
   }
 
-  // How many of these are new; they come in order, and some of them again.
+  // Adds entries of the stream, which may repeat some; returns the number of new ones.
   append(entries) {
     const before = this.count;
     this.take(entries);
     return this.count - before;
   }
 
-  // Ask for what is missing between two indexes, and soon looked at.
+  // Requests the missing lines between two indexes.
   need(first, last) {
     for (let key = Math.floor(first / CHUNK); key <= Math.floor(last / CHUNK); key += 1) {
       const chunk = this.chunks.get(key);
@@ -63,8 +63,8 @@ export class AllLines {
   }
 
   async fetch(key) {
-    if (this.asked.has(key)) return;
-    this.asked.add(key);
+    if (this.requested.has(key)) return;
+    this.requested.add(key);
     try {
       const after = key * CHUNK;
       const upTo = Math.min(this.count, after + CHUNK);
@@ -72,24 +72,24 @@ export class AllLines {
       this.take(page.logs);
       const chunk = this.chunks.get(key) ?? [];
       this.chunks.set(key, chunk);
-      // what the service no longer has, retention has deleted
+      // a line that the service no longer has was deleted by retention
       for (let index = after; index < upTo; index += 1) chunk[index % CHUNK] ??= { seq: index + 1, gone: true };
-      this.asked.delete(key);
+      this.requested.delete(key);
     } catch {
       setTimeout(() => {
-        this.asked.delete(key);
+        this.requested.delete(key);
         this.onChange();
       }, 1000 + 1000 * Math.random());
     }
     this.onChange();
   }
 
-  forget() {
+  drop() {
     while (this.chunks.size > MOST_CHUNKS) this.chunks.delete(this.chunks.keys().next().value);
   }
 }
 
-// Lines that match, newest last; the service searches what is not here.
+// Lines that match a search, the newest last; the service searches the stored lines.
 export class Matches {
   constructor(id, levels, text, onChange) {
     this.id = id;
@@ -102,7 +102,7 @@ export class Matches {
     this.isLoading = false;
     this.hasOlder = false;
     this.newest = 0;
-    this.waiting = [];
+    this.pending = [];
   }
 
   get count() {
@@ -121,15 +121,15 @@ export class Matches {
     this.hasOlder = page.next != null;
     this.newest = page.logs.at(-1)?.seq ?? 0;
     this.isLoading = false;
-    const waiting = this.waiting;
-    this.waiting = null;
-    this.append(waiting);
+    const pending = this.pending;
+    this.pending = null;
+    this.append(pending);
     this.onChange();
   }
 
   append(entries) {
-    if (this.waiting) {
-      this.waiting.push(...entries);
+    if (this.pending) {
+      this.pending.push(...entries);
       return 0;
     }
     const before = this.entries.length;
@@ -151,7 +151,7 @@ export class Matches {
     return (!this.levels || this.levels.includes(level)) && (!this.needle || ascii(message).includes(this.needle));
   }
 
-  // How many older lines came; they are put in front.
+  // Loads older matches, and puts them in front; returns their number.
   async older() {
     if (this.isLoading || !this.hasOlder) return 0;
     this.isLoading = true;
@@ -175,8 +175,7 @@ export class Matches {
   }
 }
 
-// The service ignores the case of ASCII letters only.
+// Lower case as the service's search has it: of ASCII letters only.
 function ascii(text) {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
-

@@ -1,10 +1,10 @@
-// What a page that lists runs has, whichever runs they are: their bars, their clocks, and a search.
+// The base of views that list runs: bars, durations, and a search.
 
 import { Bar, framed } from "./dom.js";
 import { duration } from "./format.js";
 
 export class RunList {
-  // a subclass fills `search` and `stream`, starts `clock`, and draws in `render()`
+  // a subclass sets `search` and `stream`, starts `clock`, and draws in `render()`
   constructor(root, shell) {
     this.root = root;
     this.shell = shell;

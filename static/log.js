@@ -1,21 +1,22 @@
-// The Logs tab: every line of a run, found by scrolling or by searching, and followed as it grows.
+// The Logs tab: all lines of a run, by scrolling, by search, and as they arrive.
 
 import { paint, plain } from "./ansi.js";
-import { download } from "./api.js";
 import { copyButton, element } from "./dom.js";
+import { downloadMenu } from "./download.js";
 import { clock, counted, number } from "./format.js";
 import { AllLines, Matches } from "./lines.js";
 import { Viewport } from "./viewport.js";
 
 const LEVELS = ["debug", "info", "warn", "error"];
+// characters of a row: no screen is wider, and the layout of 256 KiB takes long
 const MOST_SHOWN = 4000;
-// characters of a row: no screen is wider, and a line of 256 KiB would be laid out in vain
+// rows that are loaded before and after the visible ones
 const AHEAD = 200;
 
 export class LogTab {
   constructor(id, line) {
     this.id = id;
-    this.all = new AllLines(id, () => this.came());
+    this.all = new AllLines(id, () => this.loaded());
     this.lines = this.all;
     this.fresh = 0;
     this.selected = line;
@@ -27,14 +28,13 @@ export class LogTab {
     this.viewport = new Viewport((row, index) => this.fill(row, index), () => this.moved(), "log lines");
     this.viewport.root.addEventListener("click", (event) => this.click(event));
     this.search = element("input", { type: "search", placeholder: "Search  /", "aria-label": "search lines", oninput: () => this.searched() });
-    this.level = element("select", { "aria-label": "least level", onchange: () => this.filter() },
+    this.level = element("select", { "aria-label": "lowest level", onchange: () => this.filter() },
       ...LEVELS.map((level, at) => element("option", { value: at }, at ? `${level} and above` : "all levels")));
     this.count = element("span", { class: "faint count" });
     this.following = element("button", { type: "button", class: "small toggle", title: "f", onclick: () => this.follow(!this.viewport.follows) }, "Follow");
     this.pill = element("button", { type: "button", class: "new-lines", hidden: true, onclick: () => this.follow(true) });
     this.state = element("span", { class: "faint" });
-    const menu = element("select", { "aria-label": "download lines", onchange: () => this.download(menu) },
-      element("option", { value: "" }, "Download"), ...["ndjson", "csv", "json"].map((form) => element("option", { value: form }, form.toUpperCase())));
+    const menu = downloadMenu(this.id, "logs", "download lines", ["ndjson", "csv", "json"], this.state);
     this.detail = element("section", { class: "detail", hidden: true, "aria-label": "the line" });
     this.root = element("div", { class: "log-tab" },
       element("div", { class: "tools" }, this.search, this.level, this.count, this.state, element("span", { class: "space" }), this.following, menu),
@@ -43,7 +43,7 @@ export class LogTab {
     );
   }
 
-  // A page of lines as they are in the database, the newest last.
+  // Takes the newest page of stored lines, in order.
   begin(page) {
     this.all.count = Math.max(this.all.count, page.total, page.logs.at(-1)?.seq ?? 0);
     this.all.take(page.logs);
@@ -54,8 +54,8 @@ export class LogTab {
     }
   }
 
-  // Lines that were asked for; the one that is wanted may be among them.
-  came() {
+  // Redraws after a request; the selected line may be among the loaded ones.
+  loaded() {
     this.viewport.draw();
     if (this.selected != null && this.detail.hidden && this.all.get(this.selected - 1)) this.unfold(this.all.get(this.selected - 1));
   }
@@ -64,7 +64,7 @@ export class LogTab {
     const added = this.all.append(entries);
     const shown = this.lines === this.all ? added : this.lines.append(entries);
     if (!shown) {
-      if (added) this.tell();
+      if (added) this.showCount();
       return;
     }
     if (this.lines.dropped) {
@@ -78,10 +78,10 @@ export class LogTab {
   counted() {
     this.viewport.setCount(this.lines.count);
     this.viewport.draw();
-    this.tell();
+    this.showCount();
   }
 
-  tell() {
+  showCount() {
     const total = counted(this.all.count, "line");
     this.count.textContent = this.lines === this.all ? total : `${number(this.lines.total)} of ${total}`;
     this.pill.hidden = this.fresh === 0 || this.viewport.follows;
@@ -95,28 +95,28 @@ export class LogTab {
       this.fresh = 0;
       this.viewport.moveTo(this.viewport.last);
     }
-    this.tell();
+    this.showCount();
   }
 
-  // Who scrolls up reads; who is back at the end follows again.
+  // Scrolling up stops following, and scrolling to the end starts it again.
   moved() {
     const atEnd = this.viewport.isAtEnd;
     if (atEnd !== Boolean(this.viewport.follows)) {
       this.viewport.follows = atEnd;
       if (atEnd) this.fresh = 0;
     }
-    this.tell();
+    this.showCount();
     if (this.lines !== this.all && this.viewport.top < 50 && this.lines.hasOlder) this.older();
   }
 
   async older() {
     const lines = this.lines;
     try {
-      const came = await lines.older();
-      if (lines !== this.lines || !came) return;
+      const added = await lines.older();
+      if (lines !== this.lines || !added) return;
       const top = this.viewport.top;
       this.viewport.setCount(lines.count);
-      this.viewport.moveTo(top + came);
+      this.viewport.moveTo(top + added);
     } catch (error) {
       this.state.textContent = error.message;
     }
@@ -151,7 +151,7 @@ export class LogTab {
     this.show(row.entry?.seq === this.selected ? null : row.entry?.seq);
   }
 
-  // A line unfolds below the list, so that no other line moves.
+  // Shows the whole line below the list, so that no other line moves.
   show(seq) {
     this.selected = seq ?? null;
     const path = `#/runs/${encodeURIComponent(this.id)}/logs`;
@@ -179,12 +179,12 @@ export class LogTab {
     );
   }
 
-  // Where the line `seq` stands among those that are shown; -1 if it is not.
+  // The index of line `seq` in the list; -1 if a filter excludes it.
   place(seq) {
     return this.lines === this.all ? seq - 1 : this.lines.entries.findIndex((entry) => entry.seq === seq);
   }
 
-  // Unfolds the next line or the one before; the first time the last one that is seen.
+  // Shows the next or the previous line below the list; the first time the last visible line.
   step(by) {
     const { top, visible, count } = this.viewport;
     if (!count) return;
@@ -233,19 +233,6 @@ export class LogTab {
     this.level.value = "0";
     this.filter();
     return true;
-  }
-
-  async download(menu) {
-    const form = menu.value;
-    menu.value = "";
-    if (!form) return;
-    this.state.textContent = "downloading";
-    try {
-      await download(this.id, "logs", form, (pages) => (this.state.textContent = `downloading, page ${pages}`));
-      this.state.textContent = "";
-    } catch (error) {
-      this.state.textContent = error.message;
-    }
   }
 
   note(text) {

@@ -1,4 +1,4 @@
-// All instances with their newest runs, live.
+// All instances with their newest runs, updated by the stream.
 
 import { getJson } from "./api.js";
 import { copyButton, element, statusPill } from "./dom.js";
@@ -27,7 +27,7 @@ export class Overview extends RunList {
     this.tools = element("div", { class: "tools" }, this.search, this.summary);
     this.root.replaceChildren(this.tools, this.cards);
     this.begin(instances, runs);
-    // both lists are at least as new as the first one's cursor; seeing an event again changes nothing
+    // both lists are at least as new as this cursor; an event that is repeated changes nothing
     this.stream = new Stream(["experiments:instances", "experiments:runs"], null, instances.last_event_id, {
       event: (event) => this.take(event),
       state: (name, text) => this.shell.state(name, text),
@@ -117,8 +117,8 @@ export class Overview extends RunList {
       ].join("\n"),
     };
     return element("section", { class: "card" },
-      element("h2", {}, "No experiment yet"),
-      element("p", {}, "It appears here as soon as one reports."),
+      element("h2", {}, "No experiments yet"),
+      element("p", {}, "An experiment appears here when it reports for the first time."),
       ...Object.entries(ways).flatMap(([title, text]) => [
         element("div", { class: "line way" }, element("h3", {}, title), element("span", { class: "space" }), copyButton(text)), element("pre", {}, text)]),
     );

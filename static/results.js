@@ -1,15 +1,16 @@
-// The Results tab: numbers become curves by themselves, anything else a tree that opens step by step.
+// The Results tab: a chart for each key with numbers, and a tree for each other value.
 
-import { download, getJson, nextPath, runPath } from "./api.js";
+import { getJson, nextPath, runPath } from "./api.js";
 import { Chart, Series } from "./curve.js";
 import { element } from "./dom.js";
+import { downloadMenu } from "./download.js";
 import { counted } from "./format.js";
 
 const MOST_CHILDREN = 200;
 const MOST_DEPTH = 40;
 const MOST_VALUES = 200;
 
-// The numbers of a run's keys, and its other values, as far as they have come.
+// A run's results so far: a series of numbers per key, and the other values.
 export class Results {
   constructor(id) {
     this.id = id;
@@ -18,7 +19,7 @@ export class Results {
     this.values = new Map();
   }
 
-  // Everything behind what is here, page by page.
+  // Loads all results after those that are loaded, page by page.
   async load(onPage) {
     let path = `${runPath(this.id)}/results?after=${this.seq}&limit=10000`;
     while (path) {
@@ -59,7 +60,7 @@ export class ChartSettings {
       element("label", {}, "over ", element("select", { onchange: (event) => change("x", event.target.value) }, element("option", { value: "step" }, "step"), element("option", { value: "time" }, "time"))),
       element("label", {}, element("input", { type: "checkbox", onchange: (event) => change("log", event.target.checked) }), " log scale"),
       element("label", {}, "smoothing ", element("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: 0, oninput: (event) => change("smooth", Number(event.target.value)) })),
-      element("span", { class: "faint hint" }, "drag to zoom, double-click to see all"),
+      element("span", { class: "faint hint" }, "drag to zoom, double-click to reset"),
     );
   }
 }
@@ -72,8 +73,7 @@ export class ResultsTab {
     this.trees = new Map();
     this.settings = new ChartSettings((name) => this.redraw(name));
     this.state = element("span", { class: "faint" });
-    const menu = element("select", { "aria-label": "download results", onchange: () => this.download(menu) },
-      element("option", { value: "" }, "Download"), ...["csv", "ndjson", "json"].map((form) => element("option", { value: form }, form.toUpperCase())));
+    const menu = downloadMenu(id, "results", "download results", ["csv", "ndjson", "json"], this.state);
     this.settings.root.append(element("span", { class: "space" }), this.state, menu);
     this.grid = element("div", { class: "charts" });
     this.others = element("div", { class: "values" });
@@ -118,19 +118,6 @@ export class ResultsTab {
     }
   }
 
-  async download(menu) {
-    const form = menu.value;
-    menu.value = "";
-    if (!form) return;
-    try {
-      this.state.textContent = "downloading";
-      await download(this.id, "results", form);
-      this.state.textContent = "";
-    } catch (error) {
-      this.state.textContent = error.message;
-    }
-  }
-
   get count() {
     return this.results.seq;
   }
@@ -140,7 +127,7 @@ export class ResultsTab {
   }
 }
 
-// One key's values that are no numbers, the newest first.
+// The values of one key that are not numbers, the newest first.
 class Values {
   constructor(key) {
     this.count = element("span", { class: "faint" });
@@ -159,7 +146,8 @@ class Values {
   }
 }
 
-// Children are made when they are asked for, so a value of any size is light until it is opened.
+// A value as a tree. Children are created when their parent is opened, so a large value costs
+// nothing before.
 export function tree(value, name, depth) {
   const label = name ? element("span", { class: "key" }, `${name.slice(0, 200)}: `) : "";
   if (value === null || typeof value !== "object") {
@@ -173,7 +161,7 @@ export function tree(value, name, depth) {
   root.addEventListener("toggle", () => {
     if (!root.open || root.childElementCount > 1) return;
     if (depth >= MOST_DEPTH) {
-      root.append(element("div", { class: "faint" }, "deeper than is shown here"));
+      root.append(element("div", { class: "faint" }, "deeper levels are not shown"));
       return;
     }
     more(root, entries, 0, depth);
@@ -181,7 +169,7 @@ export function tree(value, name, depth) {
   return root;
 }
 
-// Puts what is in an object into `root`, without a name for the whole of it.
+// Appends the entries of an object to `root`.
 export function branches(root, value) {
   more(root, Object.entries(value), 0, 0);
 }

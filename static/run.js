@@ -1,6 +1,6 @@
-// One run: a header that stays, its lines and its results.
+// One run: its header, its log and its results.
 
-import { ask, getJson, instancePath, runPath } from "./api.js";
+import { getJson, instancePath, request, runPath } from "./api.js";
 import { Bar, element, statusPill } from "./dom.js";
 import { duration, displayName, number } from "./format.js";
 import { FIRST } from "./lines.js";
@@ -25,7 +25,8 @@ export class RunView {
 
   async start() {
     const path = runPath(this.id);
-    // the first read has the oldest cursor, so what the others already have comes again, with its seq
+    // the first read has the oldest cursor: events that the later reads contain are repeated, and
+    // recognised by their seq
     const page = await getJson(`${path}/logs?before=${NEWEST}&limit=${FIRST}`);
     this.run = await getJson(path);
     this.instance = await getJson(instancePath(this.run.instance_id));
@@ -45,7 +46,7 @@ export class RunView {
     this.tick();
   }
 
-  // After a long sleep the newest page is read anew; what lies between is asked for when it is looked at.
+  // Reads the newest page after a long pause; lines before it are requested when they are visible.
   async resume() {
     const page = await getJson(`${runPath(this.id)}/logs?before=${NEWEST}&limit=${FIRST}`);
     this.run = await getJson(runPath(this.id));
@@ -66,8 +67,8 @@ export class RunView {
     this.pill = element("span");
     this.time = element("time");
     this.bar = new Bar();
-    this.cancel = element("button", { type: "button", class: "cancel", onclick: () => this.askToCancel() }, "Cancel");
-    this.notify = element("button", { type: "button", class: "small toggle", "aria-pressed": "false", onclick: () => this.askToNotify() }, "Notify me");
+    this.cancel = element("button", { type: "button", class: "cancel", onclick: () => this.requestCancel() }, "Cancel");
+    this.notify = element("button", { type: "button", class: "small toggle", "aria-pressed": "false", onclick: () => this.toggleNotify() }, "Notify me");
     this.error = element("pre", { class: "error", hidden: true, tabindex: "0", "aria-label": "the run's error" });
     this.problem = element("span", { class: "warn", role: "alert" });
     const tab = (name, title) => {
@@ -108,7 +109,7 @@ export class RunView {
     else this.log.viewport.draw();
   }
 
-  // Among tabs one moves by arrows.
+  // The arrow keys switch between the tabs.
   turn(event) {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     this.turnTo(this.tab === "logs" ? "results" : "logs");
@@ -122,9 +123,9 @@ export class RunView {
     } else if (RUN_LIFE.includes(event.type)) {
       this.run = { ...this.run, ...event.run, stale: false };
       this.show();
-      if (RUN_ENDS.includes(event.type)) this.told();
+      if (RUN_ENDS.includes(event.type)) this.notifyOfEnd();
     } else if (event.type === "gap") {
-      this.log.note(event.reason === "expired" ? "some lines were deleted by retention" : "the service has another database now: reload the page");
+      this.log.note(event.reason === "expired" ? "retention has deleted some lines" : "the service has another database now: reload the page");
     } else if (event.log || event.logs) {
       this.run.stale = false;
       this.log.append(event.logs ?? [event.log]);
@@ -135,12 +136,12 @@ export class RunView {
 
   show() {
     const { status, error, cancel_requested_at } = this.run;
-    const asked = status === "running" && cancel_requested_at;
+    const isCancelling = status === "running" && cancel_requested_at;
     this.pill.replaceChildren(statusPill(this.run));
     this.cancel.hidden = this.isFinal;
     this.notify.hidden = this.isFinal || !("Notification" in window);
-    this.cancel.disabled = Boolean(asked);
-    if (asked) this.cancel.textContent = "Cancelling…";
+    this.cancel.disabled = Boolean(isCancelling);
+    if (isCancelling) this.cancel.textContent = "Cancelling…";
     this.error.hidden = !error;
     if (this.error.textContent !== (error ?? "")) {
       this.error.textContent = error ?? "";
@@ -157,8 +158,8 @@ export class RunView {
     this.tabs.results.textContent = this.results.count ? `Results (${number(this.results.count)})` : "Results";
   }
 
-  // Asks once, in the button itself.
-  async askToCancel() {
+  // The first click asks for confirmation, in the button itself.
+  async requestCancel() {
     if (this.cancel.dataset.sure !== "yes") {
       this.cancel.dataset.sure = "yes";
       this.cancel.textContent = "End this run?";
@@ -171,25 +172,25 @@ export class RunView {
     clearTimeout(this.sure);
     delete this.cancel.dataset.sure;
     try {
-      await ask(`${runPath(this.id)}/cancel`, { method: "POST" });
+      await request(`${runPath(this.id)}/cancel`, { method: "POST" });
     } catch (error) {
       this.problem.textContent = error.message;
       this.cancel.textContent = "Cancel";
     }
   }
 
-  async askToNotify() {
+  async toggleNotify() {
     const wanted = this.notify.getAttribute("aria-pressed") !== "true" && (await Notification.requestPermission()) === "granted";
     this.notify.setAttribute("aria-pressed", String(wanted));
     this.stream.stays = wanted;
   }
 
-  told() {
+  notifyOfEnd() {
     if (this.notify.getAttribute("aria-pressed") !== "true") return;
     try {
       new Notification(`${displayName(this.run)} is ${this.run.status}`, { body: this.instance.name });
     } catch {
-      // some phones have it for service workers only
+      // some phones allow notifications from service workers only
     }
   }
 

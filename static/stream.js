@@ -1,4 +1,4 @@
-// A tab's one EventSource: it comes back by itself from everything, with its cursor.
+// A tab's one EventSource; it reconnects with its cursor after every kind of failure.
 
 export const RUN_LIFE = [
   "run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested",
@@ -9,15 +9,15 @@ const TYPES = [
   "instance_created", "instance_updated", "instance_deleted", "gap",
 ];
 const MOST_PAUSE = 15000;
+// milliseconds after which a hidden tab closes its connection: a browser has six for a host
 const IDLE = 30000;
-// how long a tab may be hidden before it lets go of its connection: a browser has six for a host
+// milliseconds after which a silent stream is replaced: a lost network causes no error
 const SILENCE = 60000;
-// how long a stream may bring nothing before another takes its place: a network that went away says nothing
 
 export class Stream {
-  // `topics` and `types` (null: all) are what to ask for, `cursor` where to begin. `handlers`:
-  // `event(data)`, `state(name, text)` with live, reconnecting, paused or ended, and `resume()`, which is
-  // called where a tab was hidden for long, and gives a newer cursor (or null to go on from the old one).
+  // Subscribes to `topics` and `types` (null: all), after `cursor`. `handlers` are `event(data)`;
+  // `state(name, text)` with live, reconnecting, paused or ended; and `resume()`, which is called
+  // after a pause, and returns a newer cursor, or null to continue after the old one.
   constructor(topics, types, cursor, handlers) {
     this.topics = topics;
     this.types = types;
@@ -32,7 +32,7 @@ export class Stream {
     document.addEventListener("visibilitychange", () => (document.hidden ? this.hide() : this.show()), { signal });
     addEventListener("online", () => this.renew(), { signal });
     addEventListener("offline", () => this.isWanted && this.lost(), { signal });
-    this.listening = setInterval(() => this.isOpen && performance.now() - this.heardAt > SILENCE && this.renew(), SILENCE / 4);
+    this.watching = setInterval(() => this.isOpen && performance.now() - this.receivedAt > SILENCE && this.renew(), SILENCE / 4);
     this.open();
     if (document.hidden) this.hide();
   }
@@ -50,7 +50,7 @@ export class Stream {
     this.source = source;
   }
 
-  // The network is another one, or may be: nothing is lost by coming back, for the cursor says where.
+  // Reconnects, because the network may have changed; the cursor makes sure that nothing is lost.
   renew() {
     if (!this.isWanted) return;
     this.source.close();
@@ -62,16 +62,16 @@ export class Stream {
   }
 
   opened() {
-    this.heardAt = performance.now();
+    this.receivedAt = performance.now();
     const back = this.failures > 0;
     this.failures = 0;
     this.news = 0;
     this.handlers.state("live", "live");
     if (!back) return;
-    clearTimeout(this.telling);
-    this.telling = setTimeout(() => {
+    clearTimeout(this.announcing);
+    this.announcing = setTimeout(() => {
       if (this.news) this.handlers.state("live", `caught up, ${this.news.toLocaleString("en")} new`);
-      this.telling = setTimeout(() => this.isOpen && this.handlers.state("live", "live"), 5000);
+      this.announcing = setTimeout(() => this.isOpen && this.handlers.state("live", "live"), 5000);
     }, 1000);
   }
 
@@ -81,7 +81,7 @@ export class Stream {
 
   take(event) {
     if (this.closed) return;
-    this.heardAt = performance.now();
+    this.receivedAt = performance.now();
     if (event.lastEventId) this.cursor = event.lastEventId;
     const data = JSON.parse(event.data);
     this.news += data.logs?.length ?? data.results?.length ?? 1;
@@ -89,11 +89,11 @@ export class Stream {
     if (this.topics.length === 1 && this.topics[0].startsWith("experiments:run:") && RUN_ENDS.includes(data.type)) this.ended = true;
   }
 
-  // A browser gives up for good at any answer but 200, and tries others at its own pace and without a
-  // word, so all coming back is done here. Behind the end of a run the answer is 204, and there is no need.
+  // A browser gives up for good after any response but 200, and does not report its own pauses, so
+  // the page reconnects by itself. After a run's end the response is 204, and it does not.
   lost() {
     this.source.close();
-    clearTimeout(this.telling);
+    clearTimeout(this.announcing);
     if (this.closed) return;
     if (this.ended) {
       this.handlers.state("ended", "ended");
@@ -102,13 +102,13 @@ export class Stream {
     this.failures += 1;
     const pause = Math.min(MOST_PAUSE, 1000 * 1.6 ** (this.failures - 1)) * (0.75 + 0.75 * Math.random());
     const until = performance.now() + pause;
-    const tell = () => {
+    const showPause = () => {
       const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
       this.handlers.state("reconnecting", seconds ? `reconnecting in ${seconds} s` : "reconnecting");
     };
-    tell();
+    showPause();
     clearInterval(this.countdown);
-    this.countdown = setInterval(tell, 500);
+    this.countdown = setInterval(showPause, 500);
     this.timer = setTimeout(() => this.open(), pause);
   }
 
@@ -129,7 +129,7 @@ export class Stream {
     if (this.ended || this.closed) return;
     const paused = this.pausedAt != null;
     this.pausedAt = null;
-    // a browser that slept may hold a dead connection for open
+    // after a standby, a connection that the browser reports as open may be dead
     if (!paused && this.isOpen) return;
     this.source.close();
     this.handlers.state("reconnecting", "reconnecting");
@@ -144,8 +144,8 @@ export class Stream {
   close() {
     this.closed = true;
     this.leaving.abort();
-    for (const timer of [this.timer, this.hiding, this.telling]) clearTimeout(timer);
-    for (const timer of [this.countdown, this.listening]) clearInterval(timer);
+    for (const timer of [this.timer, this.hiding, this.announcing]) clearTimeout(timer);
+    for (const timer of [this.countdown, this.watching]) clearInterval(timer);
     this.source?.close();
   }
 }

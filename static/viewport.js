@@ -1,8 +1,8 @@
-// A list of any number of rows of one height, of which only those that are seen are in the document.
+// A list of any number of rows of one height, of which only the visible ones are in the document.
 //
-// Chromium gives no element more than 16.7 million pixels, so behind MOST_PIXELS the scroll bar's way is
-// shorter than the rows'. The truth is `top`, the index of the first visible row (with a fraction); the
-// scroll bar follows it, and leads only where somebody drags it.
+// Chromium limits an element's height to 16.7 million pixels, so above MOST_PIXELS the scroll bar's
+// range is shorter than the rows. `top`, the index of the first visible row with a fraction, is
+// authoritative: the scroll bar follows it, except while it is dragged.
 
 import { element, framed } from "./dom.js";
 
@@ -10,7 +10,7 @@ export const ROW = 20;
 const MOST_PIXELS = 8000000;
 
 export class Viewport {
-  // `fill(row, index)` shows row `index` in an element; `onMove()` hears that the place has changed by hand
+  // `fill(row, index)` shows row `index` in an element; `onMove()` is called after user scrolling
   constructor(fill, onMove, label) {
     this.fill = fill;
     this.onMove = onMove;
@@ -59,39 +59,39 @@ export class Viewport {
     this.spacer.style.height = `${this.pixels}px`;
     if (this.follows) this.top = this.last;
     else this.top = Math.min(this.top, this.last);
-    this.lead();
+    this.moveBar();
     this.draw();
   }
 
   moveTo(top) {
     this.top = Math.min(this.last, Math.max(0, top));
-    this.lead();
+    this.moveBar();
     this.draw();
   }
 
-  // Puts the scroll bar where `top` is; the event that follows says nothing new.
-  lead() {
-    const way = Math.max(0, this.pixels - this.height);
-    const wanted = this.last ? Math.round((this.top / this.last) * way) : 0;
+  // Moves the scroll bar to `top`; the scroll event that follows is ignored.
+  moveBar() {
+    const range = Math.max(0, this.pixels - this.height);
+    const wanted = this.last ? Math.round((this.top / this.last) * range) : 0;
     if (Math.abs(this.root.scrollTop - wanted) < 1) return;
     this.root.scrollTop = wanted;
-    this.led = this.root.scrollTop;
+    this.barSetTo = this.root.scrollTop;
   }
 
   scrolled() {
     const place = this.root.scrollTop;
-    if (this.led != null && Math.abs(place - this.led) < 1.5) {
-      this.led = null;
+    if (this.barSetTo != null && Math.abs(place - this.barSetTo) < 1.5) {
+      this.barSetTo = null;
       return;
     }
-    this.led = null;
-    const way = Math.max(1, this.pixels - this.height);
-    this.top = Math.min(this.last, (place / way) * this.last);
+    this.barSetTo = null;
+    const range = Math.max(1, this.pixels - this.height);
+    this.top = Math.min(this.last, (place / range) * this.last);
     this.onMove();
     this.draw();
   }
 
-  // Where the way is shortened, a wheel moves rows as it does anywhere else.
+  // Where the range is shortened, the wheel moves by rows as in any other list.
   wheel(event) {
     if (this.count * ROW <= MOST_PIXELS || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
     event.preventDefault();

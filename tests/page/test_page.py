@@ -69,7 +69,7 @@ def test_every_line_is_shown_once_after_restarts_of_the_service(service: Service
 
 def test_the_overview_updates_itself(service: Service, tab: Tab) -> None:
     tab.page.goto(service.url)
-    expect(tab.page.locator("main h2")).to_have_text("No experiment yet")
+    expect(tab.page.locator("main h2")).to_have_text("No experiments yet")
     client = service.client()
     client.put("/instances/digits", json={"name": "Digits", "description": "read by a machine"})
     expect(tab.page.locator("main h2")).to_have_text("Digits")
@@ -85,7 +85,7 @@ def test_the_overview_updates_itself(service: Service, tab: Tab) -> None:
     expect(tab.page.locator(".head .error")).to_contain_text("ValueError: no digits")
     tab.page.go_back()
     client.delete("/instances/digits")
-    expect(tab.page.locator("main h2")).to_have_text("No experiment yet")
+    expect(tab.page.locator("main h2")).to_have_text("No experiments yet")
     assert tab.errors == []
 
 
@@ -300,7 +300,7 @@ def test_level_and_search_filter_new_lines_too(service: Service, tab: Tab) -> No
     client.post(f"/runs/{run}/logs", json=entries).raise_for_status()
     tab.page.goto(f"{service.url}/#/runs/{run}")
     tab.expect_lines(400)
-    tab.page.get_by_label("least level").select_option("warn and above")
+    tab.page.get_by_label("lowest level").select_option("warn and above")
     expect(tab.page.locator(".count")).to_have_text("200 of 400 lines")
     tab.page.get_by_label("search lines").fill("lINE 39")
     expect(tab.page.locator(".count")).to_have_text("7 of 400 lines")
