@@ -1,4 +1,4 @@
-"""docs/deployment.md as it stands there: its nginx and its Caddy before two nodes, its unit, its SQL."""
+"""Tests of what docs/deployment.md prints: the proxies before two nodes, unit, container and SQL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,23 +37,26 @@ Patch = pytest.MonkeyPatch
 
 
 def block(kind: str, beginning: str) -> str:
-    """The one block of the document of that kind and with that beginning."""
+    """The document's only block of this kind that starts with `beginning`."""
     (found,) = [text for of, text in BLOCKS if of == kind and text.startswith(beginning)]
     return str(found)
 
 
 def replaced(text: str, *pieces: tuple[str, str]) -> str:
-    """`text` with the first of each pair made the second; it has to be there, once."""
+    """`text` with the first string of each pair replaced by the second; it must occur exactly once."""
     for old, new in pieces:
-        assert text.count(old) == 1, f"{old!r} is not in the document, or more than once"
+        assert text.count(old) == 1, f"{old!r} is in the document {text.count(old)} times, not once"
         text = text.replace(old, new)
     return text
 
 
 class Front:
-    """A proxy as the document has it, on loopback, before some nodes that it calls by other addresses."""
+    """A proxy with the document's configuration, on loopback, before two nodes of a test.
 
-    def __init__(self, folder: Path, nodes: list[Service], patience: str) -> None:
+    `read_timeout` replaces the 90 s after which the document's proxies give up a silent node.
+    """
+
+    def __init__(self, folder: Path, nodes: list[Service], read_timeout: str) -> None:
         folder.mkdir()
         self.folder = folder
         self.nodes = nodes
@@ -63,7 +67,7 @@ class Front:
         self.pieces = [
             ("10.0.0.11:8000", nodes[0].url.removeprefix("http://")),
             ("10.0.0.12:8000", nodes[1].url.removeprefix("http://")),
-            ("read_timeout 90s", f"read_timeout {patience}"),
+            ("read_timeout 90s", f"read_timeout {read_timeout}"),
         ]
         command = f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=athanor -keyout {self.key}"
         command += f" -out {self.cert} -addext subjectAltName=IP:127.0.0.1"
@@ -89,20 +93,20 @@ class Front:
 
 
 def nginx(front: Front) -> list[str]:
-    beneath = block("nginx", "location = /athanor {")
+    below_a_path = block("nginx", "location = /athanor {")
     site = replaced(
         block("nginx", "upstream athanor {"),
         ("listen 80;", f"listen 127.0.0.1:{free_port()};"),
         ("listen 443 ssl http2;", f"listen {front.url.removeprefix('https://')} ssl http2;"),
         ("/etc/ssl/athanor/cert.pem", str(front.cert)),
         ("/etc/ssl/athanor/key.pem", str(front.key)),
-        ("    location / {", f"{beneath}\n    location / {{"),
+        ("    location / {", f"{below_a_path}\n    location / {{"),
         *front.pieces,
     )
     main = replaced(block("nginx", "worker_rlimit_nofile"), ("65536;", "1024;"), ("16384;", "512;"))
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "".join(f"{kind}_temp_path {front.folder}/{kind};\n" for kind in kinds)
-    # as root its workers would be another user, whom pytest's folders are closed to
+    # started by root, nginx would run its workers as a user that cannot read pytest's folders
     main += f"{'user root;' if os.geteuid() == 0 else ''}\ndaemon off;\npid {front.folder}/pid;\n"
     config = front.folder / "nginx.conf"
     config.write_text(f"{main}http {{\naccess_log off;\n{folders}{site}}}\n")
@@ -121,7 +125,7 @@ def caddy(front: Front) -> list[str]:
 
 
 def program(name: str) -> str:
-    """Its path, though a user's PATH may have no /usr/sbin; empty if this machine has it not."""
+    """The program's path, in `PATH` or /usr/sbin; empty if it is not installed."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or ""
 
 
@@ -132,20 +136,21 @@ Serve = Callable[..., Front]
 def serve(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, need: Need, monkeypatch: Patch
 ) -> Iterator[Serve]:
-    """Starts two nodes with some settings, and a proxy before them that has `patience`."""
+    """Starts two nodes with the given settings, and a proxy before them."""
     for name in (request.param.__name__, "openssl", "curl"):
         need(program(name) != "", name)
     curl = subprocess.run(["curl", "-V"], check=True, capture_output=True, timeout=30)
     need(b"HTTP2" in curl.stdout, "HTTP/2 in curl")
     with contextlib.ExitStack() as stack:
 
-        def start(patience: str = "90s", **settings: Any) -> Front:
+        def start(read_timeout: str = "90s", **settings: Any) -> Front:
             cluster = Cluster.on(tmp_path, database, 2, **settings)
             stack.callback(cluster.close)
             cluster.start()
             for node in cluster.nodes:
-                stack.callback(node.kill)  # quicker than a shutdown in order
-            front = Front(tmp_path / "front", cluster.nodes, patience)
+                # quicker than an orderly shutdown
+                stack.callback(node.kill)
+            front = Front(tmp_path / "front", cluster.nodes, read_timeout)
             monkeypatch.setenv("SSL_CERT_FILE", str(front.cert))
             stack.callback(front.close)
             front.start(request.param(front))
@@ -156,7 +161,7 @@ def serve(
 
 @contextlib.contextmanager
 def watched(front: Front, run: str) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], str]]]:
-    """`curl` over HTTP/2 on a run's stream, and what it has shown."""
+    """`curl` over HTTP/2 on a run's stream, and a function that returns what it has printed."""
     shown = front.folder / "shown"
     command = ["curl", "--http2", "-sSNi", "--cacert", str(front.cert)]
     with shown.open("wb") as out:
@@ -180,7 +185,8 @@ def test_lines_are_seen_before_anything_follows_them_and_bodies_may_have_8_mib(s
                 wait_until(lambda: f'"line {number}"' in shown(), "the line")  # noqa: B023
             assert watching.poll() is None
             client.post(f"/runs/{run}/complete").raise_for_status()
-            assert watching.wait(30) == 0  # not cut off: it ended
+            # the stream ended, and was not cut off
+            assert watching.wait(30) == 0
         path, line = f"/runs/{new_run(client)}/logs", "x" * 1000 + "\n"
         for size, status in ((2 * MIB, 201), (8 * MIB + 2000, 413)):
             answer = client.post(path, content=line * (size // len(line)))
@@ -188,7 +194,7 @@ def test_lines_are_seen_before_anything_follows_them_and_bodies_may_have_8_mib(s
 
 
 def test_a_stream_with_nothing_but_keepalives_is_not_cut(serve: Serve) -> None:
-    front = serve(patience="5s", keepalive=0.25)
+    front = serve(read_timeout="5s", keepalive=0.25)
     with httpx.Client(base_url=front.url) as client:
         run = new_run(client)
         with watched(front, run) as (watching, shown):
@@ -212,8 +218,8 @@ def test_a_node_that_is_killed_costs_a_reader_no_line(serve: Serve) -> None:
         wait_until(lambda: reader.events, "the stream")
         for number in range(40):
             if number == 20:
-                (its,) = [node for node in front.nodes if metric(node, "athanor_subscribers") == 1]
-                its.kill()
+                (serving,) = [node for node in front.nodes if metric(node, "athanor_subscribers") == 1]
+                serving.kill()
             headers = {"Idempotency-Key": uuid.uuid4().hex}
             body = {"message": f"line {number}"}
 
@@ -253,8 +259,27 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, need: Need) -
     pieces = ("/opt/athanor/bin/athanor serve", f"{sys.executable} -m athanor serve")
     unit.write_text(replaced(block("ini", "[Unit]"), pieces))
     command = [program("systemd-analyze"), "verify", "--man=no", str(unit)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_container_files_are_those_of_the_document() -> None:
+    assert block("dockerfile", "FROM ") == (ROOT / "Containerfile").read_text()
+    assert block("dockerignore", "#") == (ROOT / ".dockerignore").read_text()
+
+
+def test_a_container_is_built_from_all_that_the_wheel_needs_and_nothing_else() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, wheel = config["project"], config["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = ["pyproject.toml", project["readme"], *project["license-files"]]
+    needed += [*wheel["packages"], *wheel["force-include"]]
+    for name in needed:
+        assert (ROOT / name).exists(), f"pyproject.toml names {name}, which does not exist"
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if not line.startswith("#")]
+    # all is excluded, then a few names are let in again
+    assert patterns[0] == "*"
+    assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == set(needed)
 
 
 def test_a_restored_database_with_a_new_epoch_tells_readers_so(tmp_path: Path, database: str) -> None:
@@ -267,12 +292,12 @@ def test_a_restored_database_with_a_new_epoch_tells_readers_so(tmp_path: Path, d
         reader = Follower(service.url, f"/events/experiments:run:{run}", cursor)
         reader.start()
         reader.finish()
-        told = set(re.findall(r"athanor_\w+", httpx.get(f"{service.url}/metrics").text))
+        metrics = set(re.findall(r"athanor_\w+", httpx.get(f"{service.url}/metrics").text))
     kinds = [data["type"] for _, data in reader.events]
     assert kinds == ["gap", "run_created", "run_started", "run_completed"]
     assert reader.events[0][1]["reason"] == "foreign"
-    # by the way: what the document wants to be watched is there
-    assert set(re.findall(r"\bathanor_[a-z_]+", DOCUMENT)) <= told
+    # the service also has every metric that the document names
+    assert set(re.findall(r"\bathanor_[a-z_]+", DOCUMENT)) <= metrics
 
 
 def test_every_variable_of_the_document_is_a_setting() -> None:
