@@ -1,8 +1,8 @@
-"""What reporting costs a script: 100,000 `run.log` calls, whatever the service does meanwhile.
+"""The cost of reporting for a script: 100,000 `run.log` calls, in several states of the service.
 
-The script hashes a page between two lines, as an experiment would do something. Its own time is that
-of its loop. The bound is what was promised: the disabled script's time and a tenth, and 5 µs a call.
-"Silent" is the loop without any call.
+The script hashes a page between two calls, in place of an experiment's work; the time of its loop
+is measured. The bound is the time of the script with reporting disabled, plus a tenth, plus 5 µs
+per call. "Silent" is the loop without any call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KILLS = 5
 BOUND_US = 5.0
 INTERPRETERS = 11
 PAGE = 160 * 1024
-"""Bytes hashed between two lines: some 75 µs, so that five kills find the loop going on."""
+"""Bytes hashed between two calls: about 75 µs, so that the loop outlasts five kills."""
 
 LOOP = f"""
 import hashlib, time
@@ -50,52 +50,53 @@ with athanor.init("benchmark", finish_timeout=60) as run:
 def measure() -> Figures:
     with service_alone() as service, tempfile.TemporaryDirectory() as folder:
         seconds = {}
-        for way in ("silent", "disabled", "online", "killed", "absent"):
-            mode = "disabled" if way in ("silent", "disabled") else "online"
-            url = f"http://127.0.0.1:{free_port()}" if way == "absent" else service.url
-            text = LOOP.replace("log = run.log", "log = lambda line: None") if way == "silent" else LOOP
-            script = Script(Path(folder) / way, text, url, mode=mode).start()
+        for case in ("silent", "disabled", "online", "killed", "absent"):
+            mode = "disabled" if case in ("silent", "disabled") else "online"
+            url = f"http://127.0.0.1:{free_port()}" if case == "absent" else service.url
+            text = LOOP.replace("log = run.log", "log = lambda line: None") if case == "silent" else LOOP
+            script = Script(Path(folder) / case, text, url, mode=mode).start()
             try:
-                if way == "killed":
-                    kill_in_the_middle(service, script)
+                if case == "killed":
+                    kill_during_the_loop(service, script)
                 assert script.wait(120) == 0, script.stderr
             finally:
                 script.close()
             run, took = script.stdout.split()
-            seconds[way] = float(took)
-            if way in ("online", "killed"):
+            seconds[case] = float(took)
+            if case in ("online", "killed"):
                 check(service, run)
         disabled = seconds["disabled"]
         bound = disabled * 1.1 + CALLS * BOUND_US / 1e6
-        figures = {f"{way}: seconds": took for way, took in seconds.items()}
-        for way in ("online", "killed", "absent"):
-            figures[f"{way}: µs a call"] = (seconds[way] - seconds["silent"]) / CALLS * 1e6
-            figures[f"{way}: share of the bound"] = seconds[way] / bound
+        figures = {f"{case}: seconds": took for case, took in seconds.items()}
+        for case in ("online", "killed", "absent"):
+            figures[f"{case}: µs per call"] = (seconds[case] - seconds["silent"]) / CALLS * 1e6
+            figures[f"{case}: share of the bound"] = seconds[case] / bound
         return figures | imports()
 
 
-def kill_in_the_middle(service: Service, script: Script) -> None:
-    """`kill -9` and start again, five times while the loop runs."""
+def kill_during_the_loop(service: Service, script: Script) -> None:
+    """`kill -9` the service and start it again, five times while the loop runs."""
     script.wait_for("\n")
     cores = sorted(os.sched_getaffinity(0))
     for kill in range(1, KILLS + 1):
         wait_for_lines(service, kill * CALLS // (3 * KILLS))
         service.kill()
-        assert len(script.stdout.split()) == 1, "the loop was over before the last kill"
-        os.sched_setaffinity(0, {0} if cores != [0] else set(cores))  # the service's core
+        assert len(script.stdout.split()) == 1, "the loop ended before the last kill"
+        # the service inherits this core
+        os.sched_setaffinity(0, {0} if cores != [0] else set(cores))
         service.start()
         os.sched_setaffinity(0, set(cores))
 
 
 def wait_for_lines(service: Service, least: int) -> None:
-    """Until the newest run has them, looking seldom: the looking takes the script's core."""
+    """Wait until the newest run has `least` lines; polls seldom, on the script's core."""
     with httpx.Client(base_url=service.url) as client:
         while client.get("/runs?limit=1").json()["runs"][0]["log_count"] < least:
             time.sleep(0.05)
 
 
 def check(service: Service, run: str) -> None:
-    """Every line once, in order."""
+    """Check that the run has every line once, in order."""
     with httpx.Client(base_url=service.url) as client:
         expected, path = 0, f"/runs/{run}/logs?limit=10000"
         while path:
@@ -108,7 +109,7 @@ def check(service: Service, run: str) -> None:
 
 
 def imports() -> Figures:
-    """Milliseconds of fresh interpreters, in turns."""
+    """Milliseconds that `import athanor` adds to `import httpx`, in new interpreters in turns."""
     times: dict[str, list[float]] = {"httpx": [], "athanor": []}
     programs = {"httpx": "import httpx", "athanor": "import httpx; import athanor; athanor.init"}
     for _ in range(INTERPRETERS):

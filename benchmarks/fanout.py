@@ -1,4 +1,4 @@
-"""Lines delivered per CPU second of the service: 1,000 subscribers of one run, 1,000 lines a second."""
+"""Lines delivered per CPU second of the service: 1,000 subscribers, 1,000 lines per second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH, PAUSE = 100, 0.1
 
 
 class Producer(threading.Thread):
-    """Posts a batch every 100 ms; a line's message begins with the time it was sent."""
+    """Posts a batch every 100 ms; each message begins with the time at which it was sent."""
 
     def __init__(self, service: Service, run: str) -> None:
         super().__init__()

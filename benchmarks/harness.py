@@ -1,4 +1,4 @@
-"""What the measurements share: the service on a core of its own, and what it costs."""
+"""Shared by the benchmarks: services on their own cores, what they cost, and the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Figures = dict[str, float]
 
 @contextlib.contextmanager
 def service_alone() -> Iterator[Service]:
-    """The service on the first core, and this process, the client, on the others."""
+    """A service on the first core; this process, its client, uses the others."""
     allow_connections()
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as service, alone([service]):
         yield service
@@ -32,7 +32,7 @@ def service_alone() -> Iterator[Service]:
 
 @contextlib.contextmanager
 def nodes_alone(count: int, **settings: Any) -> Iterator[list[Service]]:
-    """So many nodes on a database of their own, each on a core of its own as long as there are some."""
+    """Nodes on one database, each on a core of its own while the cores suffice."""
     allow_connections()
     with nodes(count, **settings) as cluster, alone(cluster.nodes):
         yield cluster.nodes
@@ -40,7 +40,7 @@ def nodes_alone(count: int, **settings: Any) -> Iterator[list[Service]]:
 
 @contextlib.contextmanager
 def nodes(count: int, **settings: Any) -> Iterator[Cluster]:
-    """So many nodes on a PostgreSQL database of their own."""
+    """`count` nodes on an empty PostgreSQL database."""
     with (
         tempfile.TemporaryDirectory() as folder,
         new_database() as url,
@@ -52,7 +52,7 @@ def nodes(count: int, **settings: Any) -> Iterator[Cluster]:
 
 @contextlib.contextmanager
 def alone(services: list[Service]) -> Iterator[None]:
-    """Each on a core of its own, and this process on those that are left, or on all."""
+    """Bind each service to a core, and this process to the remaining cores, or to all."""
     cores = sorted(os.sched_getaffinity(0))
     for service, core in zip(services, cores, strict=False):
         for thread in psutil.Process(service.pid).threads():
@@ -65,24 +65,31 @@ def alone(services: list[Service]) -> Iterator[None]:
 
 
 def allow_connections() -> None:
-    """As many as thousands of subscribers need."""
+    """Raise the limit of open files to what thousands of subscribers need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 8192:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
 
 
 def cpu_seconds(service: Service) -> float:
-    """User and system time of all its threads so far."""
+    """The user and system time of all threads of the service so far."""
     times = psutil.Process(service.pid).cpu_times()
     return float(times.user + times.system)
 
 
 def rss_kib(service: Service) -> float:
+    """The resident set of the service in KiB."""
     return float(psutil.Process(service.pid).memory_info().rss) / 1024
 
 
+def median_and_range(values: list[float]) -> str:
+    median = statistics.median(values)
+    digits = 0 if median >= 1000 else 2
+    return f"{median:>14,.{digits}f}   ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+
+
 def report(title: str, measure: Callable[[], Figures], default_repeats: int = 3) -> None:
-    """Repeat a measurement and print each figure's median and range; `--json FILE` keeps them."""
+    """Repeat a measurement, print medians and ranges; `--json FILE` saves the medians."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--repeats", type=int, default=default_repeats)
     parser.add_argument("--json", type=Path)
@@ -93,8 +100,6 @@ def report(title: str, measure: Callable[[], Figures], default_repeats: int = 3)
     for name in runs[0]:
         values = [run[name] for run in runs]
         medians[name] = statistics.median(values)
-        digits = 0 if medians[name] >= 1000 else 2
-        span = f"{min(values):,.{digits}f} to {max(values):,.{digits}f}"
-        print(f"  {name:48} {medians[name]:>14,.{digits}f}   ({span})")
+        print(f"  {name:48} {median_and_range(values)}")
     if options.json:
         options.json.write_text(json.dumps(medians, indent=2))

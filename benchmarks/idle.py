@@ -1,4 +1,4 @@
-"""Memory of an idle stream: what 2,000 of them add to the service's resident set."""
+"""Memory of an idle stream: the growth of the service's resident set by 2,000 of them."""
 
 from __future__ import annotations
 

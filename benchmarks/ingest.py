@@ -1,4 +1,4 @@
-"""Lines acknowledged per second over HTTP, beside sqlite3 writing the same rows by itself.
+"""Lines acknowledged per second over HTTP, compared with sqlite3 alone writing the same rows.
 
 NDJSON, 1,000 lines a request, 64 requests in flight; the service on one core, `synchronous=FULL`.
 """
@@ -28,7 +28,7 @@ def message(number: int) -> str:
 
 
 async def post_all(port: int, runs: list[str]) -> None:
-    """Every connection posts its requests one after the other, and waits for each 201."""
+    """Every connection posts its requests in sequence, and waits for each 201."""
     body = "\n".join(json.dumps({"message": message(n)}) for n in range(LINES)).encode()
 
     async def producer(run: str) -> None:
@@ -39,9 +39,9 @@ async def post_all(port: int, runs: list[str]) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(REQUESTS):
             writer.write(head.encode() + body)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", answer)
-            assert answer.startswith(b"HTTP/1.1 201"), answer
+            response = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", response)
+            assert response.startswith(b"HTTP/1.1 201"), response
             assert length is not None
             await reader.readexactly(int(length[1]))
         writer.close()
@@ -50,7 +50,7 @@ async def post_all(port: int, runs: list[str]) -> None:
 
 
 def through_athanor(runs: int) -> tuple[float, float]:
-    """Lines per second, and per second of the service's CPU time."""
+    """Lines per second, and lines per CPU second of the service."""
     with service_alone() as service:
         client = service.client()
         ids = [new_run(client) for _ in range(runs)]

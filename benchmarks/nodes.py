@@ -1,7 +1,7 @@
-"""What several nodes on one PostgreSQL database carry: flushes, the bell, the way between nodes.
+"""Several nodes on one PostgreSQL database: flushes, notifications, latency between nodes.
 
-A flush here is one node's transaction as the service makes it, without HTTP around it; nodes are
-processes that do nothing else. The way from one node to another is by HTTP, at 1,000 lines a second.
+A flush here is the service's transaction without HTTP, and each node is a process that does nothing
+else. The latency between nodes is measured over HTTP, at 1,000 lines per second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import httpx
 
 from athanor import Settings
 from athanor.domain.commands import AppendEntries, ChangeStatus, CreateInstance, CreateRun
-from athanor.protocol.entries import LogInput, encode_entries
+from athanor.protocol.entries import LogInput, encode_reports
 from athanor.protocol.records import now
 from athanor.store.store import Store
 from tests.support.cluster import Cluster
@@ -32,12 +32,12 @@ from .ingest import TOTAL, message, post_all
 NODES = (1, 2, 4, 8)
 LINES = (1, 1000)
 SECONDS = 3.0
-RINGS = 300
+NOTIFICATIONS = 300
 POSTS, PAUSE, BATCH = 100, 0.1, 100
 
 
 def flush_for(url: str, name: str, count: int, begin: float) -> int:
-    """One node: flushes of `count` lines, as many as there is time for, from `begin` on."""
+    """One node: the number of flushes of `count` lines in `SECONDS` after `begin`."""
 
     async def flush() -> int:
         store = Store(Settings(database_url=url))
@@ -45,7 +45,7 @@ def flush_for(url: str, name: str, count: int, begin: float) -> int:
         await store.commit([CreateInstance(instance_id=name, fields={"name": name})], [])
         await store.commit([CreateRun(run_id=name, instance_id=name)], [])
         await store.commit([ChangeStatus(run_id=name, status="running")], [])
-        lines, _ = encode_entries(
+        lines, _ = encode_reports(
             [LogInput(message=message(number)) for number in range(count)], now(), 1000
         )
         await asyncio.sleep(begin - time.time())
@@ -60,7 +60,7 @@ def flush_for(url: str, name: str, count: int, begin: float) -> int:
 
 
 def flushes(writers: int, count: int) -> float:
-    """Flushes a second of all nodes together."""
+    """Flushes per second of all nodes together."""
     context = multiprocessing.get_context("spawn")
     with new_database() as url, ProcessPoolExecutor(writers, mp_context=context) as pool:
         begin = time.time() + 1.5 + 0.5 * writers
@@ -69,41 +69,41 @@ def flushes(writers: int, count: int) -> float:
         return sum(counts) / SECONDS
 
 
-def rings() -> list[float]:
-    """Milliseconds from a commit's answer at one node until another hears the bell; it may be before."""
+def notifications() -> list[float]:
+    """Milliseconds from a commit's return to its notification elsewhere; it may be earlier."""
 
-    async def ring(url: str) -> list[float]:
+    async def notify(url: str) -> list[float]:
         one, other = Store(Settings(database_url=url)), Store(Settings(database_url=url))
-        heard: asyncio.Queue[float] = asyncio.Queue()
+        received: asyncio.Queue[float] = asyncio.Queue()
         async with contextlib.AsyncExitStack() as stack:
             for store in (one, other):
                 await store.open()
                 stack.push_async_callback(store.close)
             await stack.enter_async_context(
-                other.listening(lambda _: heard.put_nowait(time.perf_counter()))
+                other.listening(lambda _: received.put_nowait(time.perf_counter()))
             )
-            ways = []
-            for number in range(RINGS):
+            latencies = []
+            for number in range(NOTIFICATIONS):
                 change = CreateInstance(instance_id=f"i{number}", fields={"name": "x"})
                 await one.commit([change], [])
                 committed = time.perf_counter()
-                ways.append(1000 * (await heard.get() - committed))
-            return ways
+                latencies.append(1000 * (await received.get() - committed))
+            return latencies
 
     with new_database() as url:
-        return asyncio.run(ring(url))
+        return asyncio.run(notify(url))
 
 
 def between_nodes() -> list[float]:
-    """Milliseconds from a post at one node until a subscriber of another has its first line."""
+    """Milliseconds from a post at one node to the arrival of a line at another's subscriber."""
 
-    async def follow(url: str, run: str, ways: list[float]) -> None:
+    async def follow(url: str, run: str, latencies: list[float]) -> None:
         async with (
             httpx.AsyncClient(timeout=60) as client,
             client.stream("GET", f"{url}/events/experiments:run:{run}") as response,
         ):
             async for piece in response.aiter_text():
-                ways += [
+                latencies += [
                     1000 * (time.time() - float(at)) for at in set(re.findall(r'"at (\d+\.\d+)', piece))
                 ]
 
@@ -122,19 +122,20 @@ def between_nodes() -> list[float]:
             await client.post(f"{url}/runs/{run}/complete")
 
     async def both(cluster: Cluster, run: str) -> list[float]:
-        ways: list[float] = []
-        following = asyncio.ensure_future(follow(cluster.nodes[1].url, run, ways))
-        await asyncio.sleep(0.5)  # the stream is open by then, or the first lines are not measured
+        latencies: list[float] = []
+        following = asyncio.ensure_future(follow(cluster.nodes[1].url, run, latencies))
+        # the stream is open after this; otherwise the first lines are not measured
+        await asyncio.sleep(0.5)
         await post(cluster.nodes[0].url, run)
         await following
-        return ways
+        return latencies
 
     with nodes(2) as cluster:
         return asyncio.run(both(cluster, new_run(cluster.nodes[0].client())))
 
 
 def ingest(count: int) -> float:
-    """Lines acknowledged a second over HTTP, by so many nodes together."""
+    """Lines acknowledged per second over HTTP by `count` nodes together."""
 
     async def all_nodes(cluster: Cluster, runs: list[str]) -> None:
         await asyncio.gather(*(post_all(node.port, runs) for node in cluster.nodes))
@@ -150,15 +151,15 @@ def measure() -> Figures:
     figures: Figures = {}
     for count in LINES:
         for writers in NODES:
-            figures[f"flushes a second of {count} lines, {writers} nodes"] = flushes(writers, count)
-    bell, way = rings(), between_nodes()
+            figures[f"flushes per second of {count} lines, {writers} nodes"] = flushes(writers, count)
+    notified, delivered = notifications(), between_nodes()
     return figures | {
-        "from a commit's answer to the bell, median ms": statistics.median(bell),
-        "… slowest of a hundred, ms": sorted(bell)[-max(1, len(bell) // 100)],
-        "from a post to another node's reader, median ms": statistics.median(way),
-        "… slowest, ms": max(way),
-        "lines acknowledged a second, one node": ingest(1),
-        "lines acknowledged a second, two nodes": ingest(2),
+        "from a commit's return to its notification, median ms": statistics.median(notified),
+        "… 99th percentile, ms": sorted(notified)[-max(1, len(notified) // 100)],
+        "from a post to another node's subscriber, median ms": statistics.median(delivered),
+        "… slowest, ms": max(delivered),
+        "lines acknowledged per second, one node": ingest(1),
+        "lines acknowledged per second, two nodes": ingest(2),
     }
 
 

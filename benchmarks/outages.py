@@ -1,6 +1,6 @@
-"""Seconds from PostgreSQL answering again until every node is ready, with lines coming all the time.
+"""Seconds until every node is ready after PostgreSQL has returned, while lines are posted.
 
-And from the end of a cut between a node and PostgreSQL, where this process may make networks.
+The same after the link between a node and PostgreSQL was cut, if this process may create networks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.support.service import Service, new_run
 from .harness import Figures, report
 
 AWAY, CUT = 1.0, 10.0
-"""Seconds from the last node's complaint until it comes back, and until the link does."""
+"""Seconds from the last node's first error to the return of the server, and of the link."""
 
 
 class Producer(threading.Thread):
-    """Posts a line at a time to one node, whether it is taken or not."""
+    """Posts single lines to one node, whether they are accepted or not."""
 
     def __init__(self, node: Service, run: str) -> None:
         super().__init__()
@@ -59,15 +59,15 @@ def under_load(nodes: list[Service]) -> Iterator[None]:
 
 
 def ready_after(nodes: list[Service], away: float, come_back: Callable[[], object]) -> float:
-    """Seconds until all nodes are, behind what lets them."""
+    """Seconds from `come_back`, called `away` seconds after the last error, until all are ready."""
     for node in nodes:
-        wait_until(node.trouble, "a complaint")
+        wait_until(node.trouble, "an error in /readyz")
     time.sleep(away)
     come_back()
-    there = time.perf_counter()
+    back = time.perf_counter()
     for node in nodes:
         wait_until(lambda: node.trouble() is None, "readiness")  # noqa: B023
-    return time.perf_counter() - there
+    return time.perf_counter() - back
 
 
 def measure() -> Figures:
@@ -82,7 +82,7 @@ def measure() -> Figures:
             for name, crash in (("a restart", False), ("a crash", True)):
                 server.stop(crash)
                 seconds = ready_after(cluster.nodes, AWAY, server.start)
-                figures[f"{NODES} nodes ready behind {name}, s"] = seconds
+                figures[f"{NODES} nodes ready after {name}, s"] = seconds
     if network.is_possible():
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -91,7 +91,7 @@ def measure() -> Figures:
         ):
             hosts[0].cut()
             seconds = ready_after(cluster.nodes[:1], CUT, hosts[0].mend)
-            figures["a node ready behind a cut of its link, s"] = seconds
+            figures["a node ready after a cut of its link, s"] = seconds
     return figures
 
 

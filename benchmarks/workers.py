@@ -1,9 +1,9 @@
-"""What two processes deliver on two cores, over what one delivers: subscribers of one run, on PostgreSQL.
+"""Delivery by two processes on two cores, compared with one: subscribers of one run, PostgreSQL.
 
-Each process has a core of its own; the lines come as fast as the slowest subscriber gets them, a batch
-behind the one that is on its way. Most subscribers leave what comes in their sockets and empty them a few
-times a second, unread, so that the client costs little beside what it measures; a few read every line.
-The time is from the first line posted until every stream has ended, behind the run's final event.
+Each process has a core of its own. Batches are posted as fast as the slowest sampled subscriber
+receives them, with a few in flight. Most subscribers discard what their sockets hold a few times a
+second, so that the client costs little compared with the service; a few samples read every line.
+The measured time is from the first post until every stream has ended, after the run's final event.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from .harness import Figures, cpu_seconds, nodes_alone, report
 
 SUBSCRIBERS = 2000
 SAMPLES = 4
-"""Of a node's subscribers, those that read what comes."""
+"""The number of a node's subscribers that read their lines."""
 BATCH = 20
 BATCHES = 200
 AHEAD = 8
-"""Batches that are on their way."""
+"""Batches in flight."""
 DRAIN_EVERY = 0.5
-PATIENCE = 60.0
+"""Seconds."""
+TIMEOUT = 60.0
 BUFFER = 8 * 1024 * 1024
 
 
 class Subscriber:
-    """A connection to a node's stream; `lines` is how far a sample has read."""
+    """A connection to a node's stream; `lines` counts what a sample has read."""
 
     def __init__(self, node: Service, run: str) -> None:
         self.lines = 0
@@ -48,14 +49,14 @@ class Subscriber:
         self.socket.setblocking(False)
 
     def read(self) -> None:
-        """Take what is here, and look at it."""
+        """Receive what the socket holds, and count its lines."""
         with contextlib.suppress(BlockingIOError):
             piece = self.socket.recv(1 << 20)
             self.lines += piece.count(b'"seq":')
             self.ended = not piece
 
     def drain(self, space: bytearray) -> None:
-        """Take what is here, without a look: the kernel throws it away."""
+        """Discard what the socket holds, inside the kernel."""
         with contextlib.suppress(BlockingIOError):
             while self.socket.recv_into(space, BUFFER, socket.MSG_TRUNC):
                 pass
@@ -63,17 +64,17 @@ class Subscriber:
 
 
 class Producer(threading.Thread):
-    """Posts the batches to one node, each when there is leave to."""
+    """Posts the batches to one node, each after a release of `slots`."""
 
     def __init__(self, node: Service, run: str) -> None:
         super().__init__()
-        self.leave = threading.Semaphore(AHEAD)
+        self.slots = threading.Semaphore(AHEAD)
         self.client: httpx.Client = node.client()
         self._run = run
 
     def run(self) -> None:
         for number in range(BATCHES):
-            self.leave.acquire()
+            self.slots.acquire()
             line = json.dumps({"message": f"batch {number:6} loss 0.1234 accuracy 0.9876"})
             body = "\n".join([line] * BATCH)
             headers = {"Content-Type": "application/x-ndjson"}
@@ -81,7 +82,7 @@ class Producer(threading.Thread):
 
 
 def deliver(count: int) -> tuple[float, float]:
-    """Lines delivered a second by so many nodes together, and a CPU second of theirs."""
+    """Lines delivered per second by `count` nodes together, and per CPU second."""
     with nodes_alone(count, flush_interval=0.005, keepalive=3600) as serving:
         run = new_run(serving[0].client())
         subscribers = [[Subscriber(node, run) for _ in range(SUBSCRIBERS // count)] for node in serving]
@@ -97,12 +98,12 @@ def deliver(count: int) -> tuple[float, float]:
         producer.start()
         allowed = 0
         while allowed < BATCHES:
-            assert time.perf_counter() < began + PATIENCE, "the lines stopped coming"
+            assert time.perf_counter() < began + TIMEOUT, "the lines stopped"
             for key, _ in selector.select(0.05):
                 key.data.read()
             done = min(sample.lines for sample in samples) // BATCH
             if done > allowed:
-                producer.leave.release(done - allowed)
+                producer.slots.release(done - allowed)
                 allowed = done
             if time.perf_counter() - drained > DRAIN_EVERY:
                 for other in others:
@@ -111,7 +112,7 @@ def deliver(count: int) -> tuple[float, float]:
         producer.join()
         producer.client.post(f"/runs/{run}/complete").raise_for_status()
         while left := [one for of_node in subscribers for one in of_node if not one.ended]:
-            assert time.perf_counter() < began + PATIENCE, f"{len(left)} streams did not end"
+            assert time.perf_counter() < began + TIMEOUT, f"{len(left)} streams did not end"
             for one in left:
                 one.drain(space)
         seconds = time.perf_counter() - began
@@ -128,10 +129,10 @@ def measure() -> Figures:
     one, one_cpu = deliver(1)
     two, two_cpu = deliver(2)
     return {
-        "one process, lines delivered a second": one,
-        "… a CPU second of its own": one_cpu,
-        "two processes, lines delivered a second": two,
-        "… a CPU second of theirs": two_cpu,
+        "one process, lines delivered per second": one,
+        "… per CPU second": one_cpu,
+        "two processes, lines delivered per second": two,
+        "… per CPU second of both": two_cpu,
         "two over one": two / one,
     }
 

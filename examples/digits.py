@@ -1,6 +1,6 @@
-"""A real experiment: learn to read handwritten digits, and let others watch.
+"""A real experiment: train a network on handwritten digits, and report to Athanor.
 
-Run the service (`athanor serve`), then this; it needs scikit-learn. `athanor tail latest` follows it.
+Start the service first (`athanor serve`). It needs scikit-learn. `athanor tail latest` follows it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import athanor
 
 
 def on_ctrl_c(*_: Any) -> None:
-    raise athanor.Cancelled("Ctrl-C")  # scikit-learn would take a KeyboardInterrupt for itself
+    # scikit-learn handles KeyboardInterrupt itself
+    raise athanor.Cancelled("Ctrl-C")
 
 
 def train(run: athanor.Run, epochs: int, hidden: int) -> None:
     images, digits = load_digits(return_X_y=True)
     data = train_test_split(images / 16, digits, test_size=0.3, random_state=1)
     x_train, x_test, y_train, y_test = data
-    run.log(f"{len(x_train)} images to learn from, {len(x_test)} to be tested on")
+    run.log(f"{len(x_train)} images for training, {len(x_test)} for testing")
     model = MLPClassifier((hidden, hidden), learning_rate_init=3e-4, random_state=1)
     order = np.random.default_rng(1)
     for epoch in run.track(range(1, epochs + 1), "learning"):
@@ -41,7 +42,7 @@ def train(run: athanor.Run, epochs: int, hidden: int) -> None:
         run.log(f"epoch {epoch}: test loss {loss:.4f}, accuracy {accuracy:.4f}")
     for wrong in np.flatnonzero(model.predict(x_test) != y_test)[:10]:
         guess = int(model.predict(x_test[wrong : wrong + 1])[0])
-        run.warning(f"image {wrong} is a {y_test[wrong]}, and was read as a {guess}")
+        run.warning(f"image {wrong} shows a {y_test[wrong]}, and was classified as a {guess}")
 
 
 def main() -> None:
