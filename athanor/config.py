@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, frozen, and handed down."""
+"""Settings, which an operator chooses, and limits, which measurements chose. Both are frozen."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MIB = 1024 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be set; each field is the environment's `ATHANOR_` and its name in capitals.
+    """What an operator may set; the variable of a field is `ATHANOR_` and its name in capitals.
 
-    The README's table explains them one by one (a test keeps the two together).
+    `docs/reference.md` explains each field; a test compares the two.
     """
 
     database_url: str = "sqlite:///athanor.db"
@@ -58,7 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def sqlite_path(self) -> str | None:
-        """The file behind `sqlite:///path`, absolute with four slashes; None for PostgreSQL."""
+        """The file in `sqlite:///path` (absolute with four slashes); None for PostgreSQL.
+
+        Raises `ConfigurationError` for a URL that names neither.
+        """
         if self.database_url.startswith(("postgresql://", "postgres://")):
             return None
         scheme, separator, path = self.database_url.partition(":///")
@@ -76,9 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-        """Settings from `environ`, with `given` (keywords, not None) taking precedence.
+        """Read settings from `environ`; `given` (keywords, not None) take precedence.
 
-        `ConfigurationError` names the variable whose value can't be used.
+        Raises `ConfigurationError`, which names the variable whose value can't be used.
         """
         values: dict[str, Any] = {}
         for field in msgspec.structs.fields(cls):
@@ -89,13 +92,68 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return cls(**values)
 
     def to_env(self) -> dict[str, str]:
-        """The variables from which another process gets the same settings."""
+        """The variables from which another process reads the same settings."""
         values = msgspec.structs.asdict(self)
         return {f"ATHANOR_{name.upper()}": _text(value) for name, value in values.items()}
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds that no operator has to choose. Sizes are in bytes, times in seconds.
+
+    `docs/architecture.md` has the measurements behind them. Tests pass smaller ones.
+    """
+
+    frame_bytes: int = 256 * 1024
+    """A frame ends after the event that fills it: 256 KiB is written in under a millisecond."""
+    page_rows: int = 2000
+    page_bytes: int = 256 * 1024
+    """A page of a replay: about one frame, and at least one row, however large it is."""
+    list_bytes: int = 8 * MIB
+    """A page of logs or results ends after the entry that fills it."""
+    flush_entries: int = 20_000
+    flush_bytes: int = 8 * MIB
+    """One flush takes about this much, so that it holds the event loop for some 30 ms."""
+    retry_first: float = 0.1
+    retry_most: float = 1.0
+    """Pauses between two attempts at a flush that failed: doubled from the first to the most."""
+    slow_flush: float = 1.0
+    """A flush that takes longer makes the service not ready."""
+    known_runs: int = 10_000
+    """Runs whose state and progress are kept in memory; the longest unused are forgotten first."""
+    upkeep_interval: float = 60.0
+    """The pause between two searches for rows that may be deleted."""
+    delete_rows: int = 2000
+    """Rows deleted in one transaction, which takes some 10 ms."""
+    relay_rows: int = 20_000
+    relay_bytes: int = 4 * MIB
+    """One read of the events of other processes: about one flush of theirs."""
+    relay_interval: float = 0.02
+    """The pause between two such reads: with N nodes that flush ten times a second, each node
+    reads at most 50 times a second, and not 10 N times."""
+    poll_interval: float = 1.0
+    """Without a notification for this long, a process looks for new events by itself."""
+    reconnect_pause: float = 0.25
+    """The pause between two attempts to listen; up to as much again is added at random."""
+    liveness_interval: float = 1.0
+    """The pause between two messages to peers about the same runs' signs of life."""
+    notification_bytes: int = 7500
+    """PostgreSQL refuses a NOTIFY payload of 8,000 bytes."""
+    shared_progress: int = 1000
+    """Runs whose progress is sent to a peer that starts; the most recently reported ones."""
+    busy_timeout: float = 0.25
+    """The time SQLite waits for another process's lock; the flusher then tries again."""
+    connect_timeout: float = 3.0
+    """The time PostgreSQL has to accept a connection; retries of TCP would become rarer."""
+    statement_timeout: float = 10.0
+    """A connection whose statement takes longer counts as broken."""
+    search_timeout: float = 60.0
+    """The same for reads, which may search: some ten million entries a minute."""
+    idle_transaction_timeout: float = 5.0
+    """The server ends a transaction whose process has vanished after this time."""
+
+
 def _check_hosts(url: str) -> None:
-    """A PostgreSQL URL may have several; it is not shown where it is wrong, for the password in it."""
+    """Check each host of a PostgreSQL URL. The error does not show the URL: it may hold a password."""
     try:
         for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
             urlsplit(f"//{host}").port  # noqa: B018 - raises what is wrong with it

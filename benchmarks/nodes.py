@@ -51,7 +51,7 @@ def flush_for(url: str, name: str, count: int, begin: float) -> int:
         await asyncio.sleep(begin - time.time())
         flushes = 0
         while time.time() < begin + SECONDS:
-            await store.commit([AppendEntries(run_id=name, lines=lines)], [])
+            await store.commit([AppendEntries(run_id=name, entries=lines)], [])
             flushes += 1
         await store.close()
         return flushes

@@ -1,7 +1,7 @@
-"""Gossip: what the processes on one database tell each other, and no table keeps.
+"""Peers: what the processes on one database send each other, and no table keeps.
 
-Progress and signs of life. Where nobody listens they are lost, as is their nature; a process that
-begins to listen asks the others what they know, so that it has every run's bar.
+Progress and signs of life travel as NOTIFY payloads. They are lost if no process listens. A process
+that starts to listen requests the progress that its peers know, so that it has every run's bar.
 """
 
 from __future__ import annotations
@@ -13,140 +13,154 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from ..config import Limits
 from ..live.liveness import Liveness
 from ..live.progress import ProgressBoard
 from ..protocol.records import Progress
 
 logger = logging.getLogger("athanor")
 
-TELL_EVERY = 1.0
-"""Seconds between two words on the same signs of life."""
-NOTICE_BYTES = 7_500
-"""PostgreSQL takes no notice of 8,000 bytes."""
-KNOWN = 1_000
-"""Of so many runs, the latest heard of, the progress is told to who asks."""
 
+class PeerMessage(msgspec.Struct, omit_defaults=True, rename={"alive": "heard", "requests": "asks"}):
+    """What one process sends to its peers.
 
-class Notice(msgspec.Struct, omit_defaults=True):
-    """What one process tells the others.
-
-    `heard`: runs that gave a sign of life. `progress` of runs, as it was reported. `known`: the same, of
-    earlier, for a process that `asks`; it does not replace what is newer.
+    `alive`: runs that gave a sign of life. `progress`: progress of runs as it was reported.
+    `known`: earlier progress, for a peer that `requests` it; it never replaces newer progress.
     """
 
     sender: str
-    heard: list[str] = []
+    alive: list[str] = []
     progress: dict[str, Progress] = {}
     known: dict[str, Progress] = {}
-    asks: bool = False
+    requests: bool = False
 
 
 class Peers:
-    """`process` is this one's name; `is_over` knows whether a run has ended, and has no progress more."""
+    """Collects what to send, and applies what was received.
+
+    `process` is the name of this process; `is_over` tells whether a run has ended and therefore has
+    no more progress.
+    """
 
     def __init__(
-        self, process: str, board: ProgressBoard, liveness: Liveness, is_over: Callable[[str], bool]
+        self,
+        process: str,
+        progress: ProgressBoard,
+        liveness: Liveness,
+        is_over: Callable[[str], bool],
+        limits: Limits | None = None,
     ) -> None:
         self._process = process
-        self._board = board
-        self._pulse = liveness
+        self._board = progress
+        self._liveness = liveness
         self._is_over = is_over
+        self._limits = limits or Limits()
         self._progress: dict[str, Progress] = {}
-        self._heard: set[str] = set()
-        self._heard_told = 0.0
-        self._asks = self._asked = False
+        self._alive: set[str] = set()
+        self._alive_sent_at = 0.0
+        self._must_request = self._must_answer = False
         self._due = asyncio.Event()
 
-    def tell_progress(self, run_id: str, progress: Progress) -> None:
+    def share_progress(self, run_id: str, progress: Progress) -> None:
         self._progress[run_id] = progress
         self._due.set()
 
-    def tell_sign_of_life(self, run_id: str) -> None:
-        self._heard.add(run_id)
+    def share_sign_of_life(self, run_id: str) -> None:
+        self._alive.add(run_id)
 
-    def ask(self) -> None:
-        """What was told before now was not heard here: the others are to say what they know."""
-        self._asks = True
+    def request_progress(self) -> None:
+        """Earlier messages did not reach this process: ask the peers for what they know."""
+        self._must_request = True
         self._due.set()
 
     async def wait(self, seconds: float) -> None:
-        """Until there is something that should not wait, `seconds` at most."""
+        """Wait until something is due that must not wait longer, `seconds` at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._due.wait()
 
     @contextlib.contextmanager
-    def telling(self) -> Iterator[list[str]]:
-        """The notices to give now; given once, unless an error says that they could not be."""
+    def notifications(self) -> Iterator[list[str]]:
+        """The payloads to send now; they are given again if the block raises."""
         progress, self._progress = self._progress, {}
-        heard: set[str] = set()
+        alive: set[str] = set()
         now = asyncio.get_running_loop().time()
-        if now - self._heard_told >= TELL_EVERY:
-            heard, self._heard, self._heard_told = self._heard, set(), now
-        asks, self._asks = self._asks, False
-        asked, self._asked = self._asked, False
+        if now - self._alive_sent_at >= self._limits.liveness_interval:
+            alive, self._alive, self._alive_sent_at = self._alive, set(), now
+        request, self._must_request = self._must_request, False
+        answer, self._must_answer = self._must_answer, False
         self._due.clear()
-        notices = [Notice(self._process, asks=True)] if asks else []
-        notices += [Notice(self._process, progress=some) for some in _parts(progress)]
-        if asked:
-            notices += [Notice(self._process, known=some) for some in _parts(self._known())]
-        size = NOTICE_BYTES // 70  # an id has 64 characters at most
-        runs = list(heard)
-        notices += [Notice(self._process, heard=runs[at : at + size]) for at in range(0, len(runs), size)]
+        messages = self._messages(request, progress, answer, sorted(alive))
         try:
-            yield [msgspec.json.encode(notice).decode() for notice in notices]
+            yield [msgspec.json.encode(message).decode() for message in messages]
         except BaseException:
             self._progress = progress | self._progress
-            self._heard |= heard
-            self._asks |= asks
-            self._asked |= asked
+            self._alive |= alive
+            self._must_request |= request
+            self._must_answer |= answer
             self._due.set()
             raise
 
-    def hear(self, payload: str) -> None:
-        """A notice, of another process or our own."""
+    def receive(self, payload: str) -> None:
+        """Apply a message of a peer; one of this process itself changes nothing."""
         try:
-            notice = msgspec.json.decode(payload, type=Notice)
+            message = msgspec.json.decode(payload, type=PeerMessage)
         except msgspec.DecodeError as error:
-            logger.warning("a notice that can't be read: %s", error)
+            logger.warning("a notification can't be read: %s", error)
             return
-        if notice.sender == self._process:
+        if message.sender == self._process:
             return
-        for run_id in (*notice.heard, *notice.progress):
-            # who told it may not have known yet that the run has ended
+        for run_id in (*message.alive, *message.progress):
+            # the sender may not have known yet that the run has ended
             if not self._is_over(run_id):
-                self._pulse.beat(run_id)
-        for run_id, progress in notice.progress.items():
+                self._liveness.beat(run_id)
+        for run_id, progress in message.progress.items():
             self._show(run_id, progress)
-        for run_id, progress in notice.known.items():
-            ours = self._board.latest(run_id)
-            if ours is None or ours.updated_at < progress.updated_at:
+        for run_id, progress in message.known.items():
+            latest = self._board.latest(run_id)
+            if latest is None or latest.updated_at < progress.updated_at:
                 self._show(run_id, progress)
-        if notice.asks:
-            self._asked = True
+        if message.requests:
+            self._must_answer = True
             self._due.set()
 
+    def _messages(
+        self, request: bool, progress: dict[str, Progress], answer: bool, alive: list[str]
+    ) -> list[PeerMessage]:
+        most = self._limits.notification_bytes
+        messages = [PeerMessage(self._process, requests=True)] if request else []
+        messages += [PeerMessage(self._process, progress=part) for part in _parts(progress, most)]
+        if answer:
+            known = _parts(self._known(), most)
+            messages += [PeerMessage(self._process, known=part) for part in known]
+        # an id has 64 characters at most
+        runs = most // 70
+        for start in range(0, len(alive), runs):
+            messages.append(PeerMessage(self._process, alive=alive[start : start + runs]))
+        return messages
+
     def _show(self, run_id: str, progress: Progress) -> None:
-        if not self._is_over(run_id):  # nothing follows a final event
+        # nothing may follow a final event
+        if not self._is_over(run_id):
             self._board.report(run_id, progress)
 
     def _known(self) -> dict[str, Progress]:
         known: dict[str, Progress] = {}
-        for run_id in self._board.known()[-KNOWN:]:
+        for run_id in self._board.known()[-self._limits.shared_progress :]:
             progress = self._board.latest(run_id)
             if progress is not None and not self._is_over(run_id):
                 known[run_id] = progress
         return known
 
 
-def _parts(progress: dict[str, Progress]) -> Iterator[dict[str, Progress]]:
-    """As few parts as make notices that are not too long."""
+def _parts(progress: dict[str, Progress], most_bytes: int) -> Iterator[dict[str, Progress]]:
+    """Split into as few parts as fit into messages of `most_bytes`."""
     part: dict[str, Progress] = {}
     size = 0
     for run_id, each in progress.items():
-        short, weight = _shortened(each)
+        short, weight = _shortened(each, most_bytes // 4)
         weight += len(run_id) + 4
-        if part and size + weight > NOTICE_BYTES - 100:
+        if part and size + weight > most_bytes - 100:
             yield part
             part, size = {}, 0
         part[run_id] = short
@@ -155,9 +169,9 @@ def _parts(progress: dict[str, Progress]) -> Iterator[dict[str, Progress]]:
         yield part
 
 
-def _shortened(progress: Progress) -> tuple[Progress, int]:
-    """Its message cut so that it fits into a quarter of a notice, and its size as JSON."""
-    while (size := len(msgspec.json.encode(progress))) > NOTICE_BYTES // 4 and progress.message:
+def _shortened(progress: Progress, most_bytes: int) -> tuple[Progress, int]:
+    """Cut the message until the JSON has `most_bytes` at most; returns it with that size."""
+    while (size := len(msgspec.json.encode(progress))) > most_bytes and progress.message:
         message = progress.message.removesuffix("…")
         progress = msgspec.structs.replace(progress, message=message[: len(message) // 2] + "…")
     return progress, size

@@ -1,8 +1,8 @@
-"""The relay: what other processes on the same database write and say, brought to this one's hub.
+"""The relay: brings the events of the other processes on the same database to this process's hub.
 
-A doorbell rings with every commit and carries its number only; behind it this process reads what its
-subscribers want. Where nothing rings it looks by itself, so a bell that is not heard costs time, never
-an event. What no table keeps travels as gossip (`gossip.py`), over the same line.
+Every commit sends a notification that carries its number only. On a notification, this process reads
+what its subscribers want. Without one it looks for itself at intervals, so a lost notification costs
+time, never an event. What no table keeps travels through the same channel; see `peers`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from ..config import Limits
 from ..exceptions import DatabaseUnavailable
 from ..live.hub import Hub
-from ..live.liveness import Liveness
-from ..protocol.events import StoredEvent
+from ..live.runs import RunTracker
 from ..store import replay
 from ..store.commit import Commit
 from ..store.postgres import NotifyConnection
@@ -26,37 +26,29 @@ from .peers import Peers
 
 logger = logging.getLogger("athanor")
 
-LOOK_EVERY = 1.0
-"""Seconds without a ring after which one looks."""
-READ_EVERY = 0.02
-"""Seconds between two reads, which answer all bells that rang meanwhile: of N nodes that flush ten times
-a second, each reads 50 times a second at most, and not 10 N times."""
-RECONNECT = 0.25
-"""Seconds between two tries to listen, and up to as much again."""
-
 
 class Relay:
-    """`on_rows` hears of every event of a run's or an instance's life, before its broadcast."""
+    """A `Broadcaster` that keeps one order among the commits of all processes."""
 
     def __init__(
         self,
         store: Store,
         hub: Hub,
+        runs: RunTracker,
         peers: Peers,
-        liveness: Liveness,
         interval: float,
-        on_rows: Callable[[list[StoredEvent]], None],
+        limits: Limits,
     ) -> None:
         self._store = store
         self._hub = hub
-        self._gossip = peers
-        self._pulse = liveness
+        self._runs = runs
+        self._peers = peers
         self._interval = interval
-        self._on_rows = on_rows
-        self._goal = hub.newest
-        self._rung = asyncio.Event()
-        self._deaf: str | None = "other processes are not heard yet"
-        self._blind: str | None = None
+        self._limits = limits
+        self._target = hub.newest
+        self._wake = asyncio.Event()
+        self._listen_error: str | None = "this process does not listen to its peers yet"
+        self._read_error: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.reads = 0
         self.events = 0
@@ -75,107 +67,115 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
-    def trouble(self) -> str | None:
-        """Why what others commit is not seen, or late, if it is."""
-        return self._blind or self._deaf
+    def error(self) -> str | None:
+        """Why the events of peers are not shown, or late; None if they are shown."""
+        return self._read_error or self._listen_error
 
     @property
-    def listens(self) -> bool:
-        """Whether other processes are heard."""
-        return self._deaf is None
+    def is_listening(self) -> bool:
+        """Whether notifications of peers arrive."""
+        return self._listen_error is None
 
     @property
-    def behind(self) -> int:
-        """How many events are known to be committed and were not broadcast here."""
-        return self._goal - self._hub.newest
+    def lag(self) -> int:
+        """How many events are known to be committed, and were not broadcast here yet."""
+        return self._target - self._hub.newest
 
     def broadcast(self, commit: Commit) -> None:
-        """This process's own commit: at once if nothing is missing before it, else in its turn."""
-        if commit.behind == self._hub.newest == self._hub.horizon:
+        """Show a commit of this process: at once if nothing is missing before it, else in its turn."""
+        if commit.after == self._hub.newest == self._hub.reading_to:
             self._hub.broadcast(commit.events, commit.newest)
-            self._goal = max(self._goal, commit.newest)
+            self._target = max(self._target, commit.newest)
         else:
-            self._ring(commit.newest)
+            self._advance_to(commit.newest)
 
-    def _ring(self, n: int) -> None:
-        self._goal = max(self._goal, n)
-        self._rung.set()
+    def notifications(self) -> AbstractContextManager[list[str]]:
+        return self._peers.notifications()
 
-    def _hear(self, payload: str) -> None:
+    def receive(self, payload: str) -> None:
+        """Take a notification: the number of a commit and the process that made it, or a message."""
         number, _, sender = payload.partition(" ")
         if not number.isdecimal():
-            self._gossip.hear(payload)
-        elif sender != self._store.process:  # of its own it knows
-            self._ring(int(number))
+            self._peers.receive(payload)
+        elif sender != self._store.process:
+            self._advance_to(int(number))
+
+    def _advance_to(self, n: int) -> None:
+        self._target = max(self._target, n)
+        self._wake.set()
 
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._store.listening(self._hear) as line:
-                    self._deaf = None
-                    self._pulse.begin()
-                    self._gossip.ask()
-                    self._rung.set()
-                    await self._speak(line)
+                async with self._store.listening(self.receive) as connection:
+                    self._listen_error = None
+                    self._runs.liveness.resume()
+                    self._peers.request_progress()
+                    self._wake.set()
+                    await self._send(connection)
             except DatabaseUnavailable as error:
-                if self._deaf is None:
-                    logger.warning("other processes can't be heard: %s; trying again", error)
-                self._deaf = f"other processes can't be heard: {error}"
-            except Exception as error:  # a mistake of ours; without this task all would seem well
-                logger.exception("listening to other processes failed")
-                self._deaf = f"other processes can't be heard: {error!r}"
+                if self._listen_error is None:
+                    logger.warning("notifications of peers can't be received: %s; trying again", error)
+                self._listen_error = f"notifications of peers can't be received: {error}"
+            except Exception as error:
+                # a bug; if this task ended, the process would still look healthy
+                logger.exception("listening to peers failed")
+                self._listen_error = f"notifications of peers can't be received: {error!r}"
             finally:
-                self._pulse.pause()
+                self._runs.liveness.pause()
             self.reconnects += 1
-            await asyncio.sleep(RECONNECT * random.uniform(1, 2))  # noqa: S311 - jitter
+            pause = self._limits.reconnect_pause
+            await asyncio.sleep(pause * random.uniform(1, 2))  # noqa: S311 - jitter
 
-    async def _speak(self, line: NotifyConnection) -> None:
-        """Say what is to be said; nothing now and then, for a line that was cut may not say so."""
+    async def _send(self, connection: NotifyConnection) -> None:
+        """Send what is due; an empty message at intervals finds out whether the connection is cut."""
         while True:
-            await self._gossip.wait(LOOK_EVERY)
-            with self._gossip.telling() as notices:
-                await line.say(notices)
+            await self._peers.wait(self._limits.poll_interval)
+            with self._peers.notifications() as notifications:
+                await connection.send(notifications)
             await asyncio.sleep(self._interval)
 
     async def _follow(self) -> None:
         while True:
             try:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_EVERY):
-                        await self._rung.wait()
-                if not self._rung.is_set():
-                    self._goal = max(self._goal, await self._store.follow(Session.newest))
-                self._rung.clear()
-                if self.behind:
+                    async with asyncio.timeout(self._limits.poll_interval):
+                        await self._wake.wait()
+                if not self._wake.is_set():
+                    self._target = max(self._target, await self._store.follow(Session.newest))
+                self._wake.clear()
+                if self.lag:
                     await self._catch_up()
-                    await asyncio.sleep(READ_EVERY)
-                self._blind = None
+                    await asyncio.sleep(self._limits.relay_interval)
+                self._read_error = None
             except DatabaseUnavailable as error:
-                await self._look_again(error)
-            except Exception as error:  # as above
-                logger.exception("following other processes failed")
-                await self._look_again(error)
+                await self._try_again(error)
+            except Exception as error:
+                # a bug, as in `_listen`
+                logger.exception("reading the events of peers failed")
+                await self._try_again(error)
 
-    async def _look_again(self, error: Exception) -> None:
-        self._blind = f"what other processes write can't be read: {error}"
-        await asyncio.sleep(RECONNECT)
-        self._rung.set()
+    async def _try_again(self, error: Exception) -> None:
+        self._read_error = f"the events of peers can't be read: {error}"
+        await asyncio.sleep(self._limits.reconnect_pause)
+        self._wake.set()
 
     async def _catch_up(self) -> None:
-        """Broadcast what is committed up to the goal; who subscribes meanwhile begins behind it."""
+        """Broadcast what is committed up to the target; new subscribers meanwhile begin after it."""
         hub = self._hub
-        while hub.newest < self._goal:
-            if hub.horizon <= hub.newest:
-                # else a read broke off: who came since then begins behind its horizon, so a frame may
-                # not reach over that
-                hub.horizon = self._goal
-            goal, wanted = hub.horizon, hub.runs_wanted()
-            while hub.newest < goal:
-                after = hub.newest
-                rows, newest = await self._store.follow(
-                    lambda session: replay.wanted(session, wanted, after, goal)  # noqa: B023
-                )
-                self.reads += 1
-                self.events += len(rows)
-                self._on_rows(rows)
-                hub.broadcast(rows, newest)
+        while hub.newest < self._target:
+            # if a read failed, subscribers since then begin after its end: no frame may cross that
+            if hub.reading_to <= hub.newest:
+                hub.reading_to = self._target
+            upto, runs = hub.reading_to, hub.subscribed_runs()
+            while hub.newest < upto:
+                await self._read_page(runs, hub.newest, upto)
+
+    async def _read_page(self, runs: list[str], after: int, upto: int) -> None:
+        events, newest = await self._store.follow(
+            lambda session: replay.relay_page(session, runs, after, upto, self._limits)
+        )
+        self.reads += 1
+        self.events += len(events)
+        self._runs.apply(events)
+        self._hub.broadcast(events, newest)

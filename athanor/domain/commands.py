@@ -1,6 +1,6 @@
-"""Changes: everything that can be asked of the ledger, each deciding for itself if it is allowed.
+"""Commands: everything that can change the state. Each decides for itself whether it is allowed.
 
-A change either applies wholly or raises before it has touched anything.
+A command either applies as a whole, or raises before it has changed anything.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ from .ledger import Ledger, Receipt
 
 @dataclass(slots=True)
 class Command:
-    """The base. `run_id`, `instance_id` and `key` name what has to be loaded for it."""
+    """The base. `run_id`, `instance_id` and `key` name what the store must load for it."""
 
     run_id: str | None = None
     instance_id: str | None = None
     key: str | None = None
 
     exclusive: ClassVar[bool] = False
-    """Whether it needs a flush of its own."""
+    """Whether it needs a flush for itself."""
 
     @property
     def count(self) -> int:
+        """Entries, for the bounds of the ring."""
         return 1
 
     @property
     def size(self) -> int:
+        """Bytes, for the bounds of the ring."""
         return 1024
 
     def apply(self, ledger: Ledger) -> Any:
+        """Change the ledger; returns the answer. Raises `NotFound` or `Conflict` if not allowed."""
         raise NotImplementedError
 
 
 @dataclass(slots=True)
 class CreateInstance(Command):
-    """Gives the new instance; `Conflict` if its id is taken."""
+    """Returns the new instance. Raises `Conflict` if its id is taken."""
 
     fields: dict[str, Any] = field(default_factory=dict)
 
@@ -54,7 +57,7 @@ class CreateInstance(Command):
 
 @dataclass(slots=True)
 class UpdateInstance(Command):
-    """Gives the instance, and whether it is new: only `create` makes one where there is none."""
+    """Returns the instance, and whether it is new; only with `create` may it be new."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     create: bool = False
@@ -75,7 +78,10 @@ class UpdateInstance(Command):
 
 @dataclass(slots=True)
 class DeleteInstance(Command):
-    """Takes its runs with it; `Conflict` while one is running. Pending ones are cancelled first."""
+    """Deletes an instance and its runs, after it cancelled the pending ones.
+
+    Raises `Conflict` while a run is running.
+    """
 
     exclusive: ClassVar[bool] = True
 
@@ -88,13 +94,13 @@ class DeleteInstance(Command):
             if run.status == "running":
                 raise Conflict(f"run {run.id} of instance {self.instance_id} is still running")
         for run in open_runs:
-            ledger.move(run, "cancelled")
+            ledger.set_status(run, "cancelled")
         ledger.delete_instance(self.instance_id)
 
 
 @dataclass(slots=True)
 class CreateRun(Command):
-    """Gives the run, and whether it is new: the same id under the same instance is the same run."""
+    """Returns the run, and whether it is new: the same id in the same instance is the same run."""
 
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -118,7 +124,7 @@ class CreateRun(Command):
         return run, False
 
 
-_FROM: dict[Status, tuple[Status, ...]] = {
+_ALLOWED_FROM: dict[Status, tuple[Status, ...]] = {
     "running": ("pending",),
     "completed": ("running",),
     "failed": ("running",),
@@ -128,12 +134,12 @@ _FROM: dict[Status, tuple[Status, ...]] = {
 
 @dataclass(slots=True)
 class ChangeStatus(Command):
-    """Moves a run to `status`; from there, again, changes nothing. Gives the run."""
+    """Sets a run's status, and returns the run; nothing happens if it has that status already."""
 
     status: Status = "running"
     error: str | None = None
     overdue: bool = False
-    """Asked by us, since its producer did not answer a cancel request: leave any other run alone."""
+    """Sent by the service for a cancel request without an answer: other runs stay as they are."""
 
     def apply(self, ledger: Ledger) -> Run:
         assert self.run_id is not None
@@ -142,21 +148,21 @@ class ChangeStatus(Command):
             return run
         if self.overdue and (run.is_final or run.cancel_requested_at is None):
             return run
-        if run.status not in _FROM[self.status]:
+        if run.status not in _ALLOWED_FROM[self.status]:
             raise Conflict(f"run {run.id} is {run.status}; from there it can't be {self.status}")
-        ledger.move(run, self.status, self.error)
+        ledger.set_status(run, self.status, self.error)
         return run
 
 
 @dataclass(slots=True)
 class RequestCancel(Command):
-    """Asks a running run to end; a pending one ends at once. Gives the run."""
+    """Asks a running run to end, and cancels a pending one at once; returns the run."""
 
     def apply(self, ledger: Ledger) -> Run:
         assert self.run_id is not None
         run = found_run(ledger.runs[self.run_id], self.run_id)
         if run.status == "pending":
-            ledger.move(run, "cancelled")
+            ledger.set_status(run, "cancelled")
         elif run.status == "running":
             if run.cancel_requested_at is None:
                 ledger.request_cancel(run)
@@ -167,14 +173,14 @@ class RequestCancel(Command):
 
 @dataclass(slots=True)
 class AppendEntries(Command):
-    """Adds lines to a running run. Gives a `Receipt`, the first one if its key was seen before."""
+    """Adds entries to a running run; returns a `Receipt`, the first one if its key was used before."""
 
-    lines: list[EncodedEntry] = field(default_factory=list)
+    entries: list[EncodedEntry] = field(default_factory=list)
     bytes: int = 0
 
     @property
     def count(self) -> int:
-        return max(1, len(self.lines))
+        return max(1, len(self.entries))
 
     @property
     def size(self) -> int:
@@ -188,8 +194,8 @@ class AppendEntries(Command):
             if earlier is not None:
                 return earlier._replace(replayed=True)
         require_running(run)
-        last = ledger.append(run, self.lines) if self.lines else None
-        receipt = Receipt(len(self.lines), last, run.cancel_requested_at is not None)
+        last = ledger.append(run, self.entries) if self.entries else None
+        receipt = Receipt(len(self.entries), last, run.cancel_requested_at is not None)
         if self.key is not None:
             ledger.receipts[run.id, self.key] = ledger.new_receipts[run.id, self.key] = receipt
         return receipt
@@ -217,8 +223,8 @@ def _new_instance(ledger: Ledger, id: str, fields: dict[str, Any]) -> Instance:
     return instance
 
 
-def _as_it_is_now(answer: Any) -> Any:
-    """A run's copy: the run itself goes on changing with the changes behind this one."""
+def _snapshot(answer: Any) -> Any:
+    """A copy of a run: later commands of the same flush change the original."""
     if isinstance(answer, Run):
         return msgspec.structs.replace(answer)
     if isinstance(answer, tuple) and isinstance(answer[0], Run):
@@ -227,33 +233,33 @@ def _as_it_is_now(answer: Any) -> Any:
 
 
 Decision = tuple[Literal[True], Any] | tuple[Literal[False], Exception]
-"""What became of a change: its answer, or why it was refused."""
+"""The outcome of a command: true and its answer, or false and the error that refused it."""
 
 
-def decide(ledger: Ledger, changes: list[Command]) -> list[Decision]:
-    """Apply changes, each to what those before it left.
+def decide(ledger: Ledger, commands: list[Command]) -> list[Decision]:
+    """Apply commands in order, each to the state that the ones before it left.
 
-    Lines of one run are put together, up to that run's next change of another kind, so that one
-    flush's lines of a run are one event and a stream can be resumed after any event.
+    The entries of a run are put together, up to that run's next command of another kind. So the
+    entries of one flush are one event, and a stream can be resumed after any event.
     """
     decisions: dict[int, Decision] = {}
     waiting: dict[str, list[int]] = {}
 
     def settle(number: int) -> None:
         try:
-            decisions[number] = (True, _as_it_is_now(changes[number].apply(ledger)))
+            decisions[number] = (True, _snapshot(commands[number].apply(ledger)))
         except (NotFound, Conflict) as refusal:
             decisions[number] = (False, refusal)
 
-    for number, change in enumerate(changes):
-        if isinstance(change, AppendEntries):
-            assert change.run_id is not None
-            waiting.setdefault(change.run_id, []).append(number)
+    for number, command in enumerate(commands):
+        if isinstance(command, AppendEntries):
+            assert command.run_id is not None
+            waiting.setdefault(command.run_id, []).append(number)
             continue
-        for earlier in waiting.pop(change.run_id or "", ()):
+        for earlier in waiting.pop(command.run_id or "", ()):
             settle(earlier)
         settle(number)
     for numbers in waiting.values():
         for number in numbers:
             settle(number)
-    return [decisions[number] for number in range(len(changes))]
+    return [decisions[number] for number in range(len(commands))]

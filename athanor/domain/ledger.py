@@ -1,7 +1,7 @@
-"""What one flush decides: the state it found, the changes asked for, and what it will write.
+"""The ledger of one flush: the state that it loaded, and what it will write.
 
-Pure: no clock, no I/O. The store loads the state inside its transaction and writes the outcome, so
-that a decision is right whoever else wrote before.
+Pure: no clock, no I/O. The store loads the state and writes the outcome inside one transaction, so
+a decision is right whatever other processes wrote before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _InstanceEvent = InstanceCreated | InstanceUpdated | InstanceDeleted
 
 
 class Receipt(NamedTuple):
-    """What a producer gets for its lines; `last_n` is the number of the last of them."""
+    """What a producer receives for its entries; `last_n` is the number of the last one.
+
+    `replayed` is true if the idempotency key was used before, and nothing was stored now.
+    """
 
     accepted: int
     last_n: int | None
@@ -38,7 +41,7 @@ class Receipt(NamedTuple):
 
 
 class Ledger:
-    """State in, events out. `None` among `runs` or `instances`: looked for and not there."""
+    """State in, events out. None among `runs` or `instances` means: loaded, and does not exist."""
 
     def __init__(self, newest: int, now: str) -> None:
         self.now = now
@@ -48,9 +51,9 @@ class Ledger:
         self.receipts: dict[tuple[str, str], Receipt] = {}
         self.events: list[StoredEvent] = []
         self.created: dict[str, int] = {}
-        """Number of the event that created an instance or run (by `instance:` or `run:` and id)."""
+        """The number of the event that created each `instance:{id}` and `run:{id}`."""
         self.ended: dict[str, int] = {}
-        """Number of the event that ended a run."""
+        """The number of the event that ended each run."""
         self.touched_runs: set[str] = set()
         self.touched_instances: set[str] = set()
         self.new_receipts: dict[tuple[str, str], Receipt] = {}
@@ -79,8 +82,8 @@ class Ledger:
         self.touched_runs.add(run.id)
         self._emit(RunCancelRequested(run=run), run.instance_id, run.id)
 
-    def move(self, run: Run, status: Status, error: str | None = None) -> None:
-        """Set a run's status, which its caller has found allowed."""
+    def set_status(self, run: Run, status: Status, error: str | None = None) -> None:
+        """Set a run's status; the caller has checked that this is allowed."""
         run.status = status
         self.touched_runs.add(run.id)
         if status == "running":
@@ -96,11 +99,11 @@ class Ledger:
             event = RunCompleted(run=run) if status == "completed" else RunCancelled(run=run)
         self.ended[run.id] = self._emit(event, run.instance_id, run.id)
 
-    def append(self, run: Run, lines: list[EncodedEntry]) -> int:
-        """Number lines, within the run and over all; returns the last number."""
+    def append(self, run: Run, entries: list[EncodedEntry]) -> int:
+        """Number entries, within the run and in the whole log; returns the last number."""
         n, logs, results = self.newest, run.log_count, run.result_count
         add, run_id = self.events.append, run.id
-        for type_, label, tail in lines:
+        for type_, label, tail in entries:
             n += 1
             if type_ == "run_log":
                 logs = seq = logs + 1

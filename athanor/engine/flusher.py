@@ -1,7 +1,7 @@
-"""The flusher: the background task that writes what the ring holds, and broadcasts what it wrote.
+"""The flusher: the background task that commits what the ring holds, and broadcasts it.
 
-It sleeps until something is there, flushes, and rests out the interval: a lone event goes out at
-once, a flood is written ten times a second, an idle service does nothing.
+It sleeps until the ring has something, flushes, and waits out the interval: a single event is sent
+at once, a flood is written ten times a second, and an idle service does nothing.
 """
 
 from __future__ import annotations
@@ -11,44 +11,37 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections import Counter
 from typing import Any
 
+from ..config import Limits
 from ..domain.commands import Command
 from ..exceptions import DatabaseUnavailable, NotStarted, RingFull
+from ..live.broadcaster import Broadcaster
+from ..live.runs import RunTracker
 from ..store.commit import Commit
 from ..store.store import Store
 from .ring import RingBuffer
 
 logger = logging.getLogger("athanor")
 
-FLUSH_LINES = 20_000
-FLUSH_BYTES = 8 * 1024 * 1024
-"""A flush takes about this much, so that the event loop is held some 30 ms by one at most."""
-
-RETRY_FIRST, RETRY_MOST = 0.1, 1.0
-"""Seconds between two tries of a flush that failed, doubling from the first to the most."""
-
-SLOW_FLUSH = 1.0
-"""Seconds after which a flush under way counts as trouble."""
-
 
 class Pending:
-    """A change in the ring, and the future of whoever waits for it."""
+    """A command in the ring, and the future of its caller, if the caller waits."""
 
-    __slots__ = ("change", "count", "future", "size")
+    __slots__ = ("command", "count", "future", "size")
 
-    def __init__(self, change: Command, future: asyncio.Future[Any] | None) -> None:
-        self.change = change
+    def __init__(self, command: Command, future: asyncio.Future[Any] | None) -> None:
+        self.command = command
         self.future = future
-        self.count = change.count
-        self.size = change.size
+        self.count = command.count
+        self.size = command.size
 
     def settle(self, done: bool, outcome: Any) -> None:
+        """Give the caller its answer, or the error that refused the command."""
         if self.future is None:
             if not done:
-                logger.error("lines that nobody waited for were refused: %s", outcome)
+                logger.error("entries were refused after they had been accepted: %s", outcome)
         elif not self.future.done():
             if done:
                 self.future.set_result(outcome)
@@ -57,22 +50,27 @@ class Pending:
 
 
 class Flusher:
-    """Owns the ring. `on_commit` broadcasts a commit; what is `telling` goes to other processes."""
+    """Owns the ring: takes commands, commits them, and hands the commits to the broadcaster.
+
+    `interval` is the time between two flushes under load, in seconds.
+    """
 
     def __init__(
         self,
         ring: RingBuffer[Pending],
         store: Store,
+        runs: RunTracker,
+        broadcaster: Broadcaster,
         interval: float,
-        on_commit: Callable[[Commit], None],
-        telling: Callable[[], AbstractContextManager[list[str]]],
+        limits: Limits,
     ) -> None:
         self._ring = ring
         self._store = store
+        self._runs = runs
+        self._broadcaster = broadcaster
         self._interval = interval
-        self._on_commit = on_commit
-        self._telling = telling
-        self._trying: list[Pending] = []
+        self._limits = limits
+        self._batch: list[Pending] = []
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._room = asyncio.Condition()
@@ -82,6 +80,7 @@ class Flusher:
         self._started_at: float | None = None
         self._failure: str | None = None
         self._pushed = 0
+        self.events_stored: Counter[str] = Counter()
         self.flushes = 0
         self.failures = 0
         self.seconds = 0.0
@@ -90,7 +89,10 @@ class Flusher:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="athanor-flusher")
 
     async def stop(self, patience: float) -> None:
-        """Take nothing more, write what is left, and end; a failing database has `patience` seconds."""
+        """Take nothing more, write what is left, and end.
+
+        A database that fails is tried again for `patience` seconds.
+        """
         self._stopping = True
         self._give_up_at = min(self._give_up_at, time.monotonic() + patience)
         self._wake.set()
@@ -102,49 +104,50 @@ class Flusher:
             self._task = None
 
     def give_up(self) -> None:
-        """From now on nothing is tried again: who waits is told that it was not written."""
+        """From now on, try no failed flush again: callers learn that it was not written."""
         self._give_up_at = time.monotonic()
 
     @property
-    def trouble(self) -> str | None:
-        """Why what is accepted is not being written, if it is not."""
+    def error(self) -> str | None:
+        """Why the flusher does not write what the ring holds; None if it does."""
         if self._failure is not None:
             return self._failure
         if self._task is None or self._task.done():
             return "the flusher has ended; the log says why"
-        if self._started_at is not None and time.monotonic() - self._started_at > SLOW_FLUSH:
-            return f"a flush has been under way for more than {SLOW_FLUSH:g} s"
+        slow = self._limits.slow_flush
+        if self._started_at is not None and time.monotonic() - self._started_at > slow:
+            return f"a flush has been under way for more than {slow:g} s"
         return None
 
     async def flushed(self) -> None:
-        """Until all that is in the ring now is written."""
-        goal = self._pushed
+        """Wait until everything that is in the ring now is written."""
+        target = self._pushed
         self._hurry.set()
         async with self._room:
-            await self._room.wait_for(lambda: self._pushed - len(self._ring) >= goal)
+            await self._room.wait_for(lambda: self._pushed - len(self._ring) >= target)
 
-    def submit(self, change: Command, hurry: bool = False) -> asyncio.Future[Any]:
-        """Put a change into the ring; its future ends with the commit. `RingFull` if it is."""
+    def submit(self, command: Command, hurry: bool = False) -> asyncio.Future[Any]:
+        """Put a command into the ring; the future ends with its commit. Raises `RingFull`."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._push(Pending(change, future), hurry)
+        self._push(Pending(command, future), hurry)
         return future
 
-    def submit_unwatched(self, change: Command) -> None:
-        """Put a change into the ring whose outcome nobody waits for. `RingFull` if it is."""
-        self._push(Pending(change, None), hurry=False)
+    def submit_unwatched(self, command: Command) -> None:
+        """Put a command into the ring without waiting for its outcome. Raises `RingFull`."""
+        self._push(Pending(command, None), hurry=False)
 
-    async def room_for(self, change: Command) -> None:
-        """Wait until the ring takes `change`; who submits it without another `await` has its place."""
+    async def room_for(self, command: Command) -> None:
+        """Wait until the ring has room; a `submit` that follows without `await` succeeds."""
         async with self._room:
-            await self._room.wait_for(lambda: self._stopping or self._ring.fits(change))
+            await self._room.wait_for(lambda: self._stopping or self._ring.fits(command))
 
-    def _push(self, ticket: Pending, hurry: bool) -> None:
+    def _push(self, pending: Pending, hurry: bool) -> None:
         if self._task is None or self._task.done() or self._stopping:
             raise NotStarted("Athanor is ending; nothing more is accepted")
         try:
-            self._ring.push(ticket)
+            self._ring.push(pending)
         except RingFull as full:
-            reason = f"; the database does not keep up: {self.trouble}" if self.trouble else ""
+            reason = f"; the database does not keep up: {self.error}" if self.error else ""
             raise RingFull(f"{full}{reason}") from None
         self._pushed += 1
         self._wake.set()
@@ -152,7 +155,7 @@ class Flusher:
             self._hurry.set()
 
     async def _run(self) -> None:
-        delay = RETRY_FIRST
+        delay = self._limits.retry_first
         while self._ring or not self._stopping:
             if not self._ring:
                 self._wake.clear()
@@ -161,17 +164,17 @@ class Flusher:
             self._hurry.clear()
             began = time.monotonic()
             if await self._flush():
-                delay = RETRY_FIRST
-                if self._ring.count < FLUSH_LINES:
+                delay = self._limits.retry_first
+                if self._ring.count < self._limits.flush_entries:
                     await self._rest(began + self._interval - time.monotonic())
             elif time.monotonic() > self._give_up_at:
                 self._abandon()
             else:
                 await asyncio.sleep(delay)
-                delay = min(2 * delay, RETRY_MOST)
+                delay = min(2 * delay, self._limits.retry_most)
 
     async def _rest(self, seconds: float) -> None:
-        """Let events gather, unless somebody is in a hurry: a run's end does not wait."""
+        """Let events gather, unless a command is in a hurry: a run's end does not wait."""
         if seconds > 0 and not self._stopping and not self._hurry.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -179,10 +182,10 @@ class Flusher:
 
     async def _flush(self) -> bool:
         """Write the oldest of the ring and broadcast it; False if the database failed."""
-        tickets = self._trying or self._next_tickets()
+        batch = self._batch or self._next_batch()
         self._started_at = time.monotonic()
         try:
-            await self._write(tickets)
+            await self._write(batch)
         except DatabaseUnavailable as error:
             self.failures += 1
             if self._failure is None:
@@ -196,49 +199,52 @@ class Flusher:
             self._room.notify_all()
         return True
 
-    async def _write(self, tickets: list[Pending]) -> None:
-        self._trying = tickets  # the same again if it fails: it may have been committed all the same
+    async def _write(self, batch: list[Pending]) -> None:
+        # after a failure the same batch is tried again: it may have been committed all the same
+        self._batch = batch
         try:
-            with self._telling() as notices:
-                commit = await self._store.commit([ticket.change for ticket in tickets], notices)
+            with self._broadcaster.notifications() as notifications:
+                commit = await self._store.commit([item.command for item in batch], notifications)
         except DatabaseUnavailable:
             raise
         except Exception as error:
-            # a change that can't be written is a mistake of ours: find it, and keep the others
-            self._trying = []
-            if len(tickets) > 1:
-                for ticket in tickets:
-                    await self._write([ticket])
+            # a command that can't be written is a bug: find it, and keep the others
+            self._batch = []
+            if len(batch) > 1:
+                for item in batch:
+                    await self._write([item])
                 return
-            logger.exception("a change could not be written")
+            logger.exception("a command could not be written")
             self._ring.release(1)
-            tickets[0].settle(False, error)
+            batch[0].settle(False, error)
         else:
-            self._publish(tickets, commit)
+            self._publish(batch, commit)
 
-    def _next_tickets(self) -> list[Pending]:
-        tickets = self._ring.peek(FLUSH_LINES, FLUSH_BYTES)
-        for number, ticket in enumerate(tickets):
-            if ticket.change.exclusive:
-                return tickets[: max(1, number)]
-        return tickets
+    def _next_batch(self) -> list[Pending]:
+        batch = self._ring.peek(self._limits.flush_entries, self._limits.flush_bytes)
+        for number, item in enumerate(batch):
+            if item.command.exclusive:
+                return batch[: max(1, number)]
+        return batch
 
-    def _publish(self, tickets: list[Pending], commit: Commit) -> None:
-        # no await from the commit to the broadcast: whoever registers sees a flush whole or not
+    def _publish(self, batch: list[Pending], commit: Commit) -> None:
+        # no await between commit and broadcast: a new subscriber sees a flush as a whole, or not
         if self._failure is not None:
             logger.warning("the database can be written to again")
             self._failure = None
         self.flushes += 1
-        self._ring.release(len(tickets))
-        self._trying = []
-        self._on_commit(commit)
-        for ticket, (done, outcome) in zip(tickets, commit.decisions, strict=True):
-            ticket.settle(done, outcome)
+        self._ring.release(len(batch))
+        self._batch = []
+        self.events_stored.update([event.type for event in commit.events])
+        self._runs.apply(commit.events, commit.runs)
+        self._broadcaster.broadcast(commit)
+        for item, (done, outcome) in zip(batch, commit.decisions, strict=True):
+            item.settle(done, outcome)
 
     def _abandon(self) -> None:
-        """The database failed and the process ends: tell who waits, and say how much is lost."""
+        """The database failed and the process ends: tell the callers, and log how much is lost."""
         left = self._ring.peek(self._ring.capacity, 2**62)
-        logger.error("%d lines could not be written before the end", self._ring.count)
+        logger.error("%d entries could not be written before the end", self._ring.count)
         self._ring.release(len(left))
-        for ticket in left:
-            ticket.settle(False, NotStarted("Athanor ended before this could be written"))
+        for item in left:
+            item.settle(False, NotStarted("Athanor ended before this could be written"))

@@ -1,4 +1,4 @@
-"""The ring buffer: what is accepted and not yet committed. It knows nothing of asyncio or databases."""
+"""The ring buffer: what is accepted and not yet committed. It uses neither asyncio nor a database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..exceptions import RingFull
 
 
 class Weighted(Protocol):
-    """What the ring holds: anything that knows how many lines and bytes it stands for."""
+    """What the ring holds: anything that knows its number of entries and bytes."""
 
     @property
     def count(self) -> int: ...
@@ -21,10 +21,10 @@ T = TypeVar("T", bound=Weighted)
 
 
 class RingBuffer(Generic[T]):
-    """First in, first out; at most `capacity` lines and `max_bytes` bytes; never overwrites.
+    """First in, first out; at most `capacity` entries and `max_bytes` bytes; it never overwrites.
 
-    An item stays until it is released, so that a flush that failed finds it again. One item that is
-    heavier than `max_bytes` alone is taken by an empty ring, since it would fit at no other time.
+    An item stays until it is released, so that a flush can be tried again. An empty ring takes an
+    item that is larger than `max_bytes`, because it would never fit otherwise.
     """
 
     def __init__(self, capacity: int, max_bytes: int) -> None:
@@ -49,7 +49,7 @@ class RingBuffer(Generic[T]):
         )
 
     def push(self, item: T) -> None:
-        """Take an item; `RingFull`, and nothing taken, if there is no room for all of it."""
+        """Take an item. Raises `RingFull`, and takes nothing, if there is no room for all of it."""
         if not self.fits(item):
             raise RingFull(
                 f"{self.count} lines ({self.size} bytes) wait to be written, "
@@ -61,7 +61,7 @@ class RingBuffer(Generic[T]):
         self.size += item.size
 
     def peek(self, max_count: int, max_bytes: int) -> list[T]:
-        """The oldest items, as many as stay within both bounds, and at least one if there is one."""
+        """The oldest items within both bounds; at least one, if the ring is not empty."""
         items: list[T] = []
         count = size = 0
         for offset in range(self._items):
@@ -75,7 +75,7 @@ class RingBuffer(Generic[T]):
         return items
 
     def release(self, number: int) -> None:
-        """Let go of the oldest `number` items: they are committed, or refused."""
+        """Drop the oldest `number` items: they are committed, or refused."""
         assert number <= self._items
         for _ in range(number):
             item = self._slots[self._head]

@@ -1,4 +1,4 @@
-"""Forms: how an event goes over the wire. Server-sent events, NDJSON, and text for a person."""
+"""Formats: how an event is sent. Server-sent events, NDJSON, and text for people to read."""
 
 from __future__ import annotations
 
@@ -9,42 +9,44 @@ import msgspec
 from .frames import KEEPALIVE, WireEvent
 
 
-def named(id: str | None, event: WireEvent) -> bytes:
-    """A server-sent event, named after its type."""
-    if event is _SILENCE:
+def sse(id: str | None, event: WireEvent) -> bytes:
+    """A server-sent event whose name is its type."""
+    if event is _KEEPALIVE:
         return b": keep-alive\n\n"
     head = b"" if id is None else b"id: %b\n" % id.encode()
     return b"%bevent: %b\ndata: %b\n\n" % (head, event.type.encode(), event.data)
 
 
-def unnamed(id: str | None, event: WireEvent) -> bytes:
-    """A server-sent event without a name, so that a bare `onmessage` gets it."""
-    if event is _SILENCE:
+def sse_unnamed(id: str | None, event: WireEvent) -> bytes:
+    """A server-sent event without a name, which a bare `onmessage` receives."""
+    if event is _KEEPALIVE:
         return b": keep-alive\n\n"
     head = b"" if id is None else b"id: %b\n" % id.encode()
     return b"%bdata: %b\n\n" % (head, event.data)
 
 
 def ndjson(id: str | None, event: WireEvent) -> bytes:
-    """The event's JSON on a line, with its `id` if it has one; silence is an empty line."""
+    """The event's JSON on one line, with its `id` if it has one; a keep-alive is an empty line."""
     if id is None:
         return event.data + b"\n"
     return b'{"id":"%b",%b\n' % (id.encode(), event.data[1:])
 
 
 def text(id: str | None, event: WireEvent) -> bytes:
-    """Lines for a person to read, as a log has them; silence is nothing."""
-    if event is _SILENCE:
+    """Lines of text, as a log has them; a keep-alive is nothing."""
+    if event is _KEEPALIVE:
         return b""
     data = msgspec.json.decode(event.data)
     return "".join(f"{line}\n" for line in _lines(data)).encode()
 
 
-def log_line(entry: dict[str, Any]) -> str:
+def log_text(entry: dict[str, Any]) -> str:
+    """A log entry, given as its JSON object, as text: time, level, message."""
     return f"{entry['timestamp']} {entry['level'].upper():5} {entry['message']}"
 
 
-def result_line(entry: dict[str, Any]) -> str:
+def result_text(entry: dict[str, Any]) -> str:
+    """A result, given as its JSON object, as text: time, step, key and value."""
     step = "" if entry["step"] is None else f" step {entry['step']}"
     return f"{entry['timestamp']}{step} {entry['key']} = {_json(entry['value'])}"
 
@@ -52,21 +54,21 @@ def result_line(entry: dict[str, Any]) -> str:
 def _lines(data: dict[str, Any]) -> list[str]:
     match data:
         case {"log": log}:
-            return [log_line(log)]
+            return [log_text(log)]
         case {"logs": logs}:
-            return [log_line(log) for log in logs]
+            return [log_text(log) for log in logs]
         case {"result": result}:
-            return [result_line(result)]
+            return [result_text(result)]
         case {"results": results}:
-            return [result_line(result) for result in results]
+            return [result_text(result) for result in results]
         case {"type": "run_progress", "current": current, "total": total, "message": message}:
             of = "" if total is None else f" of {total}"
             return [f"progress {current}{of}" + (f": {message}" if message else "")]
         case {"run": run}:
             error = f": {run['error']}" if run["error"] else ""
-            return [f"run {run['id']} {_words(data['type'], 'run_')}{error}"]
+            return [f"run {run['id']} {_verb(data['type'], 'run_')}{error}"]
         case {"instance": instance}:
-            return [f"instance {instance['id']} {_words(data['type'], 'instance_')}: {instance['name']}"]
+            return [f"instance {instance['id']} {_verb(data['type'], 'instance_')}: {instance['name']}"]
         case {"instance_id": id}:
             return [f"instance {id} deleted"]
         case _:
@@ -75,7 +77,7 @@ def _lines(data: dict[str, Any]) -> list[str]:
             ]
 
 
-def _words(type_: str, prefix: str) -> str:
+def _verb(type_: str, prefix: str) -> str:
     return type_.removeprefix(prefix).replace("_", " ")
 
 
@@ -83,4 +85,4 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-(_SILENCE,) = KEEPALIVE.events
+(_KEEPALIVE,) = KEEPALIVE.events

@@ -1,7 +1,7 @@
-"""Frames: what one flush, or one page of a replay, sends to everybody who asked for the same.
+"""Frames: what one flush, or one page of a replay, sends to all subscribers of a selection.
 
-A frame is encoded at most once per form and shared by all its subscribers, so that fan-out costs
-one `send` each, whatever the number of lines in it.
+A frame is encoded at most once per format and shared by its subscribers, so that fan-out costs
+one `send` for each of them, whatever the number of entries in the frame.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from ..protocol.events import ENTRY_TYPES, PLURAL, Event, Gap, StoredEvent, decode, encode_event
 
-FRAME_BYTES = 256 * 1024
-"""A frame ends behind the event that fills it: 256 KiB is written in under a millisecond."""
-
 
 class WireEvent(NamedTuple):
-    """An event as it goes out: `n` is its last row's number, None for what moves no cursor."""
+    """An event as it is sent: `n` is the number of its last stored event.
+
+    `n` is None for an event that moves no cursor; `data` is its JSON.
+    """
 
     n: int | None
     type: str
@@ -24,13 +24,13 @@ class WireEvent(NamedTuple):
 
 
 Format = Callable[[str | None, WireEvent], bytes]
-"""How one event, with its cursor, goes over the wire; see `forms`."""
+"""Encodes one event, with its cursor, for the wire; `formats` has them."""
 
 
 class Frame:
-    """Some events in order. `last` is the number a reader has reached behind them.
+    """Some events in order. `last` is the number that a subscriber has reached after them.
 
-    `final` says that nothing follows: the run, or the instance, of the stream has ended.
+    `final` is true if nothing follows: the run, or the instance, of the stream has ended.
     """
 
     __slots__ = ("_encoded", "epoch", "events", "final", "last", "size")
@@ -45,47 +45,51 @@ class Frame:
         self.size = sum(len(event.data) for event in events)
         self._encoded: dict[Format, bytes] = {}
 
-    def encode(self, form: Format) -> bytes:
-        """The frame in one of its forms; the work is done once for all who want the same."""
-        encoded = self._encoded.get(form)
+    def encode(self, format: Format) -> bytes:
+        """The frame in one format; each format is encoded once, for all subscribers."""
+        encoded = self._encoded.get(format)
         if encoded is None:
-            encoded = b"".join([form(self.id_of(event), event) for event in self.events])
-            self._encoded[form] = encoded
+            encoded = b"".join([format(self.id_of(event), event) for event in self.events])
+            self._encoded[format] = encoded
         return encoded
 
     def id_of(self, event: WireEvent) -> str | None:
-        """The cursor behind an event; None if it moves none."""
+        """The cursor of an event; None if it moves none."""
         return None if event.n is None else f"{self.epoch}-{event.n}"
 
     def decode(self) -> Iterator[Event]:
-        """Its events, typed; a keep-alive is none."""
+        """Its events, typed, without keep-alives."""
         for event in self.events:
             if event.data:
                 yield decode(event.data, self.id_of(event))
 
 
 KEEPALIVE = Frame("", [WireEvent(None, "keep-alive", b"")])
-"""Put into idle inboxes now and then, so that proxies and clients know the stream is alive."""
+"""Put into idle inboxes at intervals, so that proxies and clients see that the stream is alive."""
 
 
-def frames(
-    epoch: str, rows: Iterable[StoredEvent], hidden: frozenset[str], ends: frozenset[str]
+def frames_of(
+    epoch: str,
+    stored: Iterable[StoredEvent],
+    hidden: frozenset[str],
+    ends: frozenset[str],
+    frame_bytes: int,
 ) -> Iterator[Frame]:
-    """Rows in the order of their numbers, as frames of at most about `FRAME_BYTES`.
+    """Stored events in the order of their numbers, as frames of about `frame_bytes` at most.
 
-    Rows of the types in `hidden` are not shown, but count as reached; one of `ends` makes its
-    frame the final one.
+    Events of the types in `hidden` are not shown, but count as reached. An event of a type in
+    `ends` makes its frame the final one.
     """
     events: list[WireEvent] = []
     size = 0
     last = 0
-    for group in _groups(rows):
+    for group in _groups(stored, frame_bytes):
         last = group[-1].n
         final = group[0].type in ends
         if group[0].type not in hidden:
             events.append(_wire_event(group))
             size += len(events[-1].data)
-        if final or size >= FRAME_BYTES:
+        if final or size >= frame_bytes:
             yield Frame(epoch, events, last, final)
             if final:
                 return
@@ -95,27 +99,31 @@ def frames(
 
 
 def gap_frame(epoch: str, gap: Gap) -> Frame:
+    """A frame with a `gap` alone, which moves no cursor."""
     return Frame(epoch, [WireEvent(None, "gap", encode_event(gap))])
 
 
-def _groups(rows: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:
-    """Neighbouring lines of one run and type together, up to about `FRAME_BYTES`; the rest alone."""
+def _groups(stored: Iterable[StoredEvent], most_bytes: int) -> Iterator[list[StoredEvent]]:
+    """Stored events that are sent as one event: neighbouring entries of one run and type.
+
+    A group has about `most_bytes` at most; any other stored event is a group of its own.
+    """
     group: list[StoredEvent] = []
     size = 0
-    for row in rows:
+    for event in stored:
         joins = (
             group
-            and row.type in ENTRY_TYPES
-            and row.type == group[0].type
-            and row.run_id == group[0].run_id
-            and size < FRAME_BYTES
+            and event.type in ENTRY_TYPES
+            and event.type == group[0].type
+            and event.run_id == group[0].run_id
+            and size < most_bytes
         )
         if not joins:
             if group:
                 yield group
             group, size = [], 0
-        group.append(row)
-        size += len(row.data)
+        group.append(event)
+        size += len(event.data)
     if group:
         yield group
 
@@ -124,21 +132,21 @@ def _wire_event(group: list[StoredEvent]) -> WireEvent:
     first, last = group[0], group[-1]
     if first.type not in ENTRY_TYPES:
         return WireEvent(first.n, first.type, first.data)
-    noun = first.type.removeprefix("run_")
+    noun = first.type.removeprefix("run_").encode()
     run_id = (first.run_id or "").encode()
     if len(group) == 1:
         data = b'{"type":"%b","run_id":"%b","%b":%b}' % (
             first.type.encode(),
             run_id,
-            noun.encode(),
+            noun,
             first.data,
         )
         return WireEvent(first.n, first.type, data)
-    many = PLURAL[first.type]
+    plural = PLURAL[first.type]
     data = b'{"type":"%b","run_id":"%b","%bs":[%b]}' % (
-        many.encode(),
+        plural.encode(),
         run_id,
-        noun.encode(),
-        b",".join([row.data for row in group]),
+        noun,
+        b",".join([event.data for event in group]),
     )
-    return WireEvent(last.n, many, data)
+    return WireEvent(last.n, plural, data)

@@ -1,8 +1,8 @@
-"""The hub: from topics to inboxes, in this process. It waits for nobody.
+"""The hub: from topics to inboxes, inside one process. It never waits.
 
 Subscribers of the same selection share a channel, and a channel makes one frame of a flush for all
-of them. Registering and broadcasting happen on the event loop without an `await` between, so an
-inbox sees everything after `newest` at its registration and nothing before.
+of them. Registration and broadcast run on the event loop without an `await` in between, so an
+inbox receives everything after `newest` at its registration, and nothing before.
 """
 
 from __future__ import annotations
@@ -10,48 +10,53 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from ..config import Limits
 from ..protocol.events import ENTRY_TYPES, StoredEvent, topics_of
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
-from .frames import Frame, WireEvent, frames
+from .frames import Frame, WireEvent, frames_of
 from .inbox import Inbox
 
 
 class Channel:
-    """One selection's inboxes, and the rows of the flush under way that it wants."""
+    """The inboxes of one selection, and the events it wants of the flush that is being broadcast."""
 
-    __slots__ = ("ends", "hidden", "inboxes", "rows", "selection")
+    __slots__ = ("ends", "events", "hidden", "inboxes", "selection")
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self.hidden = selection.hidden
         self.ends = selection.ends
         self.inboxes: set[Inbox] = set()
-        self.rows: list[StoredEvent] = []
+        self.events: list[StoredEvent] = []
 
 
 class Hub:
-    """`newest` is the number of the last event broadcast; live frames are all above it.
+    """`newest` is the number of the last event that was broadcast; live frames come after it.
 
-    `horizon` is the number that what is being read for a broadcast goes up to, `newest` if nothing is:
-    who registers now can't count on getting anything live that is not above it.
+    `reading_to` is the number up to which the relay is reading for a broadcast, or `newest` if it is
+    not reading. The read does not know what a new subscriber wants, so a new subscriber replays up
+    to `reading_to`.
     """
 
-    def __init__(self, epoch: str, newest: int, keepalive_slots: int = 15) -> None:
+    def __init__(
+        self, epoch: str, newest: int, limits: Limits | None = None, keepalive_slots: int = 15
+    ) -> None:
         self.epoch = epoch
-        self.newest = self.horizon = newest
+        self.newest = self.reading_to = newest
+        self._frame_bytes = (limits or Limits()).frame_bytes
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._channels: dict[Selection, Channel] = {}
         self._by_topic: dict[Topic, set[Channel]] = {}
-        self._idle: list[set[Inbox]] = [set() for _ in range(max(1, keepalive_slots))]
+        self._slots: list[set[Inbox]] = [set() for _ in range(max(1, keepalive_slots))]
         self._tick = 0
         self.subscribers = 0
-        self.offered = 0
-        self.overflowed = 0
+        self.frames_offered = 0
+        self.overflows = 0
         self.closed = False
 
     def register(self, selection: Selection, inbox: Inbox) -> None:
-        """From now on, `inbox` gets what `selection` wants."""
+        """From now on, put the events of `selection` into `inbox`."""
         channel = self._channels.get(selection)
         if channel is None:
             channel = self._channels[selection] = Channel(selection)
@@ -62,6 +67,7 @@ class Hub:
         self.subscribers += 1
 
     def unregister(self, selection: Selection, inbox: Inbox) -> None:
+        """Undo `register`; nothing happens if the inbox is not registered."""
         channel = self._channels.get(selection)
         if channel is None or inbox not in channel.inboxes:
             return
@@ -75,41 +81,47 @@ class Hub:
                 if not self._by_topic[topic]:
                     del self._by_topic[topic]
 
-    def broadcast(self, rows: Iterable[StoredEvent], newest: int) -> None:
-        """Give the events of one flush to everyone who wants them."""
-        touched: dict[Channel, None] = {}
-        run_id: str | None = None
-        of_run: list[Channel] = []
-        for row in rows:
-            if row.type in ENTRY_TYPES:
-                if row.run_id != run_id:
-                    run_id = row.run_id
-                    of_run = list(self._by_topic.get(Topic("run", run_id), ()))
-                channels = of_run
-            else:
-                # in several topics, and still once to a channel that has several of them
-                wanting = (self._by_topic.get(topic, ()) for topic in topics_of(row))
-                channels = list({channel for of_topic in wanting for channel in of_topic})
-            for channel in channels:
-                if channel.selection.wants(row):
-                    channel.rows.append(row)
-                    touched[channel] = None
+    def broadcast(self, events: Iterable[StoredEvent], newest: int) -> None:
+        """Put the events of one flush, which end at number `newest`, into the inboxes that want them."""
+        channels = self._sort_into_channels(events)
         self.newest = newest
-        self.horizon = max(self.horizon, newest)
-        for goal, future in self._waiting:
-            if goal <= newest and not future.done():
+        self.reading_to = max(self.reading_to, newest)
+        for target, future in self._waiting:
+            if target <= newest and not future.done():
                 future.set_result(None)
-        for channel in touched:
-            made = list(frames(self.epoch, channel.rows, channel.hidden, channel.ends))
-            channel.rows = []
+        for channel in channels:
+            made = list(
+                frames_of(self.epoch, channel.events, channel.hidden, channel.ends, self._frame_bytes)
+            )
+            channel.events = []
             for inbox in channel.inboxes:
                 for frame in made:
                     if not inbox.offer(frame):
-                        self.overflowed += 1
-                self.offered += len(made)
+                        self.overflows += 1
+                self.frames_offered += len(made)
 
-    async def reached(self, n: int) -> None:
-        """Until everything up to `n`, which is committed, was broadcast, or nothing more will be."""
+    def _sort_into_channels(self, events: Iterable[StoredEvent]) -> Iterable[Channel]:
+        touched: dict[Channel, None] = {}
+        run_id: str | None = None
+        of_run: list[Channel] = []
+        for event in events:
+            if event.type in ENTRY_TYPES:
+                if event.run_id != run_id:
+                    run_id = event.run_id
+                    of_run = list(self._by_topic.get(Topic("run", run_id), ()))
+                channels = of_run
+            else:
+                # the event has several topics; a channel with more than one of them gets it once
+                wanting = (self._by_topic.get(topic, ()) for topic in topics_of(event))
+                channels = list({channel for of_topic in wanting for channel in of_topic})
+            for channel in channels:
+                if channel.selection.wants(event):
+                    channel.events.append(event)
+                    touched[channel] = None
+        return touched
+
+    async def wait_until_broadcast(self, n: int) -> None:
+        """Wait until event `n`, which is committed, was broadcast, or the hub is closed."""
         if n <= self.newest or self.closed:
             return
         entry = (n, asyncio.get_running_loop().create_future())
@@ -119,12 +131,12 @@ class Hub:
         finally:
             self._waiting.remove(entry)
 
-    def runs_wanted(self) -> list[str]:
-        """The runs whose lines somebody subscribes to."""
+    def subscribed_runs(self) -> list[str]:
+        """The runs whose own topic has subscribers."""
         return [topic.id for topic in self._by_topic if topic.kind == "run" and topic.id]
 
     def publish_progress(self, run_id: str, data: bytes) -> None:
-        """Give a run's progress to everyone who wants it; it moves no cursor."""
+        """Put a run's progress into the inboxes that want it; it moves no cursor."""
         frame: Frame | None = None
         channels: set[Channel] = set()
         for topic in (Topic("run", run_id), Topic("runs")):
@@ -137,13 +149,13 @@ class Hub:
                 inbox.offer(frame)
 
     def keep_alive(self) -> None:
-        """Put a comment into the idle inboxes of the next slot; all have had one after a round."""
-        self._tick = (self._tick + 1) % len(self._idle)
-        for inbox in self._idle[self._tick]:
+        """Put a keep-alive into the idle inboxes of the next slot; a round reaches all slots."""
+        self._tick = (self._tick + 1) % len(self._slots)
+        for inbox in self._slots[self._tick]:
             inbox.keep_alive()
 
     def close(self) -> None:
-        """Close every inbox, and every one to come; what is in them can still be taken."""
+        """Close every inbox, present and future; the frames inside can still be taken out."""
         self.closed = True
         for _, future in self._waiting:
             if not future.done():
@@ -153,4 +165,5 @@ class Hub:
                 inbox.close()
 
     def _slot(self, inbox: Inbox) -> set[Inbox]:
-        return self._idle[(id(inbox) >> 6) % len(self._idle)]
+        # objects are aligned: their lowest address bits do not differ
+        return self._slots[(id(inbox) >> 6) % len(self._slots)]

@@ -1,14 +1,14 @@
-"""A subscriber's inbox: a bounded asyncio queue of frames that nobody waits to fill."""
+"""A subscriber's inbox: a bounded asyncio queue of frames, which the hub fills without waiting."""
 
 from __future__ import annotations
 
 import asyncio
 
-from .frames import FRAME_BYTES, KEEPALIVE, Frame
+from .frames import KEEPALIVE, Frame
 
 
 class FrameQueue(asyncio.Queue[Frame | None]):
-    """An asyncio queue over a list: it is short, and a deque would take 0.7 KiB empty."""
+    """An asyncio queue over a list: it is short, and an empty deque would take 0.7 KiB."""
 
     def _init(self, maxsize: int) -> None:
         self._queue: list[Frame | None] = []
@@ -18,11 +18,11 @@ class FrameQueue(asyncio.Queue[Frame | None]):
 
 
 class Inbox:
-    """What the hub has for one subscriber and the subscriber has not taken yet.
+    """The frames that the hub has for one subscriber, and that the subscriber has not taken yet.
 
-    It holds at most `max_frames` frames and `max_bytes` bytes. One more, and it has `overflowed`: it
-    is emptied and takes nothing until `reset`, because its owner reads on from the store. Frames are
-    shared, so all the inboxes of one selection hold at most `max_bytes` between them.
+    It holds at most `max_frames` frames and `max_bytes` bytes. One frame more makes it overflow: it
+    is emptied, and takes nothing until `reset`, because its subscriber reads on from the store.
+    Frames are shared: all inboxes of one selection together hold at most `max_bytes`.
     """
 
     __slots__ = ("_bytes", "_max_bytes", "_queue", "closed", "overflowed")
@@ -35,7 +35,7 @@ class Inbox:
         self.closed = False
 
     def offer(self, frame: Frame) -> bool:
-        """Put a frame in, without waiting; False if that made it overflow."""
+        """Put a frame in, without waiting; False if the inbox overflowed by it."""
         if self.overflowed or self.closed:
             return True
         if self._queue.full() or self._bytes + frame.size > self._max_bytes:
@@ -48,27 +48,28 @@ class Inbox:
         return True
 
     def keep_alive(self) -> None:
+        """Put a keep-alive in, if nothing else is there."""
         if self._queue.empty():
             self.offer(KEEPALIVE)
 
     def close(self) -> None:
-        """Nothing more comes in; what is in there can still be taken."""
+        """Take no more frames; those that are inside can still be taken out."""
         if not self.closed:
             self.closed = True
             if not self._queue.full():
                 self._queue.put_nowait(None)
 
     def reset(self) -> None:
-        """Empty it, and take frames again from the next one on."""
+        """Empty the inbox, and take frames again from the next one on."""
         while not self._queue.empty():
             self._queue.get_nowait()
         self._bytes = 0
         self.overflowed = False
 
-    async def get(self) -> list[Frame]:
-        """The frames that are here, about `FRAME_BYTES` at most; waits for one if there is none.
+    async def get(self, most_bytes: int) -> list[Frame]:
+        """Wait for a frame; take out it and those after it, about `most_bytes` in all.
 
-        None at all comes back when it has overflowed, or is closed and empty.
+        The list is empty if the inbox has overflowed, or is closed and empty.
         """
         taken: list[Frame] = []
         size = 0
@@ -79,6 +80,6 @@ class Inbox:
             taken.append(frame)
             size += frame.size
             self._bytes -= frame.size
-            if self._queue.empty() or size >= FRAME_BYTES:
+            if self._queue.empty() or size >= most_bytes:
                 break
         return taken

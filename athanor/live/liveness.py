@@ -1,4 +1,4 @@
-"""Signs of life: when each running run was last heard of, in this process's memory."""
+"""Liveness: when each running run gave its last sign of life, in this process's memory."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from ..protocol.records import Run
 
 
 class Liveness:
-    """A run's producer is heard with everything it reports, and with its heartbeats.
+    """Every report of a run is a sign of life, and so is a heartbeat. Times are in seconds.
 
-    What another process heard is known here up to `lag` seconds later, so judgement waits as long.
+    A sign of life that a peer received is known here up to `lag` seconds later, so a run counts as
+    stale that much later.
     """
 
     def __init__(self, stale_after: float, lag: float = 0.0) -> None:
         self._stale_after = stale_after
         self._lag = lag
-        self._heard: dict[str, float] = {}
-        self._began = time.monotonic()
-        self._listens = True
+        self._last: dict[str, float] = {}
+        self._since = time.monotonic()
+        self._is_complete = True
 
     def beat(self, run_id: str) -> None:
-        self._heard[run_id] = time.monotonic()
+        """The run gave a sign of life now."""
+        self._last[run_id] = time.monotonic()
 
     def last(self, run_id: str) -> float:
-        """The monotonic time of its last sign; of one not heard of yet, when we began to listen."""
-        if not self._listens:
+        """The monotonic time of the run's last sign of life; of an unknown run, when we began."""
+        if not self._is_complete:
             return time.monotonic()
-        return max(self._heard.get(run_id, self._began), self._began) + self._lag
+        return max(self._last.get(run_id, self._since), self._since) + self._lag
 
     def is_stale(self, run: Run) -> bool:
-        """Whether it runs, as far as we were told, and has been silent for `stale_after` seconds."""
+        """Whether the run is running and gave no sign of life for `stale_after` seconds."""
         return run.status == "running" and time.monotonic() - self.last(run.id) > self._stale_after
 
     def pause(self) -> None:
-        """From now on others may hear of runs, and we can't hear of that: nobody counts as silent."""
-        self._listens = False
+        """Signs of life may reach peers only, from now on: no run counts as silent."""
+        self._is_complete = False
 
-    def begin(self) -> None:
-        """We hear again, and know of no silence before."""
-        self._listens = True
-        self._began = time.monotonic()
+    def resume(self) -> None:
+        """Signs of life reach this process again; the time before counts as unknown."""
+        self._is_complete = True
+        self._since = time.monotonic()
 
-    def stop(self, run_id: str) -> None:
-        self._heard.pop(run_id, None)
+    def forget(self, run_id: str) -> None:
+        self._last.pop(run_id, None)

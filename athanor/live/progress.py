@@ -1,6 +1,7 @@
-"""Progress: in memory only, the latest wins.
+"""Progress: in memory only; the newest wins.
 
-A run's first goes out at once, then at most one per interval, and the newest always arrives.
+The first progress of a run is published at once, then at most one per interval. The newest one is
+always published.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from ..protocol.events import RunProgress, encode_event
 from ..protocol.records import Progress
 from .hub import Hub
 
-REMEMBERED = 10_000
-"""Of so many runs the last progress is kept; the longest silent are forgotten first."""
-
 
 class ProgressBoard:
-    """Every run's last known progress, and who of them is due to be published."""
+    """The last progress of each run, and the runs whose newest progress is not published yet.
 
-    def __init__(self, hub: Hub, interval: float) -> None:
+    `interval` is in seconds; the progress of `most_runs` runs is kept, and the run that was silent
+    for the longest time is forgotten first.
+    """
+
+    def __init__(self, hub: Hub, interval: float, most_runs: int = 10_000) -> None:
         self._hub = hub
         self._interval = interval
+        self._most_runs = most_runs
         self._latest: OrderedDict[str, Progress] = OrderedDict()
         self._resting: set[str] = set()
         self._due: set[str] = set()
@@ -29,9 +32,10 @@ class ProgressBoard:
         self.published = 0
 
     def report(self, run_id: str, progress: Progress) -> None:
+        """Take a run's newest progress; publish it now, or when the interval is over."""
         self._latest[run_id] = progress
         self._latest.move_to_end(run_id)
-        if len(self._latest) > REMEMBERED:
+        if len(self._latest) > self._most_runs:
             self.forget(next(iter(self._latest)))
         if run_id in self._resting:
             self._due.add(run_id)
@@ -43,7 +47,7 @@ class ProgressBoard:
         return self._latest.get(run_id)
 
     def end(self, run_id: str) -> None:
-        """The run's final event is about to go out: what is held back goes first, and was the last."""
+        """The run's final event follows: publish what is due now, and nothing afterwards."""
         if run_id in self._due:
             self._publish(run_id)
         if run_id in self._latest:
@@ -55,7 +59,7 @@ class ProgressBoard:
         self._ended.discard(run_id)
 
     def encoded(self, run_id: str) -> bytes | None:
-        """The run's last progress as the data of a `run_progress`; None if it has none, or has ended."""
+        """The run's last progress as a `run_progress` event; None if it has none, or has ended."""
         progress = self._latest.get(run_id)
         if progress is None or run_id in self._ended:
             return None

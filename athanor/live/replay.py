@@ -1,37 +1,37 @@
-"""What all subscriptions read from: the hub, the store, and the reads under way."""
+"""Replay: pages of stored events after a cursor, and the last progress, as frames."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
 
-from ..config import Settings
+from ..config import Limits
 from ..protocol.selection import Selection
 from ..store import replay
 from ..store.store import Store
-from .frames import Frame, WireEvent, frames
+from .frames import Frame, WireEvent, frames_of
 from .hub import Hub
 from .progress import ProgressBoard
 
 Page = tuple[list[Frame], int]
 
 
-class Source:
-    """What all subscriptions read from: the hub, the store, and the reads under way.
+class Replay:
+    """Subscriptions that replay one selection from one cursor at one time share a read and its frames."""
 
-    Replays of one selection from one cursor at one time share a read and its frames.
-    """
-
-    def __init__(self, hub: Hub, store: Store, board: ProgressBoard, settings: Settings) -> None:
-        self.hub = hub
-        self.store = store
-        self.board = board
-        self.settings = settings
-        self.replays = 0
+    def __init__(self, hub: Hub, store: Store, progress: ProgressBoard, limits: Limits) -> None:
+        self._hub = hub
+        self._store = store
+        self._progress = progress
+        self._limits = limits
         self._reads: dict[tuple[Selection, int, int], asyncio.Task[Page]] = {}
+        self.pages = 0
 
     async def page(self, selection: Selection, after: int, upto: int) -> Page:
-        """Frames of the first events behind `after`, and how far they reach; `upto` at the end."""
+        """Frames of the first events after number `after`, and the number that they reach.
+
+        That number is `upto` on the last page. Raises `DatabaseUnavailable`.
+        """
         key = (selection, after, upto)
         read = self._reads.get(key)
         if read is None:
@@ -40,29 +40,34 @@ class Source:
             read.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(read)
 
-    def _forget(self, key: tuple[Selection, int, int], read: asyncio.Task[Page]) -> None:
-        del self._reads[key]
-        if not read.cancelled():
-            read.exception()  # whoever waited has it; perhaps all of them have left
-
-    async def _read(self, selection: Selection, after: int, upto: int) -> Page:
-        rows = await self.store.read(lambda session: replay.page(session, selection, after, upto))
-        self.replays += 1
-        if not rows:
-            return [], upto
-        made = list(frames(self.hub.epoch, rows, selection.hidden, selection.ends))
-        return made, rows[-1].n
-
     def progress(self, selection: Selection) -> list[Frame]:
         """The last known progress of the runs in the selection."""
         if not selection.wants_progress:
             return []
         runs = [topic.id for topic in selection.topics if topic.kind == "run" and topic.id]
         if any(topic.kind == "runs" for topic in selection.topics):
-            runs = self.board.known()
+            runs = self._progress.known()
         events = [
             WireEvent(None, "run_progress", data)
-            for data in map(self.board.encoded, runs)
+            for data in map(self._progress.encoded, runs)
             if data is not None
         ]
-        return [Frame(self.hub.epoch, events)] if events else []
+        return [Frame(self._hub.epoch, events)] if events else []
+
+    def _forget(self, key: tuple[Selection, int, int], read: asyncio.Task[Page]) -> None:
+        del self._reads[key]
+        # every subscription that waited has the error; if all have left, nobody else takes it
+        if not read.cancelled():
+            read.exception()
+
+    async def _read(self, selection: Selection, after: int, upto: int) -> Page:
+        events = await self._store.read(
+            lambda session: replay.page(session, selection, after, upto, self._limits)
+        )
+        self.pages += 1
+        if not events:
+            return [], upto
+        made = frames_of(
+            self._hub.epoch, events, selection.hidden, selection.ends, self._limits.frame_bytes
+        )
+        return list(made), events[-1].n

@@ -1,4 +1,4 @@
-"""The runs this process has met lately, for what is checked without the database."""
+"""The runs that this process met lately, for checks that need no database."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from ..protocol.records import Run
 from ..store import queries
 from ..store.store import Store
 
-KEPT = 10_000
-
 
 class RunCache:
-    """Run by id, as the last commit left it; the longest unused are forgotten first."""
+    """Runs by id, as the last commit left them; `most_runs` at most, the longest unused go first."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, most_runs: int) -> None:
         self._store = store
+        self._most_runs = most_runs
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
     async def running(self, id: str) -> Run:
-        """The run, if it is running; asks the database only for one that isn't known."""
+        """The run, which is running; reads the database only for a run that is not in the cache.
+
+        Raises `NotFound`, `NotRunning`, or `DatabaseUnavailable`.
+        """
         run = self._runs.get(id)
-        if run is None or run.status == "pending":  # another process may have started it
-            state = await self._store.read(lambda session: queries.find_run(session, id))
-            self.learn(found_run(state.run if state else None, id))
+        # another process may have started a run that is pending here
+        if run is None or run.status == "pending":
+            record = await self._store.read(lambda session: queries.find_run(session, id))
+            self.learn(found_run(record.run if record else None, id))
             run = self._runs[id]
         require_running(run)
         return run
 
     def is_running(self, id: str) -> bool:
-        """Whether it is known to run."""
+        """Whether the run is known to be running."""
         run = self._runs.get(id)
         return run is not None and run.status == "running"
 
     def is_over(self, id: str) -> bool:
-        """Whether it is known to have ended."""
+        """Whether the run is known to have ended."""
         run = self._runs.get(id)
         return run is not None and run.is_final
 
     def learn(self, run: Run) -> None:
-        """What it is, unless it is known to be further on: what others did comes later than our own."""
+        """Keep a run's state, unless a later one is known: the states of peers arrive late."""
         known = self._runs.get(run.id)
         if known is None or known.created_at != run.created_at or _age(known) <= _age(run):
             self._runs[run.id] = run
         self._runs.move_to_end(run.id)
-        self._trim()
+        while len(self._runs) > self._most_runs:
+            self._runs.popitem(last=False)
 
     def forget_instance(self, instance_id: str | None) -> list[str]:
-        """Forget the runs of an instance; their ids."""
+        """Forget the runs of an instance; returns their ids."""
         ids = [run.id for run in self._runs.values() if run.instance_id == instance_id]
         for id in ids:
             del self._runs[id]
         return ids
 
-    def _trim(self) -> None:
-        while len(self._runs) > KEPT:
-            self._runs.popitem(last=False)
-
 
 def _age(run: Run) -> tuple[bool, bool, bool, int]:
-    """How far a run's life has gone; none of it is ever undone."""
-    lines = run.log_count + run.result_count
-    return run.is_final, run.cancel_requested_at is not None, run.status != "pending", lines
+    """Grows along a run's life, of which no step is ever undone."""
+    entries = run.log_count + run.result_count
+    return run.is_final, run.cancel_requested_at is not None, run.status != "pending", entries

@@ -1,9 +1,9 @@
-"""Subscriptions: replay until caught up, then live, and back to replay when too slow.
+"""Subscriptions: replay until caught up, then live; a slow reader replays again.
 
 An inbox is registered before anything is read. Replay goes up to the number the hub had at that
 moment, and the inbox holds exactly what came after it, so the two join without gap or repeat. An
-inbox that overflowed is reset and the reader replays from its own cursor: who returns and who is
-slow go the same way.
+inbox that overflowed is reset, and its reader replays from its own cursor: a slow reader and a
+returning reader use the same code path.
 """
 
 from __future__ import annotations
@@ -11,34 +11,50 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 from types import TracebackType
+from typing import Literal
 
+from ..config import Limits, Settings
 from ..exceptions import NotFound
 from ..protocol.cursor import Cursor
 from ..protocol.events import Event, Gap
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
 from ..store import queries, replay
+from ..store.store import Store
 from .frames import Frame, gap_frame
+from .hub import Hub
 from .inbox import Inbox
-from .replay import Source
+from .replay import Replay
+
+GapReason = Literal["expired", "foreign", "future"]
 
 
 class Subscription:
     """One subscriber: an async context manager, and an async iterator of typed events.
 
-    `open` finds where to begin; after it, `nothing_left` says that the run (or instance) of this
-    stream has ended and there is nothing behind the cursor to come back for.
+    `open` finds where to begin. After it, `nothing_left` tells that the run (or the instance) of
+    this stream has ended, and that nothing follows the cursor.
     """
 
     def __init__(
-        self, source: Source, selection: Selection, cursor: Cursor | None = None, tail: int = 0
+        self,
+        hub: Hub,
+        store: Store,
+        source: Replay,
+        selection: Selection,
+        cursor: Cursor | None,
+        tail: int,
+        settings: Settings,
+        limits: Limits,
     ) -> None:
-        settings = source.settings
         self.selection = selection
         self.nothing_left = False
+        self._hub = hub
+        self._store = store
         self._source = source
-        self._asked = cursor
+        self._cursor = cursor
         self._tail = tail
+        self._most_bytes = limits.frame_bytes
         self._inbox = Inbox(settings.queue_frames, settings.queue_bytes)
         self._at = 0
         self._upto = 0
@@ -59,13 +75,17 @@ class Subscription:
         self.close()
 
     async def open(self) -> None:
-        """Register, and find where to begin. `NotFound` for a topic whose run or instance isn't there."""
-        self._source.hub.register(self.selection, self._inbox)
-        if self._source.hub.closed:
+        """Register the inbox, and find where to begin.
+
+        Raises `NotFound` for a topic whose run or instance does not exist, and
+        `DatabaseUnavailable`.
+        """
+        self._hub.register(self.selection, self._inbox)
+        if self._hub.closed:
             self._inbox.close()
-        self._upto = self._at = self._source.hub.horizon
+        self._upto = self._at = self._hub.reading_to
         try:
-            await self._come_up_to_cursor()
+            await self._wait_for_cursor()
             await self._check_topics()
             await self._find_start()
         except BaseException:
@@ -73,12 +93,15 @@ class Subscription:
             raise
 
     def close(self) -> None:
-        """End the stream and take it out of the hub; may be called at any time, and again."""
-        self._source.hub.unregister(self.selection, self._inbox)
+        """End the stream and leave the hub; may be called at any time, and more than once."""
+        self._hub.unregister(self.selection, self._inbox)
         self._inbox.close()
 
     async def next(self) -> list[Frame]:
-        """The next frames, as soon as there are some; none at the end."""
+        """Wait for the next frames; the list is empty at the end of the stream.
+
+        Raises `DatabaseUnavailable`; the stream can be resumed after the last frame.
+        """
         while True:
             if self._first:
                 made, self._first = self._first, []
@@ -87,10 +110,10 @@ class Subscription:
                 return []
             if self._at < self._upto:
                 made, self._at = await self._source.page(self.selection, self._at, self._upto)
-                # shutting down, or the reader has left: it comes back with its cursor
+                # the service shuts down, or the reader has left: it resumes from its cursor
                 self._ended = self._inbox.closed
             else:
-                made = self._unseen(await self._inbox.get())
+                made = self._unseen(await self._inbox.get(self._most_bytes))
                 if self._inbox.overflowed:
                     await self._fall_back()
                 elif not made and self._inbox.closed:
@@ -116,51 +139,55 @@ class Subscription:
         return made
 
     async def _fall_back(self) -> None:
-        """Too slow: let the inbox collect again from here, and replay what it had to drop."""
+        """The inbox overflowed: collect again from now on, and replay what was dropped."""
         self._inbox.reset()
-        self._upto = max(self._upto, self._source.hub.newest)
+        self._upto = max(self._upto, self._hub.newest)
         self._first += self._source.progress(self.selection)
-        await self._tell_expired(Cursor(self._source.store.epoch, self._at))
+        await self._report_expired(Cursor(self._store.epoch, self._at))
 
-    async def _come_up_to_cursor(self) -> None:
-        """Another process may have shown more than this one has come to; wait until it has.
+    async def _wait_for_cursor(self) -> None:
+        """A peer may have shown more than this process has reached; wait until it has.
 
-        Else what is behind the cursor could come in one frame with what is before it.
+        Otherwise one frame could hold events from before and after the cursor.
         """
-        cursor, hub, store = self._asked, self._source.hub, self._source.store
+        cursor, hub, store = self._cursor, self._hub, self._store
         if cursor is None or cursor.epoch != store.epoch or cursor.n <= self._upto:
             return
         if cursor.n <= await store.newest_number():
-            await hub.reached(cursor.n)
-            self._upto = max(hub.horizon, cursor.n)
+            await hub.wait_until_broadcast(cursor.n)
+            self._upto = max(hub.reading_to, cursor.n)
 
     async def _check_topics(self) -> None:
-        """Every run and instance has to be there; find out if a stream with an end has reached it."""
+        """Each run and instance must exist; find out whether the stream's end was reached already."""
         for topic in self.selection.topics:
             if topic.id is None:
                 continue
-            id = topic.id
-            ended_n: int | None
-            if topic.kind == "run":
-                state = await self._source.store.read(partial(queries.find_run, id=id))
-                found, ended_n = state is not None, state.ended_n if state else None
-            else:
-                found = await self._source.store.read(partial(queries.has_instance, id=id))
-                ended_n = None
-                if not found:
-                    ended_n = await self._source.store.read(partial(queries.deleted_n, instance_id=id))
-                    found = ended_n is not None
-            if not found:
-                raise NotFound(f"there is no {topic.kind} {id}")
+            ended_n = await (self._run_end if topic.kind == "run" else self._instance_end)(topic.id)
             if self.selection.ends and ended_n is not None and ended_n <= self._upto:
                 self._final_at = ended_n
 
+    async def _run_end(self, id: str) -> int | None:
+        """The number of the run's final event, None while there is none."""
+        record = await self._store.read(partial(queries.find_run, id=id))
+        if record is None:
+            raise NotFound(f"there is no run {id}")
+        return record.ended_n
+
+    async def _instance_end(self, id: str) -> int | None:
+        """The number of the event that deleted the instance, None while it exists."""
+        if await self._store.read(partial(queries.has_instance, id=id)):
+            return None
+        deleted_n = await self._store.read(partial(queries.deleted_n, instance_id=id))
+        if deleted_n is None:
+            raise NotFound(f"there is no instance {id}")
+        return deleted_n
+
     async def _find_start(self) -> None:
-        store, selection = self._source.store, self.selection
-        if self._asked is not None:
-            self._at = await self._honour(self._asked)
+        selection = self.selection
+        if self._cursor is not None:
+            self._at = await self._start_of(self._cursor)
         elif self._tail:
-            self._at = await store.read(
+            self._at = await self._store.read(
                 lambda session: replay.before_tail(session, selection, self._tail, self._upto)
             )
         elif self._final_at is not None:
@@ -172,39 +199,37 @@ class Subscription:
             self.nothing_left = not any(frame.events for frame in made)
             self._first += made
 
-    async def _honour(self, cursor: Cursor) -> int:
-        """The number to begin behind; where events between it and the cursor are gone, say so first."""
-        store = self._source.store
+    async def _start_of(self, cursor: Cursor) -> int:
+        """The number after which to begin; a gap is reported first where events are missing."""
         if not cursor.epoch:
             return 0
-        if cursor.epoch != store.epoch:
-            await self._tell_gap(cursor, "foreign", self.selection)
+        if cursor.epoch != self._store.epoch:
+            await self._report_gap(cursor, "foreign", self.selection)
             return 0
         if cursor.n > self._upto:
-            await self._tell_gap(cursor, "future", self.selection)
+            await self._report_gap(cursor, "future", self.selection)
             return 0
-        await self._tell_expired(cursor)
+        await self._report_expired(cursor)
         return cursor.n
 
-    async def _tell_expired(self, cursor: Cursor) -> None:
+    async def _report_expired(self, cursor: Cursor) -> None:
         runs = [topic.id for topic in self.selection.topics if topic.kind == "run" and topic.id]
         if not runs:
             return
-        trimmed = await self._source.store.read(lambda session: queries.trimmed_n(session, runs))
+        trimmed = await self._store.read(lambda session: queries.trimmed_n(session, runs))
         for id, trimmed_n in trimmed:
             if cursor.n < trimmed_n:
                 topic = Topic("run", id)
-                await self._tell_gap(cursor, "expired", Selection.make([topic]), str(topic))
+                await self._report_gap(cursor, "expired", Selection.make([topic]), str(topic))
 
-    async def _tell_gap(
-        self, cursor: Cursor, reason: str, selection: Selection, topic: str | None = None
+    async def _report_gap(
+        self, cursor: Cursor, reason: GapReason, selection: Selection, topic: str | None = None
     ) -> None:
-        store = self._source.store
-        oldest = await store.read(lambda session: replay.oldest(session, selection))
+        oldest = await self._store.read(lambda session: replay.oldest(session, selection))
         gap = Gap(
             after=str(cursor),
-            oldest=None if oldest is None else store.cursor(oldest),
+            oldest=None if oldest is None else self._store.cursor(oldest),
             reason=reason,
             topic=topic if len(self.selection.topics) > 1 else None,
         )
-        self._first.append(gap_frame(store.epoch, gap))
+        self._first.append(gap_frame(self._store.epoch, gap))

@@ -1,4 +1,4 @@
-"""Cursors: the `id:` of a persisted event, by which a stream is resumed."""
+"""Cursors: the `id:` of a stored event, from which a stream is resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """Read `{epoch}-{n}`, or `0` for the beginning; `InvalidQuery` if it is neither."""
+        """Read `{epoch}-{n}`, or `0` for the beginning. Raises `InvalidQuery` for anything else."""
         match = _CURSOR.fullmatch(text)
         if match is None or (match[1] is None and match[2] != "0"):
             raise InvalidQuery(

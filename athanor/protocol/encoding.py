@@ -1,8 +1,8 @@
-"""JSON that is safe on any wire: one line, valid UTF-8, nothing a line splitter could trip over.
+"""JSON that is safe on any wire: one line of valid UTF-8, without characters that split lines.
 
-JSON escapes CR, LF and NUL by itself. U+0085, U+2028 and U+2029 end a line for some clients
-(Python's `splitlines`, httpx) though not in SSE, and U+FEFF is a byte order mark to others, so
-these leave escaped. A lone surrogate has no UTF-8 form and becomes U+FFFD.
+JSON escapes CR, LF and NUL itself. U+0085, U+2028 and U+2029 end a line for some clients (Python's
+`splitlines`, httpx), though not in server-sent events, and U+FEFF is a byte order mark for others:
+these are escaped. A lone surrogate has no UTF-8 form and becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _ESCAPED = {
 
 
 def encode(thing: Any) -> bytes:
-    """One line of JSON. `InvalidInput` where there is no JSON for it; NaN and infinity become null."""
+    """Encode as one line of JSON; NaN and infinity become null. Raises `InvalidInput` for other
+    values that JSON does not have.
+    """
     try:
         data = _encoder.encode(thing)
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""Entries: what producers send, checked and encoded once on the way in.
+"""Reports: what producers send, checked and encoded once, on their way in.
 
-A `Line` holds the JSON that will be stored, broadcast and replayed, all but its `seq`, which only
-the flush knows.
+An `EncodedEntry` holds the JSON that is stored, broadcast and replayed, without its `seq`, which
+only the flush knows.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from ..exceptions import Fault, InvalidInput, TooLarge
 from .encoding import JSON_ERRORS, decode_json, encode
-from .records import LEVELS, Amount, Level, Progress, format_time
+from .records import LEVELS, Amount, Level, LevelName, Progress, format_time
 
 MAX_FAULTS = 20
-"""Of a body with more faults than this, the first are listed."""
+"""An error lists at most this many faults of a body, the first ones."""
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 MAX_STEP = 2**53
-"""Beyond it a browser would round."""
+"""A browser rounds larger integers (ECMAScript, Number.MAX_SAFE_INTEGER + 1)."""
 Step = Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
 
 
@@ -30,7 +30,7 @@ class LogInput(msgspec.Struct, tag_field="type", tag="run_log", kw_only=True):
     """A log entry as a producer sends it."""
 
     message: str
-    level: Literal["debug", "info", "warn", "warning", "error", "critical"] = "info"
+    level: LevelName = "info"
     metadata: dict[str, Any] | None = None
     timestamp: datetime | None = None
 
@@ -52,11 +52,14 @@ class ProgressInput(msgspec.Struct, tag_field="type", tag="run_progress", kw_onl
     message: str | None = None
 
 
-Entry = LogInput | ResultInput | ProgressInput
+Report = LogInput | ResultInput | ProgressInput
 
 
 class EncodedEntry(NamedTuple):
-    """A log entry or a result, encoded; `tail` lacks the `{"seq":n,` that the flush puts before it."""
+    """A log entry or a result as JSON. The flush puts `{"seq":n,` before `tail`.
+
+    `label` is the level of a log entry, or the key of a result.
+    """
 
     type: str
     label: str
@@ -77,36 +80,36 @@ class _ResultBody(msgspec.Struct):
     timestamp: str
 
 
-def encode_entries(
-    entries: Iterable[Entry], arrival: str, max_message: int
+def encode_reports(
+    reports: Iterable[Report], arrival: str, max_message: int
 ) -> tuple[list[EncodedEntry], Progress | None]:
-    """Encode entries in order: the lines among them, and the newest progress.
+    """Encode reports in order: the entries among them, and the newest progress.
 
-    `arrival` is the time for those that bring none. `TooLarge` for a message of more than
-    `max_message` bytes of UTF-8.
+    A report without a timestamp gets `arrival`. Raises `TooLarge` for a message of more than
+    `max_message` bytes of UTF-8, and `InvalidInput` for a timestamp without an offset.
     """
-    lines: list[EncodedEntry] = []
+    entries: list[EncodedEntry] = []
     progress: Progress | None = None
-    for number, entry in enumerate(entries, 1):
-        if type(entry) is LogInput:
-            _check_size(entry.message, number, max_message)
-            level = LEVELS[entry.level]
-            at = arrival if entry.timestamp is None else _time(entry.timestamp, number)
-            body = encode(_LogBody(level, entry.message, entry.metadata, at))
-            lines.append(EncodedEntry("run_log", level, body[1:]))
-        elif type(entry) is ResultInput:
-            at = arrival if entry.timestamp is None else _time(entry.timestamp, number)
-            body = encode(_ResultBody(entry.key, entry.value, entry.step, at))
-            lines.append(EncodedEntry("run_result", entry.key, body[1:]))
-        elif type(entry) is ProgressInput:
-            _check_size(entry.message or "", number, max_message)
+    for number, report in enumerate(reports, 1):
+        if type(report) is LogInput:
+            _check_size(report.message, number, max_message)
+            level = LEVELS[report.level]
+            at = arrival if report.timestamp is None else _time(report.timestamp, number)
+            body = encode(_LogBody(level, report.message, report.metadata, at))
+            entries.append(EncodedEntry("run_log", level, body[1:]))
+        elif type(report) is ResultInput:
+            at = arrival if report.timestamp is None else _time(report.timestamp, number)
+            body = encode(_ResultBody(report.key, report.value, report.step, at))
+            entries.append(EncodedEntry("run_result", report.key, body[1:]))
+        elif type(report) is ProgressInput:
+            _check_size(report.message or "", number, max_message)
             progress = Progress(
-                current=entry.current,
-                total=entry.total,
-                message=entry.message,
+                current=report.current,
+                total=report.total,
+                message=report.message,
                 updated_at=arrival,
             )
-    return lines, progress
+    return entries, progress
 
 
 def _check_size(message: str, number: int, max_message: int) -> None:
@@ -127,7 +130,7 @@ def _time(moment: datetime, number: int) -> str:
     raise InvalidInput(detail, [{"line": number, "path": "$.timestamp", "detail": detail}])
 
 
-class EntryReader:
+class ReportReader:
     """Reads bodies of one kind of report: an object, an array, or one object a line (NDJSON)."""
 
     def __init__(self, type_: Any) -> None:
@@ -158,20 +161,20 @@ class EntryReader:
             return self._read_line_by_line(body)
 
     def _read_line_by_line(self, body: bytes) -> list[Any]:
-        entries: list[Any] = []
+        reports: list[Any] = []
         faults: list[Fault] = []
         for number, text in enumerate(body.split(b"\n"), 1):
             if not text.strip():
                 continue
             try:
-                entries.append(decode_json(self._one, text))
+                reports.append(decode_json(self._one, text))
             except JSON_ERRORS as error:
                 faults.append({"line": number, **fault_of(error)})
                 if len(faults) == MAX_FAULTS:
                     break
         if faults:
             raise InvalidInput(f"line {faults[0]['line']}: {faults[0]['detail']}", faults)
-        return entries
+        return reports
 
 
 _AT = re.compile(r"(.*) - at `(?:key in )?(.*)`", re.DOTALL)
@@ -179,7 +182,7 @@ _INDEX = re.compile(r"\$\[(\d+)\]")
 
 
 def fault_of(error: Exception, in_array: bool = False) -> Fault:
-    """Where and what, from msgspec's message; an array's items count as lines."""
+    """The place and the fault, out of msgspec's message; the items of an array count as lines."""
     if isinstance(error, UnicodeDecodeError):
         return {"path": "$", "detail": "this is not UTF-8"}
     if isinstance(error, RecursionError):
@@ -196,7 +199,7 @@ def fault_of(error: Exception, in_array: bool = False) -> Fault:
 
 
 def read_text(body: bytes) -> list[LogInput]:
-    """Plain text as log entries, one for each line; what is no UTF-8 in it becomes U+FFFD."""
+    """Plain text as log entries, one for each line; bytes that are not UTF-8 become U+FFFD."""
     if not body:
         raise InvalidInput("the body is empty")
     lines = body.decode("utf-8", "replace").split("\n")
@@ -206,7 +209,7 @@ def read_text(body: bytes) -> list[LogInput]:
 
 
 Reader = Callable[[bytes, bool], list[Any]]
-read_logs: Reader = EntryReader(LogInput).read
-read_results: Reader = EntryReader(ResultInput).read
-read_progress: Reader = EntryReader(ProgressInput).read
-read_events: Reader = EntryReader(LogInput | ResultInput | ProgressInput).read
+read_logs: Reader = ReportReader(LogInput).read
+read_results: Reader = ReportReader(ResultInput).read
+read_progress: Reader = ReportReader(ProgressInput).read
+read_events: Reader = ReportReader(LogInput | ResultInput | ProgressInput).read

@@ -1,8 +1,8 @@
-"""The vocabulary: every type of event, how one is stored, and as what a subscriber in Python meets it.
+"""Events: every type, as it is stored and as a subscriber in Python receives it.
 
-A persisted event is a `StoredEvent`: a row of the event log. Of a run's life and of an instance's,
-its `data` is the whole event's JSON; of a log entry or a result, the entry's alone, because how many
-entries go out as one event is known only when they do (`frames`).
+A `StoredEvent` is a row of the event log. For an event of a run's or an instance's life, `data` is
+the JSON of the whole event. For a log entry or a result it is the JSON of the entry alone: only
+`live.frames` knows how many entries are sent as one event.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from .topics import Topic
 
 
 class StoredEvent(NamedTuple):
-    """A row of the event log. `n` is its number, `label` a log's level or a result's key."""
+    """A row of the event log.
+
+    `n` is its number, `seq` the number within its run, `label` the level of a log entry or the key
+    of a result. Entries have no `instance_id`; events of a life have no `seq` and no `label`.
+    """
 
     n: int
     type: str
@@ -29,7 +33,7 @@ class StoredEvent(NamedTuple):
 
 
 class Event(msgspec.Struct, tag_field="type", kw_only=True):
-    """The base of all events; `id` is the cursor behind it, None for progress."""
+    """The base of all events; `id` is its cursor, None for progress and gaps."""
 
     id: str | None = None
 
@@ -99,10 +103,10 @@ class RunProgress(Event, tag="run_progress", kw_only=True):
 
 
 class Gap(Event, tag="gap", kw_only=True):
-    """A cursor that could not be honoured: events after `after` and before `oldest` are gone.
+    """The stream can't begin at a cursor: events after `after` and before `oldest` are missing.
 
-    `reason` is `expired` (retention took them), `foreign` (another database's cursor) or `future`
-    (ahead of the newest event); `topic` says which of several it concerns.
+    `reason` is `expired` (retention deleted them), `foreign` (a cursor of another database) or
+    `future` (a cursor after the newest event). `topic` names one of several topics.
     """
 
     after: str
@@ -131,14 +135,14 @@ _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
 
 
 def decode(data: bytes, id: str | None) -> Event:
-    """The event in `data`, typed, with its cursor."""
+    """The event in `data`, typed, with its cursor `id`. Raises `msgspec.DecodeError`."""
     event: Event = _decoder.decode(data)
     event.id = id
     return event
 
 
 def topics_of(event: StoredEvent) -> tuple[Topic, ...]:
-    """The topics a persisted event belongs to, as the protocol's table has them."""
+    """The topics of a stored event (docs/protocol.md, "Topics and events")."""
     if event.type in ENTRY_TYPES:
         return (Topic("run", event.run_id),)
     of_instance = Topic("instance", event.instance_id)
@@ -150,7 +154,7 @@ def topics_of(event: StoredEvent) -> tuple[Topic, ...]:
 
 
 def encode_event(event: Event) -> bytes:
-    """The event's JSON, without an `id` (that is the envelope's)."""
+    """The event's JSON, without its `id`, which the wire format carries beside it."""
     fields = msgspec.to_builtins(event)
     del fields["id"]
     return encode(fields)

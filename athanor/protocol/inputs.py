@@ -1,4 +1,4 @@
-"""Instances and runs as clients give them, and the check of what a host gives in Python."""
+"""Instances and runs as clients send them, and the check of values that a host passes in Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class InstanceInput(msgspec.Struct, kw_only=True):
-    """An instance as a client gives it."""
+    """An instance as a client sends it."""
 
     name: Name
     id: Id | None = None
@@ -27,7 +27,7 @@ class InstanceInput(msgspec.Struct, kw_only=True):
 
 
 class InstancePatch(msgspec.Struct, kw_only=True):
-    """What is to change of an instance; what is not given stays."""
+    """The fields of an instance that change; an absent field stays as it is."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
     experiment_module: str | msgspec.UnsetType | None = msgspec.UNSET
@@ -36,7 +36,7 @@ class InstancePatch(msgspec.Struct, kw_only=True):
 
 
 class RunInput(msgspec.Struct, kw_only=True):
-    """A run as a client gives it."""
+    """A run as a client sends it."""
 
     id: Id | None = None
     metadata: dict[str, Any] = {}
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 def checked(fields: Mapping[str, Any], type_: type[T]) -> T:
-    """A host's values as what the protocol allows; `InvalidInput` names the one that is not."""
+    """Convert a host's values to `type_`. Raises `InvalidInput`, which names the value at fault."""
     try:
         return msgspec.json.decode(encode(fields), type=type_)
     except msgspec.ValidationError as error:

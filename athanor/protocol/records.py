@@ -1,6 +1,6 @@
-"""The things Athanor knows: instances, runs, log entries, results, progress.
+"""Records: instances, runs, log entries, results and progress.
 
-Times are RFC 3339 in UTC with microseconds, as text, so that what is shown is what was stored.
+Times are text: RFC 3339 in UTC with microseconds, so that what is shown is what was stored.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import msgspec
 
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 Level = Literal["debug", "info", "warn", "error"]
+LevelName = Literal["debug", "info", "warn", "warning", "error", "critical"]
+"""A level as a producer may write it; `LEVELS` maps it to the level that is stored."""
 Amount = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 
 LEVELS: dict[str, Level] = {
     **{"debug": "debug", "info": "info", "warn": "warn", "error": "error"},
     **{"warning": "warn", "critical": "error"},
 }
-"""Level by name: the four that are stored, and the aliases that producers may use."""
+"""The stored level of each name."""
 
 FINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
@@ -38,7 +40,7 @@ class Instance(msgspec.Struct, kw_only=True):
 
 
 class InstanceSummary(Instance, kw_only=True):
-    """An instance as it is listed, with a word on its runs."""
+    """An instance as lists show it: with the number of its runs, and the newest of them."""
 
     run_count: int = 0
     last_run_at: str | None = None
@@ -46,7 +48,7 @@ class InstanceSummary(Instance, kw_only=True):
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """One execution of an instance; the counts are also its newest `seq` of each kind."""
+    """One execution of an instance. Each count is also the newest `seq` of its kind."""
 
     id: str
     instance_id: str
@@ -65,8 +67,14 @@ class Run(msgspec.Struct, kw_only=True):
         return self.status in FINAL
 
 
+class RunState(Run, kw_only=True):
+    """A run as the service shows it. `stale`: it runs, and has given no sign of life for a while."""
+
+    stale: bool = False
+
+
 class LogEntry(msgspec.Struct, kw_only=True):
-    """One line; `seq` counts 1, 2, 3 … within its run."""
+    """A log entry; `seq` counts 1, 2, 3 … within its run."""
 
     seq: int
     level: Level
@@ -76,7 +84,7 @@ class LogEntry(msgspec.Struct, kw_only=True):
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """One result: any JSON under a key; `seq` counts 1, 2, 3 … within its run."""
+    """A result: any JSON under a key; `seq` counts 1, 2, 3 … within its run."""
 
     seq: int
     key: str
@@ -86,7 +94,7 @@ class Result(msgspec.Struct, kw_only=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a run is; `total` is None where nobody knows."""
+    """How far a run is; `total` is None where it is unknown."""
 
     current: Amount
     total: Amount | None = None
@@ -94,8 +102,15 @@ class Progress(msgspec.Struct, kw_only=True):
     updated_at: str = ""
 
 
+class RunDetail(RunState, kw_only=True):
+    """A run with its last known progress; `last_event_id` is the cursor at which it was read."""
+
+    progress: Progress | None
+    last_event_id: str
+
+
 def now() -> str:
-    """This moment, as `2026-11-23T17:30:00.123456Z`."""
+    """The present time, as `2026-11-23T17:30:00.123456Z`."""
     return format_time(datetime.now(UTC))
 
 
@@ -104,5 +119,5 @@ def format_time(moment: datetime) -> str:
 
 
 def new_id() -> str:
-    """An id that sorts by the time it was made: 11 hex digits of milliseconds, 10 at random."""
+    """A new id, which sorts by time: 11 hex digits of milliseconds, then 10 random ones."""
     return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(5)}"

@@ -1,4 +1,4 @@
-"""Selections: what a subscriber asked for. Those who asked for the same share their frames."""
+"""Selections: the topics and types of one subscriber. Equal selections share their frames."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ _SINGULAR = {many: one for one, many in PLURAL.items()}
 
 
 class Selection(NamedTuple):
-    """Some topics, and the types wanted of them (as stored; None for all)."""
+    """Some topics in order, and the wanted types of their events as stored (None: all types)."""
 
     topics: tuple[Topic, ...]
     types: frozenset[str] | None = None
 
     @classmethod
     def make(cls, topics: Iterable[str | Topic], types: Iterable[str] | None = None) -> Selection:
-        """Check and put in order; `NotFound` for a topic, `InvalidQuery` for a type or too many."""
+        """Check topics and types. Raises `NotFound` for an unknown topic, `InvalidQuery` for an
+        unknown type, no topic, or more than `MAX_TOPICS`.
+        """
         parsed = {topic if isinstance(topic, Topic) else Topic.parse(topic) for topic in topics}
         if not parsed:
             raise InvalidQuery(f"name a topic, as in ?topic={INSTANCES}")
@@ -38,7 +40,7 @@ class Selection(NamedTuple):
 
     @property
     def ends(self) -> frozenset[str]:
-        """The types behind which the stream ends: a run's or an instance's own stream has an end."""
+        """The types that end the stream: a stream of one run, or of one instance, has an end."""
         if len(self.topics) == 1:
             if self.topics[0].kind == "run":
                 return RUN_ENDS
@@ -48,12 +50,12 @@ class Selection(NamedTuple):
 
     @property
     def stored_types(self) -> frozenset[str] | None:
-        """The types to look at: those wanted, and those that end the stream."""
+        """The types to read: the wanted ones, and those that end the stream."""
         return None if self.types is None else self.types | self.ends
 
     @property
     def hidden(self) -> frozenset[str]:
-        """The types to look at and not to show."""
+        """The types to read, but not to show."""
         return frozenset() if self.types is None else self.ends - self.types
 
     def wants(self, event: StoredEvent) -> bool:

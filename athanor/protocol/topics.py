@@ -1,4 +1,4 @@
-"""Topics: where events are published, and what a subscriber asks for."""
+"""Topics: the names under which events are published."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Topic(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Topic:
-        """Read a topic's name; `NotFound` says which names there are."""
+        """Read a topic's name. Raises `NotFound`, which lists the names that exist."""
         if text == INSTANCES:
             return cls("instances")
         if text == RUNS:

@@ -19,8 +19,8 @@ class Commit:
     decisions: list[Decision]
     events: list[StoredEvent]
     runs: list[Run]
-    behind: int
-    """The number its events come behind."""
+    after: int
+    """The newest number before its events."""
     newest: int
 
 

@@ -108,7 +108,7 @@ class NotifyConnection:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 
-    async def say(self, notices: list[str]) -> None:
+    async def send(self, notices: list[str]) -> None:
         """Raises if the line is cut; nothing at all is how to find out."""
         await self._raw.execute(numbered(TELL), notices)
 

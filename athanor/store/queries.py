@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.records import InstanceSummary, Run
 from .rows import RUN_COLUMNS, SUMMARY_COLUMNS, run_of, summary_of
 from .session import Session
-
-LISTING_BYTES = 8 * 1024 * 1024
-"""A page of logs or results ends behind the entry that fills it."""
 
 
 class RunRecord(NamedTuple):
@@ -18,26 +16,6 @@ class RunRecord(NamedTuple):
     run: Run
     ended_n: int | None
     trimmed_n: int
-
-
-class Entries(NamedTuple):
-    """Some log entries or results: their JSON by `seq`, how many match in all, and if more follow."""
-
-    first: int | None
-    last: int | None
-    items: list[bytes]
-    total: int
-    more: bool
-
-
-class EntryFilter(NamedTuple):
-    """Which entries: of `type`, with `after < seq < before`, one of `labels`, `text` in the message."""
-
-    type: str
-    after: int | None = None
-    before: int | None = None
-    labels: tuple[str, ...] = ()
-    text: str = ""
 
 
 async def find_run(session: Session, id: str) -> RunRecord | None:
@@ -103,9 +81,11 @@ async def trimmed_n(session: Session, run_ids: list[str]) -> list[tuple[str, int
     return [(id, n) for id, n in await session.execute(sql, params)]
 
 
-async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit: int) -> Entries:
+async def list_entries(
+    session: Session, run_id: str, wanted: EntryFilter, limit: int, most_bytes: int
+) -> EntryPage:
     """In order of `seq`: the first after `after`; or the last before `before`, if only that is given."""
-    backwards = wanted.before is not None and wanted.after is None
+    backwards = wanted.is_backwards
     matching, params = _matching(session, run_id, wanted)
     total: int = await _count(session, run_id, wanted)
     bounds = " AND seq > ? AND seq < ?"
@@ -120,20 +100,20 @@ async def list_entries(session: Session, run_id: str, wanted: EntryFilter, limit
                 SELECT seq, n, size FROM events WHERE {matching}{bounds} ORDER BY seq {order} LIMIT ?
             ) AS found
         ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY seq {order}""",
-        (*window, limit + 1, LISTING_BYTES),
+        (*window, limit + 1, most_bytes),
     )
     more = len(rows) > limit
     rows = rows[:limit]
     if backwards:
         rows.reverse()
     if not rows:
-        return Entries(None, None, [], total, False)
+        return EntryPage(None, None, [], total, False)
     first, last = rows[0][0], rows[-1][0]
     if not more:  # fewer may have come because the page was full
         edge, sign = (first, "<") if backwards else (last, ">")
         sql = f"SELECT 1 FROM events WHERE {matching}{bounds} AND seq {sign} ? LIMIT 1"
         more = await session.value(sql, (*window, edge)) is not None
-    return Entries(first, last, [data for _, data in rows], total, more)
+    return EntryPage(first, last, [data for _, data in rows], total, more)
 
 
 async def _count(session: Session, run_id: str, wanted: EntryFilter) -> int:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ..config import Limits
 from ..protocol.events import StoredEvent
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
 from .session import Session
-
-PAGE_ROWS = 2000
-PAGE_BYTES = 256 * 1024
-"""About a frame's worth, and at least one row, however large that is."""
-
-RELAY_ROWS = 20_000
-RELAY_BYTES = 4 * 1024 * 1024
-"""What one process reads of the others' at once: a flush of theirs, about."""
 
 _WHERE = {
     "run": "run_id = ?",
@@ -66,16 +59,18 @@ def page_rest(selection: Selection) -> str:
     return _measured(_union(selection, "ASC"))
 
 
-async def page(session: Session, selection: Selection, after: int, upto: int) -> list[StoredEvent]:
-    """The first events with `after < n <= upto`; none means there are no more."""
+async def page(
+    session: Session, selection: Selection, after: int, upto: int, limits: Limits
+) -> list[StoredEvent]:
+    """The first events with `after < n <= upto`; an empty page is the last one."""
     if after >= upto:
         return []
-    params = _params(selection, after, upto, PAGE_ROWS)
-    return await session.events(page_rest(selection), (*params, PAGE_ROWS, PAGE_BYTES))
+    params = _params(selection, after, upto, limits.page_rows)
+    return await session.events(page_rest(selection), (*params, limits.page_rows, limits.page_bytes))
 
 
-async def wanted(
-    session: Session, run_ids: list[str], after: int, upto: int
+async def relay_page(
+    session: Session, run_ids: list[str], after: int, upto: int, limits: Limits
 ) -> tuple[list[StoredEvent], int]:
     """The first events with `after < n <= upto` of any life, and the lines of these runs.
 
@@ -84,8 +79,9 @@ async def wanted(
     among, params = session.among("run_id", run_ids)
     where = f"n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among})"
     rest = _measured(f"SELECT n, size FROM events WHERE {where}")
-    rows = await session.events(rest, (after, upto, *params, RELAY_ROWS, RELAY_BYTES))
-    full = len(rows) == RELAY_ROWS or sum(len(row.data) for row in rows) >= RELAY_BYTES
+    rows = await session.events(rest, (after, upto, *params, limits.relay_rows, limits.relay_bytes))
+    size = sum(len(row.data) for row in rows)
+    full = len(rows) == limits.relay_rows or size >= limits.relay_bytes
     return rows, rows[-1].n if full else upto
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from operator import is_
 from typing import TypeVar
 
-from ..config import Settings
+from ..config import Limits, Settings
 from ..domain.commands import Command
 from ..exceptions import ConfigurationError, DatabaseUnavailable
 from ..protocol.cursor import Cursor
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Store:
     """Athanor's database: one writing connection, and readers beside it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
         path = settings.sqlite_path
         self.postgres = Postgres(settings.database_url) if path is None else None
         self._driver = self.postgres or Sqlite(path or "")

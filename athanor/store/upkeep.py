@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from .session import Params, Session
 
-RunsBehind = Callable[..., Awaitable[list[str]]]
-"""The next runs to trim, in the order of their ids, behind the one given."""
 
-STEP_ROWS = 2000
-"""Deleting so many rows takes some 10 ms here."""
-
-
-async def purge_step(session: Session) -> bool:
+async def purge_step(session: Session, rows: int) -> bool:
     """Delete some of what deleted runs left behind; whether there may be more."""
     async with session.writing():
         # in here: a run of the same id may be made anew, elsewhere, and its lines are not to go
@@ -21,7 +13,7 @@ async def purge_step(session: Session) -> bool:
         if run_id is None:
             return False
         for table, key in (("events", "n"), ("receipts", "key")):
-            picked = f"SELECT {key} FROM {table} WHERE run_id = ? LIMIT {STEP_ROWS}"
+            picked = f"SELECT {key} FROM {table} WHERE run_id = ? LIMIT {rows}"
             await session.change(
                 f"DELETE FROM {table} WHERE run_id = ? AND {key} IN ({picked})", (run_id, run_id)
             )
@@ -32,12 +24,12 @@ async def purge_step(session: Session) -> bool:
     return True
 
 
-async def forget_receipts(session: Session, before: str) -> bool:
+async def forget_receipts(session: Session, before: str, rows: int) -> bool:
     """Delete some idempotency keys older than `before`; whether there may be more."""
-    picked = f"SELECT run_id, key FROM receipts WHERE created_at < ? LIMIT {STEP_ROWS}"
+    picked = f"SELECT run_id, key FROM receipts WHERE created_at < ? LIMIT {rows}"
     sql = f"DELETE FROM receipts WHERE (run_id, key) IN ({picked})"
     async with session.writing():
-        return await session.change(sql, (before,)) == STEP_ROWS
+        return await session.change(sql, (before,)) == rows
 
 
 async def runs_over(session: Session, rows: int, after: str) -> list[str]:
@@ -67,19 +59,19 @@ async def _runs_with_lines(session: Session, logs: str, results: str, params: Pa
     return [id for (id,) in await session.execute(sql, params)]
 
 
-async def trim_step(session: Session, run_id: str, keep: int) -> bool:
+async def trim_step(session: Session, run_id: str, keep: int, rows: int) -> bool:
     """Delete some of a run's oldest lines, all but the newest `keep` of each kind; whether more."""
     more = False
     for type_, count in (("run_log", "log_count"), ("run_result", "result_count")):
         async with session.writing():
             newest = await session.value(f"SELECT {count} FROM runs WHERE id = ?", (run_id,))
             which = "run_id = ? AND type = ? AND seq <= ?"
-            some = f"SELECT n FROM events WHERE {which} ORDER BY seq LIMIT {STEP_ROWS}"
+            some = f"SELECT n FROM events WHERE {which} ORDER BY seq LIMIT {rows}"
             params = (run_id, type_, (newest or 0) - keep)
             last = await session.value(f"SELECT max(n) FROM ({some}) AS oldest", params)
             if last is not None:
                 deleted = await session.change(f"DELETE FROM events WHERE n IN ({some})", params)
-                more = more or deleted == STEP_ROWS
+                more = more or deleted == rows
                 await session.change(
                     "UPDATE runs SET trimmed_n = ? WHERE id = ? AND trimmed_n < ?", (last, run_id, last)
                 )

@@ -30,11 +30,11 @@ async def test_a_stream_has_two_tasks_and_leaves_none(tmp_path: Path) -> None:
         await reader.readuntil(b"athanor\n\n")
         streams.append(writer)
     assert len(asyncio.all_tasks()) - before == 2 * STREAMS
-    assert app.engine.hub.subscribers == STREAMS
+    assert app.engine.parts.hub.subscribers == STREAMS
     for writer in streams:
         writer.close()
         await writer.wait_closed()
-    await asyncio.to_thread(wait_until, lambda: not app.engine.hub.subscribers, "their end")
+    await asyncio.to_thread(wait_until, lambda: not app.engine.parts.hub.subscribers, "their end")
     assert len(asyncio.all_tasks()) == before
     server.should_exit = True
     await serving

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,19 @@ import msgspec
 import pytest
 
 from athanor import Athanor, ConfigurationError, NotFound, Settings
+from athanor.config import Limits
 from athanor.domain.commands import AppendEntries, Command, CreateInstance, CreateRun, DeleteInstance
-from athanor.domain.ledger import Ledger
+from athanor.domain.ledger import Ledger, Receipt
 from athanor.exceptions import DatabaseUnavailable
-from athanor.protocol.entries import LogInput
+from athanor.protocol.entries import LogInput, encode_reports
+from athanor.protocol.pages import EntryFilter
+from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
 from athanor.store import postgres as postgres_module
 from athanor.store import postgres_session as session_module
 from athanor.store import replay, schema, upkeep
 from athanor.store import store as store_module
 from athanor.store.postgres_session import PostgresSession
-from athanor.store.queries import EntryFilter
 from athanor.store.session import Session
 from athanor.store.sqlite import EVENT_COLUMNS, TABLES, texts_sql
 from athanor.store.store import Store
@@ -31,6 +34,8 @@ from athanor.store.store import Store
 from ..support import postgres
 
 pytestmark = pytest.mark.anyio
+
+LIMITS = Limits()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -89,12 +94,12 @@ async def test_pages_are_read_by_index_only_on_postgresql(topics: list[str], dat
 
         async def plan(session: Session) -> list[str]:
             sql = f"EXPLAIN SELECT n, data {replay.page_rest(selection)}"
-            params = replay._params(selection, 5000, 10_000, replay.PAGE_ROWS)
+            params = replay._params(selection, 5000, 10_000, LIMITS.page_rows)
             await session.execute("SET enable_seqscan = off")
-            rows = await session.execute(sql, (*params, replay.PAGE_ROWS, replay.PAGE_BYTES))
+            rows = await session.execute(sql, (*params, LIMITS.page_rows, LIMITS.page_bytes))
             return [line.strip() for (line,) in rows]
 
-        steps = await athanor.store.read(plan)
+        steps = await athanor.parts.store.read(plan)
     scans = [number for number, step in enumerate(steps) if " on events" in step]
     assert len(scans) == len(topics) + 1
     for number in scans:
@@ -102,44 +107,36 @@ async def test_pages_are_read_by_index_only_on_postgresql(topics: list[str], dat
         assert steps[number + 1].startswith("Index Cond: ("), steps[number : number + 2]
 
 
-async def test_change_that_can_not_be_written_is_refused_alone(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    apply = Ledger.append
+class Poison(AppendEntries):
+    """A command with a bug."""
 
-    def break_on_poison(self: Ledger, run: Any, lines: Any) -> int:
-        if b"poison" in lines[0].tail:
-            raise ZeroDivisionError("a mistake of ours")
-        return apply(self, run, lines)
+    def apply(self, ledger: Ledger) -> Receipt:
+        raise ZeroDivisionError("a bug")
 
+
+def append(run: str, kind: type[AppendEntries] = AppendEntries) -> AppendEntries:
+    entries, _ = encode_reports([LogInput(message="x")], now(), 1000)
+    return kind(run_id=run, entries=entries)
+
+
+async def test_a_command_that_can_not_be_written_is_refused_alone(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         run = await running_run(athanor, "r")
-        monkeypatch.setattr(Ledger, "append", break_on_poison)
-        waiting = [
-            athanor.flusher.submit(
-                AppendEntries(run_id=run, lines=athanor._lines([LogInput(message=text)])[0])
-            )
-            for text in ("one", "poison", "two")
-        ]
+        commands = [append(run), append(run, Poison), append(run)]
+        waiting = [athanor.parts.flusher.submit(command) for command in commands]
         assert (await waiting[0]).accepted == 1
         with pytest.raises(ZeroDivisionError):
             await waiting[1]
         assert (await waiting[2]).accepted == 1
         assert (await athanor.complete_run(run)).log_count == 2
-        assert athanor.trouble is None
+        assert athanor.unready_reason is None
 
 
-async def test_lines_of_a_flush_stand_together_by_run(settings: Settings) -> None:
+async def test_the_entries_of_a_flush_stand_together_by_run(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         runs = [await running_run(athanor, id) for id in "abc"]
-        receipts = [
-            athanor.flusher.submit(
-                AppendEntries(run_id=run, lines=athanor._lines([LogInput(message="x")])[0])
-            )
-            for _ in range(5)
-            for run in runs
-        ]
-        for receipt in receipts:
+        submit = athanor.parts.flusher.submit
+        for receipt in [submit(append(run)) for _ in range(5) for run in runs]:
             await receipt
     order = [run for (run,) in await plain_sql(settings, "SELECT run_id FROM logs ORDER BY n")]
     assert order == ["a"] * 5 + ["b"] * 5 + ["c"] * 5
@@ -184,11 +181,11 @@ async def test_any_text_comes_back_as_it_went(settings: Settings) -> None:
             ended = await athanor.get_run(run.id)
             assert (ended.error, ended.metadata) == (text, {text: text})
             for type_ in ("run_log", "run_result"):
-                entries, _ = await athanor.entries(run.id, EntryFilter(type_, text=""), 10)
-                (entry,) = map(msgspec.json.decode, entries.items)
+                page = await athanor.entries(run.id, EntryFilter(type_, text=""), 10)
+                (entry,) = map(msgspec.json.decode, page.items)
                 assert entry.get("message", entry.get("key")) == text
-            entries, _ = await athanor.entries(run.id, EntryFilter("run_result", labels=(text,)), 10)
-            assert len(entries.items) == 1
+            page = await athanor.entries(run.id, EntryFilter("run_result", labels=(text,)), 10)
+            assert len(page.items) == 1
 
 
 async def test_search_is_for_any_text_in_any_case_of_ascii(settings: Settings) -> None:
@@ -198,8 +195,8 @@ async def test_search_is_for_any_text_in_any_case_of_ascii(settings: Settings) -
         await athanor.append(run, [LogInput(message=text) for text in messages])
 
         async def found(text: str) -> list[int]:
-            entries, _ = await athanor.entries(run, EntryFilter("run_log", text=text), 10)
-            return [msgspec.json.decode(item)["seq"] for item in entries.items]
+            page = await athanor.entries(run, EntryFilter("run_log", text=text), 10)
+            return [msgspec.json.decode(item)["seq"] for item in page.items]
 
         assert await found("LOSS") == [1, 2]
         assert await found("less") == [2]
@@ -306,7 +303,7 @@ async def test_what_a_deleted_run_left_is_not_looked_for_in_a_new_run_of_its_id(
             )
         )
         await locked.wait()
-        purging = asyncio.ensure_future(other.write(upkeep.purge_step))
+        purging = asyncio.ensure_future(other.write(partial(upkeep.purge_step, rows=2000)))
         name = database.rpartition("/")[2]
         waiting = (
             f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{name}'"
@@ -341,12 +338,12 @@ async def test_numbers_are_never_used_again(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         await running_run(athanor, "r")
         await athanor.complete_run("r")
-        newest = athanor.hub.newest
+        newest = athanor.parts.hub.newest
         instance = (await athanor.get_run("r")).instance_id
         await athanor.delete_instance(instance)
-        await athanor.maintenance.delete_what_may_go()
-        assert athanor.hub.newest == newest + 1
+        await athanor.parts.maintenance.delete_expired()
+        assert athanor.parts.hub.newest == newest + 1
     async with Athanor(settings) as athanor:
-        assert athanor.hub.newest == newest + 1
+        assert athanor.parts.hub.newest == newest + 1
         with pytest.raises(NotFound):
             await athanor.get_run("r")

@@ -1,0 +1,52 @@
+"""Pages: bounded parts of what is stored, and the filter for entries."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Page(NamedTuple, Generic[T]):
+    """Some records, newest first. `cursor` is the position in the event log at which they were read.
+
+    `before` is the position of the next page, None on the last one.
+    """
+
+    items: list[T]
+    cursor: str
+    before: int | None
+
+
+class EntryFilter(NamedTuple):
+    """Which entries of a run: `after < seq < before`, one of `labels`, `text` in the message.
+
+    A label is the level of a log entry, or the key of a result. With `before` alone, the last
+    entries before it are meant; else the first ones after `after`.
+    """
+
+    type: Literal["run_log", "run_result"]
+    after: int | None = None
+    before: int | None = None
+    labels: tuple[str, ...] = ()
+    text: str = ""
+
+    @property
+    def is_backwards(self) -> bool:
+        return self.before is not None and self.after is None
+
+
+class EntryPage(NamedTuple):
+    """Some entries in order of `seq`, each as JSON.
+
+    `first` and `last` are the `seq` at the edges (None if there are no items), `total` counts all
+    entries that match, `more` tells whether further ones follow, and `cursor` is the position in
+    the event log at which they were read.
+    """
+
+    first: int | None
+    last: int | None
+    items: list[bytes]
+    total: int
+    more: bool
+    cursor: str = ""
