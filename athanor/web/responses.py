@@ -1,4 +1,4 @@
-"""Answers, and the path of the next page of a list."""
+"""Responses in JSON, the media types of all responses, and the path of a list's next page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from starlette.responses import Response
 
 from ..protocol.encoding import encode
 
+JSON, NDJSON, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
+SSE = "text/event-stream"
 
-def json_response(thing: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(encode(thing), status, headers, media_type="application/json")
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(encode(content), status, headers, media_type=JSON)
 
 
 def next_page(request: Request, **position: int | None) -> str | None:
-    """This request's path and query with another position; None if there is none."""
+    """The path and query of this request at another position; None if the position is None."""
     if any(value is None for value in position.values()):
         return None
     query = {**request.query_params, **position}

@@ -1,13 +1,12 @@
-"""Hearing of a shutdown in time: a server waits for open streams before it tells the application.
+"""Shutdown signals: streams end while the server waits for them.
 
-uvicorn sends the lifespan's end only after every response is complete, and a stream never is. So
-while the application runs, the server's signal handlers are preceded by ours.
+A server ends the lifespan only after every response is complete, and a stream by itself never is.
+So while the application runs, its own signal handlers are called before those of the server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,21 +14,21 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import uvicorn
-from sse_starlette.sse import AppStatus
+from .event_stream import end_other_streams
+from .uvicorn_adapter import stop_server
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-LAST_WORDS = 2.0
-"""Seconds for what is answered behind `patience`: that it could not be written, for one."""
+SIGNALS: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT)
+RESPONSE_MARGIN = 2.0
+"""Seconds after `timeout` in which last responses are sent, such as a 503 for what was not stored."""
 
 
 @contextmanager
-def on_shutdown_signal(drain: Callable[[], Coroutine[Any, Any, None]], patience: float) -> Iterator[None]:
-    """At the first SIGTERM or SIGINT run `drain` beside the server's own shutdown.
+def on_shutdown_signal(drain: Callable[[], Coroutine[Any, Any, None]], timeout: float) -> Iterator[None]:
+    """Run `drain` beside the server's own shutdown at the first SIGTERM or SIGINT.
 
-    uvicorn is told to exit in a way that leaves the process's exit code 0 (its own handler raises
-    the signal again at the end), and to wait `patience` seconds and some for responses unless it was told
-    how long. Where there is no handler to precede, or this is not the main thread, nothing is done.
+    A uvicorn server then exits with code 0. It waits for open responses a little longer than
+    `timeout` seconds, unless it is configured otherwise. Nothing happens outside the main thread,
+    or for a signal that has no handler yet.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,25 +43,21 @@ def on_shutdown_signal(drain: Callable[[], Coroutine[Any, Any, None]], patience:
     def handle(number: int, frame: FrameType | None) -> None:
         first = not draining
         loop.call_soon_threadsafe(begin)
-        server = getattr(preceded[number], "__self__", None)
-        if first and isinstance(server, uvicorn.Server):
-            if server.config.timeout_graceful_shutdown is None:
-                server.config.timeout_graceful_shutdown = math.ceil(patience + LAST_WORDS)
-            AppStatus.should_exit = True  # for a host's own streams over sse-starlette
-            server.should_exit = True
+        if first and stop_server(previous[number], timeout + RESPONSE_MARGIN):
+            end_other_streams()
         else:
-            preceded[number](number, frame)
+            previous[number](number, frame)
 
-    preceded: dict[int, Callable[[int, FrameType | None], Any]] = {}
-    for name in SIGNALS:
-        handler = signal.getsignal(name)
+    previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
         if callable(handler) and handler is not signal.default_int_handler:
-            preceded[name] = handler
-            signal.signal(name, handle)
+            previous[number] = handler
+            signal.signal(number, handle)
     try:
         yield
     finally:
-        for number in preceded:
-            signal.signal(number, preceded[number])
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         for task in draining:
             task.cancel()
