@@ -1,9 +1,10 @@
-"""What a run has logged and found, page by page, in the form `Accept` asks for."""
+"""Endpoints for a run's log entries and results: pages, in the format that `Accept` prefers."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,13 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..exceptions import InvalidQuery
-from ..live.formats import log_line, result_line
+from ..live.formats import log_text, result_text
+from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.records import LEVELS, LogEntry, Result
-from ..store.queries import Entries, EntryFilter
 from .requests import accepted_type, engine_of, limit_of, number
-from .responses import next_page
-
-JSON, NDJSON, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
+from .responses import CSV, JSON, NDJSON, TEXT, next_page
 
 
 class LogList(msgspec.Struct, kw_only=True):
@@ -42,7 +41,7 @@ async def get_logs(request: Request) -> Response:
     names = [name for name in request.query_params.get("level", "").split(",") if name]
     for name in names:
         if name not in LEVELS:
-            raise InvalidQuery(f"there is no level {name[:100]!r}; it is {', '.join(LEVELS)}")
+            raise InvalidQuery(f"level is {name[:100]!r}; it must be one of {', '.join(LEVELS)}")
     wanted = EntryFilter(
         "run_log",
         after=number(request, "after", None, 0),
@@ -65,38 +64,36 @@ async def get_results(request: Request) -> Response:
 
 async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
     limit = limit_of(request, 1000, 10_000)
-    engine = engine_of(request)
-    found, cursor = await engine.entries(request.path_params["id"], wanted, limit)
+    page = await engine_of(request).entries(request.path_params["id"], wanted, limit)
     following = None
-    if found.more:
-        backwards = wanted.before is not None and wanted.after is None
-        position = {"before": found.first} if backwards else {"after": found.last}
+    if page.more:
+        position = {"before": page.first} if wanted.is_backwards else {"after": page.last}
         following = next_page(request, **position)
-    media_type = accepted_type(request, (JSON, NDJSON, CSV, TEXT))
+    media_type = accepted_type(request, (JSON, *_FORMATS))
     if media_type == JSON:
-        rest = {"total": found.total, "last_event_id": cursor, "next": following}
+        rest = {"total": page.total, "last_event_id": page.cursor, "next": following}
         body = b'{"%b":[%b],%b' % (
             noun.encode(),
-            b",".join(found.items),
+            b",".join(page.items),
             msgspec.json.encode(rest)[1:],
         )
         return Response(body, media_type=JSON)
-    headers = {"athanor-total": str(found.total), "athanor-last-event-id": cursor}
+    headers = {"athanor-total": str(page.total), "athanor-last-event-id": page.cursor}
     if following is not None:
         headers["link"] = f'<{following}>; rel="next"'
-    return Response(_FORMS[media_type](noun, found), headers=headers, media_type=media_type)
+    return Response(_FORMATS[media_type](noun, page), headers=headers, media_type=media_type)
 
 
-def _ndjson(noun: str, found: Entries) -> bytes:
-    return b"".join(item + b"\n" for item in found.items)
+def _ndjson(noun: str, page: EntryPage) -> bytes:
+    return b"".join(item + b"\n" for item in page.items)
 
 
-def _csv(noun: str, found: Entries) -> str:
+def _csv(noun: str, page: EntryPage) -> str:
     columns = _COLUMNS[noun]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(columns)
-    for item in found.items:
+    for item in page.items:
         entry = msgspec.json.decode(item)
         writer.writerow([_cell(entry[column]) for column in columns])
     return out.getvalue()
@@ -108,13 +105,13 @@ def _cell(value: Any) -> Any:
     return msgspec.json.encode(value).decode()
 
 
-def _text(noun: str, found: Entries) -> str:
-    return "".join(_LINES[noun](msgspec.json.decode(item)) + "\n" for item in found.items)
+def _text(noun: str, page: EntryPage) -> str:
+    return "".join(_LINES[noun](msgspec.json.decode(item)) + "\n" for item in page.items)
 
 
 _COLUMNS = {
     "logs": ("seq", "timestamp", "level", "message", "metadata"),
     "results": ("seq", "timestamp", "step", "key", "value"),
 }
-_LINES = {"logs": log_line, "results": result_line}
-_FORMS: dict[str, Any] = {NDJSON: _ndjson, CSV: _csv, TEXT: _text}
+_LINES = {"logs": log_text, "results": result_text}
+_FORMATS: dict[str, Callable[[str, EntryPage], str | bytes]] = {NDJSON: _ndjson, CSV: _csv, TEXT: _text}

@@ -1,4 +1,4 @@
-"""Instances over HTTP."""
+"""Endpoints for instances."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from ..protocol.inputs import InstanceInput, InstancePatch
 from ..protocol.records import InstanceSummary
-from ..store import queries
 from .requests import engine_of, limit_of, number, read_object
 from .responses import json_response, next_page
 
@@ -23,20 +22,38 @@ class InstanceList(msgspec.Struct, kw_only=True):
 
 async def create_instance(request: Request) -> Response:
     given = await read_object(request, InstanceInput)
-    instance = await engine_of(request).create_instance(**msgspec.structs.asdict(given))
+    instance = await engine_of(request).create_instance(
+        given.name,
+        id=given.id,
+        experiment_module=given.experiment_module,
+        description=given.description,
+        configuration=given.configuration,
+    )
     return json_response(instance, 201)
 
 
 async def put_instance(request: Request) -> Response:
-    given = msgspec.structs.asdict(await read_object(request, InstanceInput))
-    given["id"] = request.path_params["id"]
-    instance, created = await engine_of(request).put_instance(**given)
+    given = await read_object(request, InstanceInput)
+    instance, created = await engine_of(request).put_instance(
+        request.path_params["id"],
+        given.name,
+        experiment_module=given.experiment_module,
+        description=given.description,
+        configuration=given.configuration,
+    )
     return json_response(instance, 201 if created else 200)
 
 
 async def patch_instance(request: Request) -> Response:
-    given = msgspec.to_builtins(await read_object(request, InstancePatch))
-    return json_response(await engine_of(request).update_instance(request.path_params["id"], **given))
+    given = await read_object(request, InstancePatch)
+    instance = await engine_of(request).update_instance(
+        request.path_params["id"],
+        name=given.name,
+        experiment_module=given.experiment_module,
+        description=given.description,
+        configuration=given.configuration,
+    )
+    return json_response(instance)
 
 
 async def delete_instance(request: Request) -> Response:
@@ -49,17 +66,10 @@ async def get_instance(request: Request) -> Response:
 
 
 async def list_instances(request: Request) -> Response:
-    limit = limit_of(request, 100, 1000)
-    before = number(request, "before", 2**62, 0)
-    name = request.query_params.get("name")
-    assert before is not None
-    (found, following), newest = await engine_of(request).store.snapshot(
-        lambda session: queries.list_instances(session, name, before, limit)
+    page = await engine_of(request).list_instances(
+        name=request.query_params.get("name"),
+        before=number(request, "before", None, 0),
+        limit=limit_of(request, 100, 1000),
     )
-    return json_response(
-        InstanceList(
-            instances=found,
-            last_event_id=newest,
-            next=next_page(request, before=following),
-        )
-    )
+    following = next_page(request, before=page.before)
+    return json_response(InstanceList(instances=page.items, last_event_id=page.cursor, next=following))

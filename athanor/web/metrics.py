@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, read from the engine when they are asked for, so that they cost nothing."""
+"""The metrics for Prometheus, read from the engine only when they are requested."""
 
 from __future__ import annotations
 
@@ -12,69 +12,68 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..engine.athanor import Athanor
+from ..engine.statistics import Statistics
 from .worker_metrics import WorkerMetrics
 
 
 class EngineCollector(Collector):
-    """An engine's numbers under their Prometheus names."""
+    """The statistics of an engine under their Prometheus names."""
 
     def __init__(self, engine: Athanor) -> None:
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
-        engine = self._engine
-        up = 0 if engine.trouble else 1
-        yield GaugeMetricFamily("athanor_ready", "1 if events are being stored", up)
-        if not engine.started:
+        ready = 0 if self._engine.unready_reason else 1
+        yield GaugeMetricFamily("athanor_ready", "1 if events are stored and shown", ready)
+        if not self._engine.started:
             return
-        stored = CounterMetricFamily("athanor_events", "Events committed, a line each", labels=["type"])
-        for type_, count in engine.events_stored.items():
+        now = self._engine.statistics()
+        stored = CounterMetricFamily("athanor_events", "Events committed, by type", labels=["type"])
+        for type_, count in now.events_stored.items():
             stored.add_metric([type_], count)
         yield stored
-        ring, hub, flusher = engine.ring, engine.hub, engine.flusher
-        gauges: tuple[tuple[str, str, float], ...] = (
-            ("athanor_ring_lines", "Lines accepted and not yet committed", ring.count),
-            ("athanor_ring_bytes", "Their size", ring.size),
-            ("athanor_ring_capacity_lines", "Lines the ring can hold", ring.capacity),
-            ("athanor_ring_capacity_bytes", "Bytes the ring can hold", ring.max_bytes),
-            ("athanor_subscribers", "Open subscriptions", hub.subscribers),
-            ("athanor_newest_event", "Number of the newest event broadcast", hub.newest),
-        )
-        counters: tuple[tuple[str, str, float], ...] = (
-            ("athanor_flushes", "Flushes committed", flusher.flushes),
-            ("athanor_flush_seconds", "Time spent in them", flusher.seconds),
-            (
-                "athanor_flush_failures",
-                "Flushes that failed and were tried again",
-                flusher.failures,
-            ),
-            ("athanor_frames", "Frames given to subscribers, progress aside", hub.offered),
-            ("athanor_overflows", "Slow readers sent back to the database", hub.overflowed),
-            ("athanor_replay_pages", "Pages read for replays", engine.source.replays),
-            ("athanor_progress", "Progress events published", engine.board.published),
-        )
-        if engine.relay:
-            gauges += (
-                ("athanor_listening", "1 if other processes are heard", int(engine.relay.listens)),
-                (
-                    "athanor_relay_behind",
-                    "Events known to be committed and not broadcast here yet",
-                    engine.relay.behind,
-                ),
-            )
-            counters += (
-                ("athanor_relay_reads", "Reads of what others committed", engine.relay.reads),
-                ("athanor_relay_events", "Events in them", engine.relay.events),
-                ("athanor_listener_reconnects", "Times the bell was lost", engine.relay.reconnects),
-            )
-        for name, text, value in gauges:
-            yield GaugeMetricFamily(name, text, value)
-        for name, text, value in counters:
-            yield CounterMetricFamily(name, text, value)
+        yield from (GaugeMetricFamily(*gauge) for gauge in _gauges(now))
+        yield from (CounterMetricFamily(*counter) for counter in _counters(now))
+
+
+def _gauges(now: Statistics) -> list[tuple[str, str, float]]:
+    gauges: list[tuple[str, str, float]] = [
+        ("athanor_ring_lines", "Entries accepted and not yet committed", now.ring_entries),
+        ("athanor_ring_bytes", "Size of these entries", now.ring_bytes),
+        ("athanor_ring_capacity_lines", "Entries that the ring can hold", now.ring_capacity),
+        ("athanor_ring_capacity_bytes", "Bytes that the ring can hold", now.ring_max_bytes),
+        ("athanor_subscribers", "Open subscriptions", now.subscribers),
+        ("athanor_newest_event", "Number of the newest event broadcast", now.newest_event),
+    ]
+    if relay := now.relay:
+        gauges += [
+            ("athanor_listening", "1 if notifications from peers are received", relay.is_listening),
+            ("athanor_relay_behind", "Events committed and not yet broadcast here", relay.lag),
+        ]
+    return gauges
+
+
+def _counters(now: Statistics) -> list[tuple[str, str, float]]:
+    counters: list[tuple[str, str, float]] = [
+        ("athanor_flushes", "Flushes committed", now.flushes),
+        ("athanor_flush_seconds", "Time spent in these flushes", now.flush_seconds),
+        ("athanor_flush_failures", "Flushes that failed and were tried again", now.flush_failures),
+        ("athanor_frames", "Frames put into inboxes, without progress", now.frames),
+        ("athanor_overflows", "Slow subscribers that had to replay from the database", now.overflows),
+        ("athanor_replay_pages", "Pages read for replays", now.replay_pages),
+        ("athanor_progress", "Progress events published", now.progress_published),
+    ]
+    if relay := now.relay:
+        counters += [
+            ("athanor_relay_reads", "Reads of events that peers committed", relay.reads),
+            ("athanor_relay_events", "Events in these reads", relay.events),
+            ("athanor_listener_reconnects", "Times the listener reconnected", relay.reconnects),
+        ]
+    return counters
 
 
 def registry_of(engine: Athanor) -> CollectorRegistry:
-    """A registry of the engine's own: a process may have several engines, and a host its metrics."""
+    """A registry for one engine: a process may have several engines, and metrics of its own."""
     registry = CollectorRegistry()
     registry.register(EngineCollector(engine))
     ProcessCollector(registry=registry)
@@ -83,6 +82,6 @@ def registry_of(engine: Athanor) -> CollectorRegistry:
 
 async def get_metrics(request: Request) -> Response:
     state = request.app.state
-    siblings: WorkerMetrics | None = getattr(state, "siblings", None)
-    body = await siblings.exposition() if siblings else generate_latest(state.metrics)
+    workers: WorkerMetrics | None = getattr(state, "worker_metrics", None)
+    body = await workers.exposition() if workers else generate_latest(state.metrics)
     return Response(body, headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1, made from the table of endpoints and the types in it."""
+"""The OpenAPI 3.1 document, made from the table of endpoints and its types."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 
 from ..exceptions import Fault
 from ..protocol.events import TYPES
+from .responses import JSON, NDJSON, SSE, TEXT
 from .routes import ENDPOINTS, Endpoint
-from .streams import NDJSON, SSE, TEXT
 
 
 class ProblemDetails(msgspec.Struct, kw_only=True):
-    """RFC 9457; `errors` where single lines of a body are at fault."""
+    """A problem (RFC 9457); `errors` lists the faulty lines of a body."""
 
     type: str
     title: str
@@ -24,28 +24,28 @@ class ProblemDetails(msgspec.Struct, kw_only=True):
 
 
 _QUERY = {
-    "after": ("integer", "seq behind which to begin"),
-    "before": ("integer", "position before which to begin"),
-    "limit": ("integer", "how many at most"),
-    "level": ("string", "one level or several, with commas between"),
-    "q": ("string", "text in the message, whatever its case"),
+    "after": ("integer", "only entries after this seq"),
+    "before": ("integer", "only what comes before this position"),
+    "limit": ("integer", "the largest number of items"),
+    "level": ("string", "one or more levels, separated by commas"),
+    "q": ("string", "text in the message; case does not matter"),
     "name": ("string", "the instance's name, exactly"),
     "key": ("string", "the result's key"),
     "status": ("string", "the run's status"),
-    "topic": ("string", "a topic; may come up to 128 times"),
-    "types": ("string", f"only these, with commas between: {', '.join(TYPES)}"),
-    "tail": ("integer", "the newest so many events first; 10,000 at most"),
-    "last_event_id": ("string", "a cursor, where Last-Event-ID can't be sent"),
-    "unnamed": ("string", "1: no event: lines"),
+    "topic": ("string", "a topic; up to 128 of them"),
+    "types": ("string", f"only events of these types, separated by commas: {', '.join(TYPES)}"),
+    "tail": ("integer", "the number of newest events to send first; 10,000 at most"),
+    "last_event_id": ("string", "a cursor, where the header Last-Event-ID can't be sent"),
+    "unnamed": ("string", "1 leaves out the lines that begin with event:"),
 }
 _STREAM_QUERY = ("types", "tail", "last_event_id", "unnamed")
 
 
 def describe(version: str) -> dict[str, Any]:
-    """The whole document."""
+    """The document, for a version of Athanor."""
     types = [ProblemDetails]
     for endpoint in ENDPOINTS:
-        types += [kind for kind in (endpoint.body, *endpoint.answers.values()) if kind is not None]
+        types += [kind for kind in (endpoint.body, *endpoint.responses.values()) if kind is not None]
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -75,16 +75,16 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
         "responses": {},
     }
     if endpoint.body is not None:
-        content = {"application/json": {"schema": schema_of[repr(endpoint.body)]}}
+        content = {JSON: {"schema": schema_of[repr(endpoint.body)]}}
         if endpoint.headers:
-            content["application/x-ndjson"] = {"schema": {"type": "string"}}
+            content[NDJSON] = {"schema": {"type": "string"}}
         if endpoint.plain_text:
-            content["text/plain"] = {"schema": {"type": "string"}}
+            content[TEXT] = {"schema": {"type": "string"}}
         operation["requestBody"] = {"content": content}
-    for status, kind in endpoint.answers.items():
+    for status, kind in endpoint.responses.items():
         operation["responses"][str(status)] = {"description": "done"}
         if kind is not None:
-            media_type = "text/plain" if kind is str else "application/json"
+            media_type = TEXT if kind is str else JSON
             operation["responses"][str(status)]["content"] = {
                 media_type: {"schema": schema_of[repr(kind)]}
             }
@@ -96,14 +96,14 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
 def _stream(id: str, path: tuple[str, ...], query: tuple[str, ...]) -> dict[str, Any]:
     return {
         "operationId": id,
-        "summary": "Server-sent events: replay behind the cursor, then live",
+        "summary": "Server-sent events: a replay after the cursor, then live events",
         "parameters": _parameters(path, query, ("Last-Event-ID",)),
         "responses": {
             "200": {
                 "description": "a stream",
-                "content": {form: {"schema": {"type": "string"}} for form in (SSE, NDJSON, TEXT)},
+                "content": {media: {"schema": {"type": "string"}} for media in (SSE, NDJSON, TEXT)},
             },
-            "204": {"description": "the run or instance has ended, and nothing is left"},
+            "204": {"description": "the run or instance has ended, and no events are left"},
             **{str(status): _problem() for status in (400, 404, 503)},
         },
     }
@@ -129,6 +129,6 @@ def _parameters(path: Any, query: tuple[str, ...], headers: tuple[str, ...]) -> 
 def _problem() -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
     return {
-        "description": "refused, with the reason",
+        "description": "refused; detail gives the reason",
         "content": {"application/problem+json": {"schema": schema}},
     }

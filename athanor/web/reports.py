@@ -1,4 +1,4 @@
-"""What a running run reports over HTTP: logs, results, progress, or all of them mixed."""
+"""Endpoints for reports of a running run: log entries, results, progress, or a mixture of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .responses import json_response
 
 
 class Accepted(msgspec.Struct, kw_only=True):
-    """`last_event_id` is the cursor behind what was stored; null where nothing is stored yet."""
+    """`last_event_id` is the cursor after the stored entries; null if none is stored yet."""
 
     accepted: int
     last_event_id: str | None
@@ -36,7 +36,7 @@ async def post_progress(request: Request) -> Response:
     engine, run_id = engine_of(request), request.path_params["id"]
     entries = await read_entries(request, read_progress)
     if not entries:
-        raise InvalidInput("the body has no progress in it")
+        raise InvalidInput("the body contains no progress")
     newest = entries[-1]
     assert isinstance(newest, ProgressInput)
     run = await engine.report_progress(run_id, newest)
@@ -52,12 +52,12 @@ async def post_heartbeat(request: Request) -> Response:
 
 
 async def _append(request: Request, reader: Reader, text: bool = False) -> Response:
-    """201 means on disk; 202, if that was preferred, means buffered."""
+    """Answer 201 after the commit, or 202 when the entries are buffered, if the request prefers that."""
     engine, run_id = engine_of(request), request.path_params["id"]
     key = idempotency_key(request)
     entries = await read_entries(request, reader, text)
     if not entries:
-        raise InvalidInput("the body has no entry in it")
+        raise InvalidInput("the body contains no report")
     headers: dict[str, str] = {}
     if wants_async(request):
         receipt = await engine.append_later(run_id, entries, key=key)
@@ -68,8 +68,8 @@ async def _append(request: Request, reader: Reader, text: bool = False) -> Respo
         status = 201
         if receipt.replayed:
             headers["idempotency-replayed"] = "true"
-    last = None if receipt.last_n is None else engine.store.cursor(receipt.last_n)
-    answer = Accepted(
+    last = None if receipt.last_n is None else engine.cursor(receipt.last_n)
+    accepted = Accepted(
         accepted=receipt.accepted, last_event_id=last, cancel_requested=receipt.cancel_requested
     )
-    return json_response(answer, status, headers)
+    return json_response(accepted, status, headers)

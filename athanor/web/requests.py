@@ -1,8 +1,8 @@
-"""Reading requests: bodies, query parameters, headers."""
+"""Reads requests: bodies, query parameters and headers."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import msgspec
 from starlette.requests import Request
@@ -10,41 +10,42 @@ from starlette.requests import Request
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
 from ..protocol.encoding import JSON_ERRORS, decode_json
-from ..protocol.entries import Entry, Reader, fault_of, read_text
-from ..protocol.records import FINAL
+from ..protocol.entries import Reader, Report, fault_of, read_text
+from ..protocol.records import Status
+from .responses import JSON, NDJSON, TEXT
 
 T = TypeVar("T")
 
-NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 OVERLONG = 4
-"""How many times the largest body is read to its end, to be refused then."""
-_ANY_TYPE = frozenset(
-    {"", "application/json", "application/x-www-form-urlencoded", "application/octet-stream"}
-)
-_STATUSES = ("pending", "running", *sorted(FINAL))
+"""A body of up to this many times `max_body_bytes` is read to its end before it is refused."""
+_NDJSON_TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
+_OTHER_TYPES = frozenset({"", JSON, "application/x-www-form-urlencoded", "application/octet-stream"})
+"""Media types that clients send by default, whatever the body is."""
+_STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 def engine_of(request: Request) -> Athanor:
+    """The engine that a request is for. Raises `NotStarted` if nothing has started it."""
     engine: Athanor = request.app.state.athanor
     if not engine.started:
         raise NotStarted(
-            "Athanor is mounted here but not started. Give the host application "
-            "lifespan=athanor.lifespan, or go around it with app = athanor.wrap(app, path)"
+            "Athanor is mounted here but not started: give the host application "
+            "lifespan=athanor.lifespan, or wrap it with app = athanor.wrap(app, path)"
         )
     return engine
 
 
 async def read_body(request: Request) -> bytes:
-    """All of the body; `TooLarge` if it is. A client that closes in it leaves nothing.
+    """The whole body. Raises `TooLarge`, `UnsupportedType` if it is compressed, or `ClientDisconnect`.
 
-    The rest of one that is not much too large is read and thrown away: an answer in the middle closes the
-    connection, and who still sends, such as a proxy, may get to see that instead of the answer.
+    The rest of a body that is not much too large is read and dropped. A response before its end
+    would close the connection, and a client that still sends, such as a proxy, might lose it.
     """
     limit: int = request.app.state.athanor.settings.max_body_bytes
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
-        raise UnsupportedType(f"a body can't be encoded as {coding[:100]}; send it as it is")
-    too_large = f"a body may have {limit} bytes at most"
+        raise UnsupportedType(f"Content-Encoding {coding[:100]} is not supported; send it uncompressed")
+    too_large = f"a body may have at most {limit} bytes"
     length = request.headers.get("content-length", "")
     most = limit if "expect" in request.headers else OVERLONG * limit
     if length.isdigit() and int(length) > most:
@@ -63,10 +64,13 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_object(request: Request, type_: type[T], default: bytes = b"") -> T:
-    """The body as one JSON object; `default` stands for an empty one."""
+    """The body as one JSON object; an empty body means `default`.
+
+    Raises `InvalidInput`, and whatever `read_body` raises.
+    """
     body = (await read_body(request)).strip() or default
     if not body:
-        raise InvalidInput("the body is empty, and should be a JSON object")
+        raise InvalidInput("the body is empty; it must be a JSON object")
     try:
         return decode_json(msgspec.json.Decoder(type_), body)
     except JSON_ERRORS as error:
@@ -74,67 +78,67 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None
 
 
-async def read_entries(request: Request, reader: Reader, text: bool = False) -> list[Entry]:
-    """The body as entries: by its content type, or by its looks where that says nothing."""
+async def read_entries(request: Request, reader: Reader, text: bool = False) -> list[Report]:
+    """The reports in the body. Its media type gives the format; if it does not, the first byte does.
+
+    Raises `UnsupportedType`, `InvalidInput`, `TooLarge`, and whatever `read_body` raises.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in NDJSON | _ANY_TYPE and not (text and media_type == "text/plain"):
-        raise UnsupportedType(
-            f"a body can't be {media_type}; it can be application/json or application/x-ndjson"
-            + (" or text/plain" if text else "")
-        )
+    if media_type not in _NDJSON_TYPES | _OTHER_TYPES and not (text and media_type == TEXT):
+        supported = f"{JSON}, {NDJSON} or {TEXT}" if text else f"{JSON} or {NDJSON}"
+        raise UnsupportedType(f"a body of type {media_type} is not supported; send {supported}")
     body = await read_body(request)
     most: int = request.app.state.athanor.settings.ring_capacity
     if body.count(b"\n") > most:
-        raise TooLarge(f"one request may bring {most} lines at most")
-    plain = media_type == "text/plain" or (
-        media_type not in NDJSON
-        and media_type != "application/json"
-        and body.lstrip()[:1] not in (b"{", b"[", b"")
-    )
-    if text and plain:
+        raise TooLarge(f"a request may have at most {most} lines")
+    looks_like_json = body.lstrip()[:1] in (b"{", b"[", b"")
+    if text and (media_type == TEXT or not (media_type in {JSON, *_NDJSON_TYPES} or looks_like_json)):
         return list(read_text(body))
-    return reader(body, media_type in NDJSON)
+    return reader(body, media_type in _NDJSON_TYPES)
 
 
 def number(request: Request, name: str, default: int | None, least: int, most: int = 2**62) -> int | None:
-    """The query parameter `name` as a whole number; `InvalidQuery` if it is none, or out of range."""
+    """The query parameter `name` as an integer. Raises `InvalidQuery` if it is none, or out of range."""
     text = request.query_params.get(name)
     if text is None or text == "":
         return default
     if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
         return int(text)
     span = f"from {least} to {most}" if most < 2**62 else f"of {least} or more"
-    raise InvalidQuery(f"{name} is {text[:100]!r}, and has to be a whole number {span}")
+    raise InvalidQuery(f"{name} is {text[:100]!r}; it must be an integer {span}")
 
 
 def limit_of(request: Request, default: int, most: int) -> int:
+    """The query parameter `limit`. Raises `InvalidQuery`."""
     limit = number(request, "limit", default, 1, most)
     assert limit is not None
     return limit
 
 
-def status_of(request: Request) -> str | None:
-    status = request.query_params.get("status")
-    if status and status not in _STATUSES:
-        raise InvalidQuery(f"there is no status {status[:100]!r}; it is {', '.join(_STATUSES)}")
-    return status or None
+def status_of(request: Request) -> Status | None:
+    """The query parameter `status`. Raises `InvalidQuery` if there is no such status."""
+    name = request.query_params.get("status") or None
+    if name is None or name in _STATUSES:
+        return name
+    raise InvalidQuery(f"status is {name[:100]!r}; it must be one of {', '.join(_STATUSES)}")
 
 
 def idempotency_key(request: Request) -> str | None:
+    """The header `Idempotency-Key`. Raises `InvalidQuery` if its length is wrong."""
     key = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= 128:
-        raise InvalidQuery("an Idempotency-Key has 1 to 128 characters")
+        raise InvalidQuery("an Idempotency-Key must have 1 to 128 characters")
     return key
 
 
 def wants_async(request: Request) -> bool:
-    """Whether `Prefer: respond-async` was said (RFC 7240)."""
+    """Whether the request has `Prefer: respond-async` (RFC 7240)."""
     preferences = ",".join(request.headers.getlist("prefer")).split(",")
     return any(item.partition(";")[0].strip().lower() == "respond-async" for item in preferences)
 
 
 def accepted_type(request: Request, offered: tuple[str, ...]) -> str:
-    """The first of `offered` that `Accept` likes best; the first of all if it likes none."""
+    """The media type in `offered` that `Accept` prefers; the first of all if it accepts none."""
     best, best_quality = offered[0], 0.0
     for item in request.headers.get("accept", "").split(","):
         media_type, *params = (part.strip().lower() for part in item.split(";"))

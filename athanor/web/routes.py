@@ -1,4 +1,4 @@
-"""The table of endpoints: what Starlette routes and what OpenAPI describes."""
+"""The table of endpoints, from which the routes and the OpenAPI document are made."""
 
 from __future__ import annotations
 
@@ -12,23 +12,28 @@ from starlette.routing import Route
 
 from ..protocol.entries import LogInput, ProgressInput, ResultInput
 from ..protocol.inputs import InstanceInput, InstancePatch, RunInput
-from ..protocol.records import Instance, InstanceSummary
+from ..protocol.records import Instance, InstanceSummary, RunDetail, RunState
 from . import history, instances, metrics, pages, reports, runs, status
+from .event_stream import EventStream
 from .problems import Problem
-from .streams import EventStream, StreamEndpoint
+from .streams import StreamEndpoint
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoint(NamedTuple):
-    """One method of one path. `errors` are the statuses it may refuse with, apart from 500 and 503."""
+    """One method of one path.
+
+    `responses` maps the statuses of success to the types of their bodies; `errors` are the statuses
+    of refusals, except 500 and 503, which any endpoint may send.
+    """
 
     method: str
     path: str
     handler: Handler
     summary: str
     body: Any = None
-    answers: Mapping[int, Any] = MappingProxyType({})
+    responses: Mapping[int, Any] = MappingProxyType({})
     errors: tuple[int, ...] = ()
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
@@ -36,11 +41,11 @@ class Endpoint(NamedTuple):
 
 
 _APPEND: dict[str, Any] = {
-    "answers": {201: reports.Accepted, 202: reports.Accepted},
+    "responses": {201: reports.Accepted, 202: reports.Accepted},
     "errors": (400, 404, 409, 413, 415, 422),
     "headers": ("Idempotency-Key", "Prefer"),
 }
-_MOVE: dict[str, Any] = {"answers": {200: runs.RunState}, "errors": (404, 409)}
+_TRANSITION: dict[str, Any] = {"responses": {200: RunState}, "errors": (404, 409)}
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
@@ -57,15 +62,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         list[LogInput | ResultInput | ProgressInput] | LogInput | ResultInput | ProgressInput, **_APPEND,
     ),
     Endpoint(
-        "POST", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressInput,
+        "POST", "/runs/{id}/progress", reports.post_progress, "Report progress", ProgressInput,
         {202: reports.Accepted}, (404, 409, 413, 415, 422),
     ),
     Endpoint(
-        "PUT", "/runs/{id}/progress", reports.post_progress, "Say how far a run is", ProgressInput,
+        "PUT", "/runs/{id}/progress", reports.post_progress, "Report progress", ProgressInput,
         {202: reports.Accepted}, (404, 409, 413, 415, 422),
     ),
     Endpoint(
-        "POST", "/runs/{id}/heartbeat", reports.post_heartbeat, "Say that a run is alive", None,
+        "POST", "/runs/{id}/heartbeat", reports.post_heartbeat, "Report that a run is alive", None,
         {200: reports.Accepted}, (404, 409),
     ),
     Endpoint(
@@ -81,7 +86,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         {200: instances.InstanceList}, (400,), ("limit", "before", "name"),
     ),
     Endpoint(
-        "POST", "/instances", instances.create_instance, "Make an instance", InstanceInput,
+        "POST", "/instances", instances.create_instance, "Create an instance", InstanceInput,
         {201: Instance}, (409, 413, 422),
     ),
     Endpoint(
@@ -89,7 +94,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         {200: InstanceSummary}, (404,),
     ),
     Endpoint(
-        "PUT", "/instances/{id}", instances.put_instance, "Make an instance or replace it",
+        "PUT", "/instances/{id}", instances.put_instance, "Create or replace an instance",
         InstanceInput, {200: Instance, 201: Instance}, (413, 422),
     ),
     Endpoint(
@@ -101,36 +106,39 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Delete an instance and its runs", None, {204: None}, (404, 409),
     ),
     Endpoint(
-        "GET", "/instances/{id}/runs", runs.list_runs_of_instance,
+        "GET", "/instances/{id}/runs", runs.list_runs,
         "An instance's runs, newest first", None, {200: runs.RunList}, (400, 404),
         ("limit", "before", "status"),
     ),
     Endpoint(
-        "POST", "/instances/{id}/runs", runs.create_run, "Make a run", RunInput,
-        {200: runs.RunState, 201: runs.RunState}, (404, 409, 413, 422),
+        "POST", "/instances/{id}/runs", runs.create_run, "Create a run", RunInput,
+        {200: RunState, 201: RunState}, (404, 409, 413, 422),
     ),
     Endpoint(
         "GET", "/runs", runs.list_runs, "Runs, newest first", None, {200: runs.RunList}, (400,),
         ("limit", "before", "status"),
     ),
-    Endpoint("GET", "/runs/{id}", runs.get_run, "A run", None, {200: runs.RunDetail}, (404,)),
-    Endpoint("POST", "/runs/{id}/start", runs.start_run, "Start a pending run", **_MOVE),
-    Endpoint("POST", "/runs/{id}/complete", runs.complete_run, "Complete a run", **_MOVE),
+    Endpoint("GET", "/runs/{id}", runs.get_run, "A run", None, {200: RunDetail}, (404,)),
+    Endpoint("POST", "/runs/{id}/start", runs.start_run, "Start a pending run", **_TRANSITION),
+    Endpoint("POST", "/runs/{id}/complete", runs.complete_run, "Complete a run", **_TRANSITION),
     Endpoint(
-        "POST", "/runs/{id}/fail", runs.fail_run, "Fail a run", runs.Failure, {200: runs.RunState},
+        "POST", "/runs/{id}/fail", runs.fail_run, "Fail a run", runs.Failure, {200: RunState},
         (404, 409, 413, 422),
     ),
-    Endpoint("POST", "/runs/{id}/cancel", runs.cancel_run, "Ask a run to end", **_MOVE),
-    Endpoint("POST", "/runs/{id}/cancelled", runs.run_cancelled, "Say that a run ended", **_MOVE),
+    Endpoint("POST", "/runs/{id}/cancel", runs.cancel_run, "Ask a run to end", **_TRANSITION),
+    Endpoint(
+        "POST", "/runs/{id}/cancelled", runs.run_cancelled,
+        "Report that a run has ended because it was cancelled", **_TRANSITION,
+    ),
     Endpoint("GET", "/healthz", status.get_health, "Whether the process is alive", None, {200: str}),
     Endpoint("GET", "/readyz", status.get_ready, "Whether events are being stored", None, {200: str}),
-    Endpoint("GET", "/metrics", metrics.get_metrics, "Numbers for Prometheus", None, {200: str}),
-    Endpoint("GET", "/openapi.json", status.get_openapi, "This description", None, {200: dict}),
+    Endpoint("GET", "/metrics", metrics.get_metrics, "Metrics for Prometheus", None, {200: str}),
+    Endpoint("GET", "/openapi.json", status.get_openapi, "This OpenAPI document", None, {200: dict}),
 )  # fmt: skip
 
 
 def routes(open_streams: set[EventStream]) -> list[Route]:
-    """All routes, the page's at the end."""
+    """The routes of streams, of all endpoints and of the page."""
     streams = StreamEndpoint(open_streams)
     by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in ENDPOINTS:
@@ -145,11 +153,10 @@ def routes(open_streams: set[EventStream]) -> list[Route]:
 
 def _dispatch(handlers: dict[str, Handler]) -> Handler:
     async def endpoint(request: Request) -> Response:
-        if request.method in handlers:
-            if request.method not in SAFE and _is_foreign(request):
-                return Problem(403, "this page's origin is not in ATHANOR_ALLOWED_ORIGINS")
-            return await handlers[request.method](request)
-        return await handlers["GET"](request)  # HEAD
+        if request.method not in SAFE and _is_cross_site(request):
+            return Problem(403, "the origin of this page is not in ATHANOR_ALLOWED_ORIGINS")
+        # the handler of GET answers HEAD
+        return await handlers[request.method if request.method in handlers else "GET"](request)
 
     return endpoint
 
@@ -157,8 +164,8 @@ def _dispatch(handlers: dict[str, Handler]) -> Handler:
 SAFE = ("GET", "HEAD")
 
 
-def _is_foreign(request: Request) -> bool:
-    """Whether a browser sends this for somebody else's page, which must not write here."""
+def _is_cross_site(request: Request) -> bool:
+    """Whether a browser sends this for a page of another site that is not allowed to write."""
     if request.headers.get("sec-fetch-site") != "cross-site":
         return False
     allowed: list[str] = request.app.state.allowed_origins

@@ -1,10 +1,11 @@
-"""The service about itself: alive, ready, described."""
+"""The service's own state: whether it is alive and ready, and its OpenAPI document."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from ..engine.athanor import Athanor
 from .problems import Problem
 from .responses import json_response
 
@@ -14,9 +15,9 @@ async def get_health(request: Request) -> Response:
 
 
 async def get_ready(request: Request) -> Response:
-    trouble = request.app.state.athanor.trouble
-    if trouble is not None:
-        return Problem(503, trouble, {"retry-after": "1"})
+    engine: Athanor = request.app.state.athanor
+    if engine.unready_reason is not None:
+        return Problem(503, engine.unready_reason, {"retry-after": "1"})
     return PlainTextResponse("ready\n")
 
 
