@@ -1,4 +1,4 @@
-"""The application: an engine with HTTP around it."""
+"""The ASGI application: an engine and its HTTP interface."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
+from .event_stream import EventStream
 from .metrics import registry_of
 from .openapi import describe
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
 from .routes import routes
 from .shutdown import on_shutdown_signal
-from .streams import EventStream
 
 
 class Application(Starlette):
-    """Athanor as an ASGI application. Run by itself it starts its engine; mounted, its host does."""
+    """Athanor as an ASGI application.
+
+    Its lifespan starts its engine. Servers run no lifespan for a mounted application, so there the
+    lifespan of the host has to start it.
+    """
 
     def __init__(self, engine: Athanor) -> None:
         self.engine = engine
         self._streams: set[EventStream] = set()
-        self._refusal: str | None = None
+        self._failure: str | None = None
         origins = [origin.strip() for origin in engine.settings.allowed_origins.split(",")]
         allowed = [origin for origin in origins if origin]
         cors = Middleware(
@@ -58,12 +62,15 @@ class Application(Starlette):
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Engine started; at a shutdown signal streams are told to end, and the rest goes on."""
-        self._refusal = None
+        """Start the engine, and stop it at the end; a shutdown signal ends all streams before that.
+
+        Raises what `Athanor.start` raises.
+        """
+        self._failure = None
         try:
             await self.engine.start()
         except AthanorError as error:
-            self._refusal = str(error)
+            self._failure = str(error)
             raise
         try:
             with on_shutdown_signal(self._drain, self.engine.settings.shutdown_timeout):
@@ -73,7 +80,7 @@ class Application(Starlette):
 
     async def _drain(self) -> None:
         await self.engine.drain()
-        # who has not read by now is not going to, and would keep the server from ending
+        # a client that has not read by then is unlikely to, and its stream would delay the shutdown
         await asyncio.sleep(self.engine.settings.shutdown_timeout / 2)
         for stream in list(self._streams):
             stream.abandon()
@@ -85,16 +92,19 @@ class Application(Starlette):
             await super().__call__(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def say(message: Message) -> None:
-            if message["type"] == "lifespan.startup.failed" and self._refusal is not None:
-                message = {**message, "message": self._refusal}
+        # the server logs one sentence, not a traceback, if the start fails for a known reason
+        async def send_reason(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and self._failure is not None:
+                message = {**message, "message": self._failure}
             await send(message)
 
-        # a start that fails for a reason we know is told in a sentence, not in a traceback
         with contextlib.suppress(AthanorError):
-            await super().__call__(scope, receive, say)
+            await super().__call__(scope, receive, send_reason)
 
 
 def create_app(settings: Settings | None = None) -> Application:
-    """The service; settings come from the environment unless they are given."""
+    """An application with its own engine. Settings that are not given come from the environment.
+
+    Raises `ConfigurationError` if a variable is wrong.
+    """
     return Application(Athanor(settings))

@@ -1,6 +1,6 @@
-"""Athanor inside another application, in one line.
+"""Athanor inside another ASGI application.
 
-Starlette and FastAPI, whose mounted applications get no lifespan:
+Starlette and FastAPI, which run no lifespan for a mounted application:
 
     app = FastAPI(lifespan=athanor.lifespan)
     app.mount("/athanor", athanor.app)
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Any
@@ -28,40 +29,53 @@ from .application import Application, create_app
 
 @cache
 def default_app() -> Application:
-    """The process's own application, with the settings of its environment."""
+    """The one application of this process, with settings from the environment.
+
+    Raises `ConfigurationError` if a variable is wrong.
+    """
     return create_app()
 
 
 def lifespan(app: Any) -> AbstractAsyncContextManager[None]:
-    """The lifespan to give to the host that `athanor.app` is mounted in."""
+    """The lifespan for a host application that mounts `athanor.app`."""
     return default_app().running()
 
 
-def subscribe_to_run(id: str, **options: Any) -> Subscription:
-    """`Athanor.subscribe_to_run` of the engine behind `athanor.app`."""
-    return default_app().engine.subscribe_to_run(id, **options)
+def subscribe_to_run(
+    id: str, *, after: str | None = None, tail: int = 0, types: Iterable[str] | None = None
+) -> Subscription:
+    """`Athanor.subscribe_to_run` of the engine of `athanor.app`. Raises as it does."""
+    return default_app().engine.subscribe_to_run(id, after=after, tail=tail, types=types)
 
 
-def subscribe_to_instance(id: str, **options: Any) -> Subscription:
-    """`Athanor.subscribe_to_instance` of the engine behind `athanor.app`."""
-    return default_app().engine.subscribe_to_instance(id, **options)
+def subscribe_to_instance(
+    id: str, *, after: str | None = None, tail: int = 0, types: Iterable[str] | None = None
+) -> Subscription:
+    """`Athanor.subscribe_to_instance` of the engine of `athanor.app`. Raises as it does."""
+    return default_app().engine.subscribe_to_instance(id, after=after, tail=tail, types=types)
 
 
-def subscribe_to_instances(**options: Any) -> Subscription:
-    """`Athanor.subscribe_to_instances` of the engine behind `athanor.app`."""
-    return default_app().engine.subscribe_to_instances(**options)
+def subscribe_to_instances(
+    *, after: str | None = None, tail: int = 0, types: Iterable[str] | None = None
+) -> Subscription:
+    """`Athanor.subscribe_to_instances` of the engine of `athanor.app`. Raises as it does."""
+    return default_app().engine.subscribe_to_instances(after=after, tail=tail, types=types)
 
 
 def wrap(app: ASGIApp, path: str, athanor: Application | None = None) -> ASGIApp:
-    """`app`, with Athanor under `path`, started and ended with it; `app` may know no lifespan."""
+    """An application that serves Athanor under `path`, and `app` everywhere else.
+
+    Athanor starts and stops with `app`, which may have no lifespan. Raises `ValueError` if `path`
+    is `/`.
+    """
     prefix = "/" + path.strip("/")
     if prefix == "/":
-        raise ValueError("path has to name a place below /, as in wrap(app, '/athanor')")
+        raise ValueError("path must be below /, as in wrap(app, '/athanor')")
     return Wrapped(app, prefix, athanor or default_app())
 
 
 class Wrapped:
-    """Two ASGI applications in one: `prefix` and what is below goes to Athanor."""
+    """Two ASGI applications in one: Athanor gets `prefix` and all paths below it."""
 
     def __init__(self, app: ASGIApp, prefix: str, athanor: Application) -> None:
         self.app = app
@@ -77,8 +91,7 @@ class Wrapped:
         if path == self.prefix and scope["type"] == "http":
             await RedirectResponse(f"{root}{self.prefix}/")(scope, receive, send)
         elif path.startswith(f"{self.prefix}/"):
-            inner = {**scope, "root_path": root + self.prefix}
-            inner["path"] = root + path
+            inner = {**scope, "root_path": root + self.prefix, "path": root + path}
             await self.athanor(inner, receive, send)
         else:
             await self.app(scope, receive, send)
@@ -88,39 +101,41 @@ class Wrapped:
         try:
             async with self.athanor.running():
                 host = HostLifespan(self.app, scope)
-                answer = await host.say({"type": "lifespan.startup"})
-                await send(answer)
-                if answer["type"] == "lifespan.startup.failed":
+                reply = await host.send({"type": "lifespan.startup"})
+                await send(reply)
+                if reply["type"] == "lifespan.startup.failed":
                     return
                 await receive()
-                answer = await host.say({"type": "lifespan.shutdown"})
+                reply = await host.send({"type": "lifespan.shutdown"})
         except AthanorError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
         else:
-            await send(answer)
+            await send(reply)
 
 
 class HostLifespan:
-    """The wrapped application's own lifespan; one that has none answers by raising, or by ending."""
+    """The lifespan of the wrapped application.
+
+    An application without one raises an error or returns instead of replying.
+    """
 
     def __init__(self, app: ASGIApp, scope: Scope) -> None:
-        self._heard: asyncio.Queue[Message] = asyncio.Queue()
-        self._said: asyncio.Queue[Message] = asyncio.Queue()
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        self._replies: asyncio.Queue[Message] = asyncio.Queue()
         self._task = asyncio.ensure_future(self._run(app, scope))
 
     async def _run(self, app: ASGIApp, scope: Scope) -> None:
         with contextlib.suppress(Exception):
-            await app(scope, self._heard.get, self._said.put)
+            await app(scope, self._messages.get, self._replies.put)
 
-    async def say(self, message: Message) -> Message:
-        """Its answer to `message`; completion, if it has none to give."""
-        self._heard.put_nowait(message)
-        answer = asyncio.ensure_future(self._said.get())
-        await asyncio.wait((answer, self._task), return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return answer.result()
-        if not self._said.empty():
-            answer.cancel()
-            return self._said.get_nowait()
-        answer.cancel()
+    async def send(self, message: Message) -> Message:
+        """Send `message`; the application's reply, or completion if there is none."""
+        self._messages.put_nowait(message)
+        reply = asyncio.ensure_future(self._replies.get())
+        await asyncio.wait((reply, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if reply.done():
+            return reply.result()
+        reply.cancel()
+        if not self._replies.empty():
+            return self._replies.get_nowait()
         return {"type": f"{message['type']}.complete"}

@@ -22,7 +22,7 @@ _HEADERS = {
 
 
 def static_folder() -> Path:
-    """In a wheel the page lies in the package, in a checkout beside it."""
+    """The folder of the page: inside an installed package, beside the package in a checkout."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "static"
     return installed if installed.is_dir() else package.parent / "static"

@@ -26,7 +26,7 @@ from ..protocol.encoding import encode
 
 logger = logging.getLogger("athanor")
 
-# the first that fits
+# the first class that matches decides
 _STATUS: tuple[tuple[type[AthanorError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
@@ -41,7 +41,7 @@ _STATUS: tuple[tuple[type[AthanorError], int], ...] = (
 
 
 class Problem(Response):
-    """One problem; `errors` are there where single lines of a body are at fault."""
+    """A problem as a response; `more` are further members, such as `errors`."""
 
     media_type = "application/problem+json"
 
@@ -58,10 +58,12 @@ class Problem(Response):
 
 
 def problem_of(error: AthanorError) -> Problem:
+    """The response for an error; `errors` lists the faulty lines of a body."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     headers = {"retry-after": "1"} if status == 503 else {}
     if status == 413:
-        headers["connection"] = "close"  # what is left of the body need not be read
+        # a connection that closes saves reading the rest of the body
+        headers["connection"] = "close"
     if isinstance(error, InvalidInput) and error.faults:
         return Problem(status, str(error), headers, errors=error.faults)
     return Problem(status, str(error), headers)
@@ -78,15 +80,16 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = f"there is nothing at {request.url.path}"
     elif error.status_code == 405:
-        detail = f"{request.method} is not for {request.url.path}"
+        detail = f"{request.url.path} does not support {request.method}"
     headers = dict(error.headers) if error.headers else None
     return Problem(error.status_code, detail, headers)
 
 
 async def on_disconnect(request: Request, error: Exception) -> Response:
-    return Response(status_code=400)  # to nobody: the client closed in the middle of its request
+    # nobody receives it: the client disconnected in the middle of its request
+    return Response(status_code=400)
 
 
 async def on_error(request: Request, error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.url.path)
-    return Problem(500, "this is a mistake of Athanor's, and is in its log")
+    return Problem(500, "this is an error in Athanor; its log has the details")
