@@ -1,4 +1,4 @@
-"""Bad input gets a clear error that names the place, and nothing of it is stored."""
+"""Bad input is refused with an error that names the place, and none of it is stored."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TEXT = {"Content-Type": "text/plain"}
 JSON = {"Content-Type": "application/json"}
 
 
-def problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
-    """The problem in an answer, which has this status and these words in its detail."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
+def problem(response: httpx.Response, status: int, *words: str) -> dict[str, Any]:
+    """The problem in a response with this status and these words in its detail."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
     assert body["status"] == status
     assert body["title"]
     for word in words:
@@ -32,6 +32,7 @@ def problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
 
 
 def stored(client: httpx.Client, run: str) -> int:
+    """The number of entries of a run."""
     body = client.get(f"/runs/{run}").json()
     return int(body["log_count"] + body["result_count"])
 
@@ -114,8 +115,8 @@ def test_bad_log_query_is_400(client: httpx.Client, run: str, query: str) -> Non
 def test_broken_json_at_line_3_is_named_and_nothing_is_stored(client: httpx.Client, run: str) -> None:
     body = '{"message": "one"}\n{"message": "two"}\n{"message": "thr\n{"message": "four"}\n'
     for headers in (NDJSON, JSON, {}):
-        answer = client.post(f"/runs/{run}/logs", content=body, headers=headers)
-        errors = problem(answer, 422, "line 3")["errors"]
+        response = client.post(f"/runs/{run}/logs", content=body, headers=headers)
+        errors = problem(response, 422, "line 3")["errors"]
         assert [error["line"] for error in errors] == [3]
         assert errors[0]["path"] == "$"
         assert errors[0]["detail"]
@@ -153,8 +154,8 @@ def test_wrong_entry_is_422_with_its_line_and_path(
     client: httpx.Client, run: str, end: str, body: str, line: int, path: str
 ) -> None:
     headers = JSON if body[0] in '["' else NDJSON
-    answer = client.post(f"/runs/{run}/{end}", content=body, headers=headers)
-    errors = problem(answer, 422)["errors"]
+    response = client.post(f"/runs/{run}/{end}", content=body, headers=headers)
+    errors = problem(response, 422)["errors"]
     assert (errors[0]["line"], errors[0]["path"]) == (line, path), errors
     assert stored(client, run) == 0
     assert client.get(f"/runs/{run}").json()["progress"] is None
@@ -187,16 +188,16 @@ def test_wrong_instance_is_422(client: httpx.Client, body: str, path: str) -> No
     assert len(client.get("/instances?limit=1000").json()["instances"]) == before
 
 
-def test_id_in_a_path_that_can_be_none_is_refused(client: httpx.Client) -> None:
+def test_invalid_id_in_a_path_is_refused(client: httpx.Client) -> None:
     problem(client.put("/instances/a%20b", json={"name": "x"}), 422, "id")
 
 
-def test_invalid_utf8_is_422_in_json_and_mended_in_text(client: httpx.Client, run: str) -> None:
+def test_invalid_utf8_is_422_in_json_and_replaced_in_text(client: httpx.Client, run: str) -> None:
     body = b'{"message": "fine"}\n{"message": "\xff"}'
     errors = problem(client.post(f"/runs/{run}/logs", content=body, headers=NDJSON), 422)["errors"]
     assert errors[0]["line"] == 2
-    answer = client.post(f"/runs/{run}/logs", content=b"caf\xe9\n", headers=TEXT)
-    assert answer.status_code == 201
+    response = client.post(f"/runs/{run}/logs", content=b"caf\xe9\n", headers=TEXT)
+    assert response.status_code == 201
     assert client.get(f"/runs/{run}/logs").json()["logs"][0]["message"] == "caf\ufffd"
 
 
@@ -218,10 +219,10 @@ def test_body_over_8_mib_is_413(client: httpx.Client, run: str) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_who_sends_a_long_body_to_its_end_hears_that_it_was_too_long(
+def test_client_that_sends_a_long_body_to_its_end_gets_413(
     chunked: bool, shared_service: Service, run: str
 ) -> None:
-    """As a proxy does; an answer in the middle would close the connection, and could be lost."""
+    """A proxy does so. A response before the end would close the connection, and could be lost."""
     size = 2 * 8 * 1024 * 1024
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
     with socket.create_connection(("127.0.0.1", shared_service.port)) as connection:
@@ -233,20 +234,21 @@ def test_who_sends_a_long_body_to_its_end_hears_that_it_was_too_long(
         for _ in range(size // len(piece)):
             connection.sendall(b"10000\r\n" + piece + b"\r\n" if chunked else piece)
         connection.sendall(b"0\r\n\r\n" if chunked else b"")
-        with connection.makefile("rb") as answer:  # to its end: it is closed, and not broken off
-            assert answer.read().startswith(b"HTTP/1.1 413 ")
+        # reading to the end shows that the connection is closed in order, and not reset
+        with connection.makefile("rb") as response:
+            assert response.read().startswith(b"HTTP/1.1 413 ")
 
 
 def test_message_over_256_kib_is_413_with_its_line(client: httpx.Client, run: str) -> None:
     limit = 256 * 1024
     fits = json.dumps({"message": "ü" * (limit // 2)}, ensure_ascii=False)
     over = json.dumps({"message": "ü" * (limit // 2) + "x"}, ensure_ascii=False)
-    answer = client.post(f"/runs/{run}/logs", content=f"{fits}\n{over}".encode(), headers=NDJSON)
-    assert problem(answer, 413, "262144")["errors"][0]["line"] == 2
+    response = client.post(f"/runs/{run}/logs", content=f"{fits}\n{over}".encode(), headers=NDJSON)
+    assert problem(response, 413, "262144")["errors"][0]["line"] == 2
     problem(client.post(f"/runs/{run}/logs", content=b"x" * (limit + 1), headers=TEXT), 413)
     assert stored(client, run) == 0
-    answer = client.post(f"/runs/{run}/logs", content=fits.encode(), headers=NDJSON)
-    assert answer.status_code == 201
+    response = client.post(f"/runs/{run}/logs", content=fits.encode(), headers=NDJSON)
+    assert response.status_code == 201
 
 
 def test_more_lines_than_the_ring_holds_is_413(client: httpx.Client, run: str) -> None:
@@ -255,16 +257,16 @@ def test_more_lines_than_the_ring_holds_is_413(client: httpx.Client, run: str) -
 
 @pytest.mark.parametrize("end", ["logs", "results", "progress", "events"])
 def test_unread_media_type_is_415(client: httpx.Client, run: str, end: str) -> None:
-    answer = client.post(f"/runs/{run}/{end}", content=b"x", headers={"Content-Type": "image/png"})
-    problem(answer, 415, "image/png", "application/x-ndjson")
+    response = client.post(f"/runs/{run}/{end}", content=b"x", headers={"Content-Type": "image/png"})
+    problem(response, 415, "image/png", "application/x-ndjson")
     if end != "logs":
         problem(client.post(f"/runs/{run}/{end}", content=b"x", headers=TEXT), 415)
 
 
 def test_compressed_body_is_415(client: httpx.Client, run: str) -> None:
     body = gzip.compress(b'{"message": "x"}')
-    answer = client.post(f"/runs/{run}/logs", content=body, headers={"Content-Encoding": "gzip"})
-    problem(answer, 415, "gzip")
+    response = client.post(f"/runs/{run}/logs", content=body, headers={"Content-Encoding": "gzip"})
+    problem(response, 415, "gzip")
     assert stored(client, run) == 0
 
 
@@ -294,18 +296,18 @@ WAYS = {
 
 @pytest.mark.parametrize("status", WAYS)
 @pytest.mark.parametrize("step", STEPS)
-def test_steps_are_allowed_as_the_table_says(client: httpx.Client, status: str, step: str) -> None:
+def test_steps_are_allowed_as_in_the_table(client: httpx.Client, status: str, step: str) -> None:
     run = new_run(client, start=False)
     for way in WAYS[status]:
         client.post(f"/runs/{run}/{way}").raise_for_status()
     before = client.get(f"/runs/{run}").json()
     assert before["status"] == status
-    answer = client.post(f"/runs/{run}/{step}")
+    response = client.post(f"/runs/{run}/{step}")
     if (status, step) in ALLOWED:
-        assert answer.status_code == 200
-        assert answer.json()["status"] == ALLOWED[status, step]
+        assert response.status_code == 200
+        assert response.json()["status"] == ALLOWED[status, step]
     else:
-        problem(answer, 409, status)
+        problem(response, 409, status)
         assert client.get(f"/runs/{run}").json()["status"] == status
 
 
@@ -350,8 +352,8 @@ def test_idempotency_key_again_stores_nothing_whatever_the_body(client: httpx.Cl
 
 @pytest.mark.parametrize("key", ["", "k" * 129])
 def test_bad_idempotency_key_is_400(client: httpx.Client, run: str, key: str) -> None:
-    answer = client.post(f"/runs/{run}/logs", json={"message": "a"}, headers={"Idempotency-Key": key})
-    problem(answer, 400, "128")
+    response = client.post(f"/runs/{run}/logs", json={"message": "a"}, headers={"Idempotency-Key": key})
+    problem(response, 400, "128")
     assert stored(client, run) == 0
 
 
@@ -370,11 +372,11 @@ def test_client_that_closes_in_the_middle_stores_nothing(tmp_path: Path) -> None
         assert "Traceback" not in service.log.read_text()
 
 
-def test_nothing_there_is_404_and_wrong_method_405(client: httpx.Client) -> None:
+def test_unknown_path_is_404_and_wrong_method_405(client: httpx.Client) -> None:
     problem(client.get("/nowhere"), 404, "/nowhere")
-    answer = client.delete("/runs")
-    problem(answer, 405)
-    assert "GET" in answer.headers["Allow"]
+    response = client.delete("/runs")
+    problem(response, 405)
+    assert "GET" in response.headers["Allow"]
     problem(client.get("/static/../app.py"), 404)
     problem(client.get("/static/%2e%2e/app.py"), 404)
 
@@ -392,8 +394,8 @@ def test_allowed_origin_may_write_and_read(tmp_path: Path) -> None:
     origin = "https://lab.example"
     with running(tmp_path, allowed_origins=f"{origin}, https://other.example") as service:
         headers = {"Sec-Fetch-Site": "cross-site", "Origin": origin}
-        answer = service.client().post("/instances", json={"name": "x"}, headers=headers)
-        assert answer.status_code == 201
-        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        response = service.client().post("/instances", json={"name": "x"}, headers=headers)
+        assert response.status_code == 201
+        assert response.headers["Access-Control-Allow-Origin"] == origin
         headers["Origin"] = "https://elsewhere.example"
         problem(service.client().post("/instances", json={"name": "x"}, headers=headers), 403)

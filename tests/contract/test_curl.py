@@ -1,4 +1,4 @@
-"""From one terminal to another: `curl -N` watches what another `curl` sends."""
+"""`curl -N` shows what another `curl` sends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_line_posted_by_curl_appears_in_curl(
     database = sqlite3.connect(service.database)
     for number in range(20):
         assert '"accepted":1' in curl("POST", "/runs/first/logs", f"line {number} & more")
-        # by the answer it is on disk, and what is on the screen was on disk before
+        # the entry is on disk when the response comes, and before it is shown
         shown = watched.read_text().count('"message":')
         stored = [m for (m,) in database.execute("SELECT message FROM logs ORDER BY seq")]
         assert stored == [f"line {n} & more" for n in range(number + 1)]

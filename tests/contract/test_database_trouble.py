@@ -1,4 +1,4 @@
-"""A database that is locked, full, taken or none: it says so, and nothing accepted is lost."""
+"""A database that is locked, full, in use or invalid: the service reports it, and loses nothing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LATER = {**NDJSON, "Prefer": "respond-async"}
 
 
 def lines(first: int, count: int, size: int = 10) -> str:
-    """Messages that begin with their number."""
+    """Messages, one a line; each begins with its number."""
     return "\n".join(
         json.dumps({"message": f"{number} {'x' * size}"}) for number in range(first, first + count)
     )
 
 
 def numbers_of(client: httpx.Client, run: str) -> list[int]:
-    """The numbers in the stored messages, in the order of `seq`, which has no hole."""
+    """The numbers in the stored messages, in the order of `seq`, which must have no gap."""
     numbers: list[int] = []
     path: str | None = f"/runs/{run}/logs?limit=10000"
     while path:
@@ -41,7 +41,7 @@ def numbers_of(client: httpx.Client, run: str) -> list[int]:
     return numbers
 
 
-def test_locked_database_loses_and_doubles_nothing(service: Service) -> None:
+def test_locked_database_loses_and_duplicates_nothing(service: Service) -> None:
     client = service.client()
     run = new_run(client)
     follower = Follower(service.url, f"/events/experiments:run:{run}", last_id="0")
@@ -49,27 +49,28 @@ def test_locked_database_loses_and_doubles_nothing(service: Service) -> None:
     other = sqlite3.connect(service.database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     unlock_at = time.monotonic() + 5
-    answers: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
     poster = threading.Thread(
-        target=lambda: answers.append(
+        target=lambda: responses.append(
             service.client().post(f"/runs/{run}/logs", content=lines(0, 100), headers=NDJSON)
         )
     )
     poster.start()
-    wait_until(lambda: service.trouble(), "a complaint")
+    wait_until(lambda: service.trouble(), "the error in /readyz")
     assert "locked" in str(service.trouble())
     assert client.get("/healthz").status_code == 200
     assert client.get(f"/runs/{run}/logs").json()["total"] == 0
     later = client.post(f"/runs/{run}/logs", content=lines(100, 50), headers=LATER)
     assert later.status_code == 202
-    while time.monotonic() < unlock_at:  # the five seconds of the requirement
-        assert not answers
+    # the requirement is five seconds
+    while time.monotonic() < unlock_at:
+        assert not responses
         assert service.trouble()
         time.sleep(0.05)
     other.execute("ROLLBACK")
     other.close()
     poster.join(30)
-    assert [answer.status_code for answer in answers] == [201]
+    assert [response.status_code for response in responses] == [201]
     wait_until(lambda: service.trouble() is None, "readiness")
     client.post(f"/runs/{run}/complete").raise_for_status()
     assert numbers_of(client, run) == list(range(150))
@@ -85,23 +86,23 @@ def test_full_ring_refuses_with_503_and_recovers(tmp_path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         accepted = 0
         while True:
-            answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 90), headers=LATER)
-            if answer.status_code == 503:
+            response = client.post(f"/runs/{run}/logs", content=lines(accepted, 90), headers=LATER)
+            if response.status_code == 503:
                 break
-            assert answer.status_code == 202
+            assert response.status_code == 202
             accepted += 90
             assert accepted <= 1000
         assert accepted > 500
-        assert int(answer.headers["Retry-After"]) >= 1
-        assert "1000" in answer.json()["detail"]
+        assert int(response.headers["Retry-After"]) >= 1
+        assert "1000" in response.json()["detail"]
         other.execute("ROLLBACK")
         other.close()
         wait_until(lambda: client.post(f"/runs/{run}/complete").status_code == 200, "room")
         assert numbers_of(client, run) == list(range(accepted))
 
 
-def test_full_disk_loses_and_doubles_nothing(service: Service) -> None:
-    """`RLIMIT_FSIZE` on the running process: writes beyond it fail as on a full disk."""
+def test_full_disk_loses_and_duplicates_nothing(service: Service) -> None:
+    """`RLIMIT_FSIZE` of the running process makes writes fail as they do on a full disk."""
     client = service.client()
     run = new_run(client)
     client.post(f"/runs/{run}/logs", content=lines(0, 10), headers=NDJSON).raise_for_status()
@@ -112,13 +113,13 @@ def test_full_disk_loses_and_doubles_nothing(service: Service) -> None:
     try:
         accepted = 10
         while service.trouble() is None:
-            answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
-            assert answer.status_code == 202
+            response = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
+            assert response.status_code == 202
             accepted += 50
         assert "database" in str(service.trouble())
         for _ in range(5):
-            answer = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
-            assert answer.status_code == 202
+            response = client.post(f"/runs/{run}/logs", content=lines(accepted, 50, 500), headers=LATER)
+            assert response.status_code == 202
             accepted += 50
     finally:
         resource.prlimit(service.pid, resource.RLIMIT_FSIZE, unlimited)
@@ -131,24 +132,25 @@ def test_full_disk_loses_and_doubles_nothing(service: Service) -> None:
 
 
 def refused(folder: Path, **settings: Any) -> str:
-    """What a service that does not start says."""
+    """The log of a service that does not start."""
     service = Service(folder, **settings)
     process = service.spawn()
     assert process.wait(30) != 0
-    said = service.log.read_text()
-    assert "Traceback" not in said
-    return said
+    log = service.log.read_text()
+    assert "Traceback" not in log
+    return log
 
 
 def test_second_process_on_the_file_is_refused(service: Service) -> None:
-    said = refused(service.folder)
-    assert str(service.database) in said
-    assert "another Athanor process" in said
-    assert "PostgreSQL" in said
+    log = refused(service.folder)
+    assert str(service.database) in log
+    assert "another Athanor process" in log
+    assert "PostgreSQL" in log
     run = new_run(service.client())
     assert service.client().post(f"/runs/{run}/complete").status_code == 200
     service.kill()
-    service.start()  # the lock went with the process
+    # the lock ended with the process
+    service.start()
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,8 @@ def test_second_process_on_the_file_is_refused(service: Service) -> None:
     ],
 )
 def test_bad_setting_is_named(tmp_path: Path, settings: dict[str, str], words: list[str]) -> None:
-    said = refused(tmp_path, **settings)
-    assert all(word in said for word in words), said
+    log = refused(tmp_path, **settings)
+    assert all(word in log for word in words), log
 
 
 @pytest.mark.parametrize("url", ["mysql://localhost/x", "sqlite://", "sqlite:///:memory:", "nonsense"])
@@ -187,23 +189,23 @@ def test_bad_database_url_is_named(tmp_path: Path, url: str) -> None:
 def test_bad_postgresql_url_is_refused_without_its_password(
     tmp_path: Path, hosts: str, words: str
 ) -> None:
-    said = refused(tmp_path, database_url=f"postgresql://athanor:secret@{hosts}")
-    assert "ATHANOR_DATABASE_URL can't be read" in said
-    assert words in said
-    assert "secret" not in said
-    assert "Traceback" not in said
+    log = refused(tmp_path, database_url=f"postgresql://athanor:secret@{hosts}")
+    assert "ATHANOR_DATABASE_URL can't be read" in log
+    assert words in log
+    assert "secret" not in log
+    assert "Traceback" not in log
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.database = tmp_path / "missing" / "athanor.db"
     assert service.spawn().wait(30) != 0
-    said = service.log.read_text()
-    assert str(service.database) in said
-    assert "Traceback" not in said
+    log = service.log.read_text()
+    assert str(service.database) in log
+    assert "Traceback" not in log
 
 
-def test_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_file_that_is_no_database_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "athanor.db"
     path.write_text("my thesis, " * 1000)
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Athanor in real hosts: FastAPI, Litestar, Django; and the engine without HTTP."""
+"""Athanor in FastAPI, Litestar and Django, and the engine without HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOSTS = {"fastapi": "fastapi_host:app", "litestar": "litestar_host:app", "django
 
 @contextmanager
 def hosted(folder: Path, target: str) -> Iterator[Service]:
-    """A host under uvicorn; its `url` is the host's."""
+    """A host application under uvicorn; `url` is the address of the host."""
     service = Service(folder)
     command = [sys.executable, "-m", "uvicorn", f"tests.support.hosts.{target}", "--port", "0"]
     with service.log.open("wb") as log:
@@ -79,22 +79,22 @@ def test_host_serves_its_own_and_athanor_side_by_side(tmp_path: Path, host: str)
         assert "Traceback" not in service.log.read_text()
 
 
-def test_hosts_own_code_hears_a_run(tmp_path: Path) -> None:
+def test_code_of_the_host_receives_the_events_of_a_run(tmp_path: Path) -> None:
     with hosted(tmp_path, HOSTS["fastapi"]) as service:
         client = service.client()
         client.base_url = httpx.URL(f"{service.url}/athanor/")
         run = new_run(client)
         client.post(f"/runs/{run}/logs", json=[{"message": "a"}, {"message": "b"}])
         client.post(f"/runs/{run}/complete")
-        heard = service.client().get(f"/heard/{run}").json()
-        assert heard == {"messages": ["a", "b"], "status": "completed"}
+        received = service.client().get(f"/heard/{run}").json()
+        assert received == {"messages": ["a", "b"], "status": "completed"}
 
 
-def test_mounted_but_not_started_says_which_line_is_missing(tmp_path: Path) -> None:
+def test_mounted_but_not_started_names_the_missing_line(tmp_path: Path) -> None:
     with hosted(tmp_path, "fastapi_host:unstarted") as service:
         for path in ("/athanor/runs", "/athanor/events/experiments:runs", "/athanor/readyz"):
-            answer = service.client().get(path)
-            assert answer.status_code == 503
+            response = service.client().get(path)
+            assert response.status_code == 503
         assert "lifespan=athanor.lifespan" in service.client().get("/athanor/runs").json()["detail"]
         assert service.client().get("/athanor/healthz").status_code == 200
 
@@ -109,12 +109,12 @@ async def test_engine_is_the_service_without_http(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         instance = await athanor.create_instance("digits", configuration={"lr": 0.1})
         run = await athanor.create_run(instance.id, metadata={"seed": 1})
-        heard: list[Event] = []
+        received: list[Event] = []
 
         async def listen() -> None:
             async with athanor.subscribe_to_run(run.id, after="0") as events:
                 async for event in events:
-                    heard.append(event)
+                    received.append(event)
 
         listening = asyncio.ensure_future(listen())
         await athanor.start_run(run.id)
@@ -124,7 +124,7 @@ async def test_engine_is_the_service_without_http(settings: Settings) -> None:
         assert (await athanor.cancel_run(run.id)).status == "running"
         await athanor.run_cancelled(run.id)
         await asyncio.wait_for(listening, 10)
-        match [event for event in heard if not isinstance(event, RunProgress)]:
+        match [event for event in received if not isinstance(event, RunProgress)]:
             case [_, RunStarted(), RunLog(log=log), RunResult(result=result), _, RunCancelled(run=ended)]:
                 assert (log.message, log.level, log.metadata) == ("one \ufffd", "warn", {"at": 1})
                 assert (result.value, result.step) == (None, 3)
@@ -140,7 +140,7 @@ async def test_engine_is_the_service_without_http(settings: Settings) -> None:
         with pytest.raises(InvalidInput, match=r"\$\.name"):
             await athanor.create_instance("")
         with pytest.raises(InvalidInput, match="level"):
-            await athanor.log(run.id, "x", level="loud")
+            await athanor.log(run.id, "x", level="loud")  # type: ignore[arg-type]
         with pytest.raises(NotFound):
             async with athanor.subscribe_to_instance("nobody"):
                 pass
@@ -149,15 +149,16 @@ async def test_engine_is_the_service_without_http(settings: Settings) -> None:
 
 
 @pytest.mark.anyio
-async def test_keep_alives_are_no_events_to_an_embedding_caller(settings: Settings) -> None:
+async def test_keep_alives_are_no_events_for_an_embedding_caller(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         instance = await athanor.create_instance("x")
         run = await athanor.create_run(instance.id)
         async with athanor.subscribe_to_run(run.id) as events:
             coming = asyncio.ensure_future(anext(aiter(events)))
             await asyncio.sleep(0)
-            for _ in range(100):  # more than a round
-                athanor.hub.keep_alive()
+            # more than one round, so that the subscriber has had a keep-alive
+            for _ in range(100):
+                athanor.parts.hub.keep_alive()
             await athanor.start_run(run.id)
             assert isinstance(await coming, RunStarted)
 

@@ -1,4 +1,4 @@
-"""Instances over HTTP."""
+"""The endpoints for instances."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..support.service import Service, new_run
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
-def test_post_makes_one_with_an_id_that_sorts_by_time(client: httpx.Client) -> None:
-    made = [client.post("/instances", json={"name": f"n{n}"}) for n in range(20)]
-    assert {answer.status_code for answer in made} == {201}
-    ids = [answer.json()["id"] for answer in made]
+def test_post_creates_one_with_an_id_that_sorts_by_time(client: httpx.Client) -> None:
+    responses = [client.post("/instances", json={"name": f"n{n}"}) for n in range(20)]
+    assert {response.status_code for response in responses} == {201}
+    ids = [response.json()["id"] for response in responses]
     assert [id[:11] for id in ids] == sorted(id[:11] for id in ids)
     assert len(set(ids)) == 20
-    body = made[0].json()
+    body = responses[0].json()
     assert TIME.fullmatch(body["created_at"])
     assert {k: body[k] for k in ("name", "experiment_module", "description", "configuration")} == {
         **{"name": "n0", "experiment_module": None, "description": None, "configuration": {}}
@@ -30,7 +30,7 @@ def test_post_makes_one_with_an_id_that_sorts_by_time(client: httpx.Client) -> N
     }
 
 
-def test_put_makes_and_replaces_patch_changes(client: httpx.Client) -> None:
+def test_put_creates_and_replaces_and_patch_changes(client: httpx.Client) -> None:
     full = {
         "name": "ü\u2028x",
         "experiment_module": "m.py",
@@ -55,7 +55,7 @@ def test_put_makes_and_replaces_patch_changes(client: httpx.Client) -> None:
     assert client.patch("/instances/nobody", json={}).status_code == 404
 
 
-def test_summary_tells_of_its_runs(client: httpx.Client) -> None:
+def test_summary_counts_its_runs(client: httpx.Client) -> None:
     run = new_run(client)
     instance = client.get(f"/runs/{run}").json()["instance_id"]
     client.post(f"/runs/{run}/complete")
@@ -66,7 +66,7 @@ def test_summary_tells_of_its_runs(client: httpx.Client) -> None:
     assert summary["last_run_status"] == "pending"
 
 
-def test_list_is_newest_first_and_next_leads_through_all(service: Service) -> None:
+def test_list_is_newest_first_and_next_leads_through_all_pages(service: Service) -> None:
     client = service.client()
     ids = [client.post("/instances", json={"name": "x"}).json()["id"] for _ in range(7)]
     found: list[str] = []
@@ -82,7 +82,7 @@ def test_list_is_newest_first_and_next_leads_through_all(service: Service) -> No
     assert client.get("/instances?limit=7").json()["next"] is None
 
 
-def test_delete_takes_runs_and_lines_and_frees_the_ids(service: Service) -> None:
+def test_delete_removes_runs_and_entries_and_frees_the_ids(service: Service) -> None:
     client = service.client()
     client.put("/instances/i", json={"name": "i"})
     for run in ("a", "b"):
@@ -96,7 +96,7 @@ def test_delete_takes_runs_and_lines_and_frees_the_ids(service: Service) -> None
     for path in ("/instances/i", "/runs/a", "/runs/b", "/runs/a/logs"):
         assert client.get(path).status_code == 404
     assert client.get("/runs").json()["runs"] == []
-    # the same ids, while the old lines may still be on their way out
+    # the same ids, while the old entries may not be deleted yet
     client.put("/instances/i", json={"name": "i"})
     client.post("/instances/i/runs", json={"id": "a"})
     client.post("/runs/a/start")
@@ -110,4 +110,4 @@ def test_delete_takes_runs_and_lines_and_frees_the_ids(service: Service) -> None
         connection.close()
         return int(count)
 
-    wait_until(lambda: left() == 1, "the old lines to be deleted")
+    wait_until(lambda: left() == 1, "the deletion of the old entries")

@@ -1,8 +1,8 @@
-"""A stream that breaks at any byte and comes back with its last id adds up to exactly the log.
+"""A stream that breaks after any byte and resumes with its last id adds up to exactly the log.
 
-The application is driven over ASGI, so that a stream can be cut behind any byte, or its reader
-stalled, at a moment the schedule says; pages, frames and inboxes are made tiny, so that every
-schedule crosses their borders many times.
+The tests call the application over ASGI, so that a schedule decides after which byte a stream is cut,
+and when its reader stalls. Pages, frames and inboxes are tiny, so that every schedule crosses their
+borders many times.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from athanor import Athanor, Settings, create_app
-from athanor.live import frames as frames_module
-from athanor.protocol.entries import Entry, LogInput, ResultInput
-from athanor.store import replay, sqlite
-from athanor.web.application import Application
+from athanor import Application, Athanor, Settings
+from athanor.config import Limits
+from athanor.protocol.entries import LogInput, Report, ResultInput
+from athanor.store import sqlite
 
 
 class Write(NamedTuple):
@@ -33,25 +32,25 @@ class Write(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """Read so many bytes, after having stalled for so many writes, and break off."""
+    """Stall for `stall` writes, read `bytes` bytes, and cut the connection."""
 
     bytes: int
     stall: int
 
 
 class World:
-    """One application over all schedules, on one loop."""
+    """One application for all schedules, on one event loop."""
 
     def __init__(self, folder: Path) -> None:
         self.runner = asyncio.Runner()
         self.database = folder / "athanor.db"
         url = f"sqlite:///{self.database}"
-        self.app: Application = create_app(
-            Settings(database_url=url, flush_interval=0.0005, queue_frames=3, queue_bytes=4096)
+        self.engine = Athanor(
+            Settings(database_url=url, flush_interval=0.0005, queue_frames=3, queue_bytes=4096),
+            Limits(page_rows=7, page_bytes=700, frame_bytes=400),
         )
-        self.engine: Athanor = self.app.engine
+        self.app = Application(self.engine)
         self.runner.run(self.engine.start())
-        self.overflowed = 0
 
     def close(self) -> None:
         self.runner.run(self.engine.stop())
@@ -61,11 +60,8 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
-        # what survives a power cut is not asked here
+        # these tests make many commits, and none has to survive a power cut
         patch.setattr(sqlite, "PRAGMAS", ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF"))
-        patch.setattr(replay, "PAGE_ROWS", 7)
-        patch.setattr(replay, "PAGE_BYTES", 700)
-        patch.setattr(frames_module, "FRAME_BYTES", 400)
         world = World(tmp_path_factory.mktemp("resume"))
         try:
             yield world
@@ -74,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 class Reader:
-    """A client by the HTML standard: takes whole events only, and comes back with the last id."""
+    """A client as in the HTML standard: it takes whole events only, and resumes with the last id."""
 
     def __init__(self, world: World, query: str) -> None:
         self.world = world
@@ -84,33 +80,33 @@ class Reader:
         self.status = 0
         self.goal: int | None = None
         self._received = bytearray()
-        self._gone = asyncio.Event()
+        self._disconnected = asyncio.Event()
         self._moved = asyncio.Event()
 
     def moved(self) -> None:
-        """The log has moved on by a write: whoever stalls counts them."""
+        """Something was written; a reader that stalls counts the writes."""
         self._moved.set()
         self._moved = asyncio.Event()
 
     def finish(self, goal: int) -> None:
-        """No more is written; leave as soon as `goal` lines are there."""
+        """Nothing more is written: disconnect when `goal` entries and events have come."""
         self.goal = goal
         self.moved()
-        self._leave_at_goal()
+        self._disconnect_at_goal()
 
-    def _leave_at_goal(self) -> None:
+    def _disconnect_at_goal(self) -> None:
         if self.goal is not None and len(seen(self.events + self._parse())) >= self.goal:
-            self._gone.set()
+            self._disconnected.set()
 
     async def connect(self, cut: Cut = Cut(2**31, 0)) -> None:  # noqa: B008 - a tuple
-        """One connection, until it is cut, ends, or has brought all there is."""
+        """One connection, until it is cut, ends, or has brought everything."""
         self._received.clear()
-        self._gone.clear()
-        self._leave_at_goal()
+        self._disconnected.clear()
+        self._disconnect_at_goal()
         stalls = cut.stall
 
         async def receive() -> dict[str, Any]:
-            await self._gone.wait()
+            await self._disconnected.wait()
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
@@ -121,13 +117,13 @@ class Reader:
             while stalls and self.goal is None:
                 stalls -= 1
                 await self._moved.wait()
-            if self._gone.is_set():
+            if self._disconnected.is_set():
                 return
             self._received.extend(message.get("body", b""))
             if len(self._received) >= cut.bytes:
                 del self._received[cut.bytes :]
-                self._gone.set()
-            self._leave_at_goal()
+                self._disconnected.set()
+            self._disconnect_at_goal()
 
         headers = [(b"last-event-id", self.last_id.encode())] if self.last_id else []
         scope = {
@@ -152,25 +148,25 @@ class Reader:
 
 
 def seen(events: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, int | None]]:
-    """Line by line: type, run or instance, seq."""
-    lines: list[tuple[str, str, int | None]] = []
+    """The events, entry by entry, as type, id of run or instance, and seq."""
+    found: list[tuple[str, str, int | None]] = []
     for _, data in events:
         match data:
             case {"type": "run_log" | "run_logs", "run_id": run_id}:
                 logs = data.get("logs") or [data["log"]]
-                lines += [("run_log", run_id, log["seq"]) for log in logs]
+                found += [("run_log", run_id, log["seq"]) for log in logs]
             case {"type": "run_result" | "run_results", "run_id": run_id}:
                 results = data.get("results") or [data["result"]]
-                lines += [("run_result", run_id, result["seq"]) for result in results]
+                found += [("run_result", run_id, result["seq"]) for result in results]
             case {"type": type_, "run": run}:
-                lines.append((type_, run["id"], None))
+                found.append((type_, run["id"], None))
             case {"type": type_, "instance": instance}:
-                lines.append((type_, instance["id"], None))
-    return lines
+                found.append((type_, instance["id"], None))
+    return found
 
 
 def logged(world: World, where: str, *params: str) -> list[tuple[str, str, int | None]]:
-    """The same out of the database, by another connection."""
+    """The same from the database, over another connection."""
     connection = sqlite3.connect(world.database)
     try:
         sql = f"SELECT type, ifnull(run_id, instance_id), seq FROM events WHERE {where} ORDER BY n"
@@ -201,9 +197,9 @@ async def start_runs(world: World) -> tuple[str, list[str]]:
 
 
 async def write_all(world: World, runs: list[str], writes: list[Write], reader: Reader) -> None:
-    """Write what the schedule says, waiting for a commit only now and then, and end every run."""
+    """Write as scheduled, wait for the commit of every third write, and end every run."""
     for number, write in enumerate(writes):
-        entries: list[Entry] = [
+        entries: list[Report] = [
             LogInput(message=f"line {number} of {'x' * (number * 7 % 90)}")
             if is_log
             else ResultInput(key="loss", value=number)
@@ -227,7 +223,7 @@ async def read_while_written(
     where: str,
     *params: str,
 ) -> None:
-    """The schedule; at its end the reader has what the database has, line by line and once."""
+    """Run the schedule; at its end the reader has each entry of the database once, in order."""
 
     async def write() -> list[tuple[str, str, int | None]]:
         await write_all(world, runs, writes, reader)
@@ -235,7 +231,8 @@ async def read_while_written(
         reader.finish(len(expected))
         return expected
 
-    async with asyncio.timeout(30):  # a reader that misses something would wait for it forever
+    # a reader that misses an event would wait for it without end
+    async with asyncio.timeout(30):
         writing = asyncio.ensure_future(write())
         for cut in cuts:
             await reader.connect(cut)
@@ -265,7 +262,7 @@ def broken_stream_of_several_topics_adds_up_to_the_log(
     world: World, writes: list[Write], cuts: list[Cut]
 ) -> None:
     async def scenario() -> None:
-        begin = world.engine.store.cursor(world.engine.hub.newest)
+        begin = world.engine.cursor(world.engine.statistics().newest_event)
         instance, runs = await start_runs(world)
         topics = ("runs", f"instance:{instance}", f"run:{runs[0]}", f"run:{runs[1]}")
         query = "&".join(f"topic=experiments:{topic}" for topic in topics)
@@ -282,8 +279,9 @@ def broken_stream_of_several_topics_adds_up_to_the_log(
     [broken_stream_of_a_run_adds_up_to_its_log, broken_stream_of_several_topics_adds_up_to_the_log],
 )
 def test_broken_streams_add_up_to_the_log(holds: Callable[[World], None], world: World) -> None:
-    overflowed, replays = world.engine.hub.overflowed, world.engine.source.replays
+    before = world.engine.statistics()
     holds(world)
-    # and the schedules took the way of the slow reader
-    assert world.engine.hub.overflowed - overflowed > 50
-    assert world.engine.source.replays - replays > 500
+    after = world.engine.statistics()
+    # the schedules made inboxes overflow, and their readers replay
+    assert after.overflows - before.overflows > 50
+    assert after.replay_pages - before.replay_pages > 500

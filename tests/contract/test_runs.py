@@ -1,4 +1,4 @@
-"""Runs over HTTP: their life, what they report, and how it is read again."""
+"""The endpoints for runs: their life, their reports, and reading these again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_same_id_again_is_the_same_run(client: httpx.Client) -> None:
     assert (again.json()["status"], again.json()["metadata"]) == ("running", {"seed": 7})
 
 
-def test_life_sets_its_times_and_repeats_without_harm(client: httpx.Client) -> None:
+def test_life_sets_its_times_and_may_be_repeated(client: httpx.Client) -> None:
     run = new_run(client, start=False)
     started = client.post(f"/runs/{run}/start").json()
     assert started["created_at"] < started["started_at"]
@@ -78,13 +78,13 @@ def test_lists_are_newest_first_and_filtered(client: httpx.Client) -> None:
         (b"made by curl -d", {"Content-Type": "application/x-www-form-urlencoded"}, ["made by curl -d"]),
     ],
 )
-def test_logs_come_in_every_form(
+def test_logs_are_accepted_in_every_format(
     client: httpx.Client, run: str, content: bytes, headers: dict[str, str], expected: list[str]
 ) -> None:
-    answer = client.post(f"/runs/{run}/logs", content=content, headers=headers)
-    assert answer.status_code == 201
-    assert answer.json()["accepted"] == len(expected)
-    assert answer.json()["cancel_requested"] is False
+    response = client.post(f"/runs/{run}/logs", content=content, headers=headers)
+    assert response.status_code == 201
+    assert response.json()["accepted"] == len(expected)
+    assert response.json()["cancel_requested"] is False
     assert messages(client, run) == expected
 
 
@@ -119,8 +119,8 @@ def test_mixed_events_keep_their_order(client: httpx.Client, run: str) -> None:
     ]
     lines.insert(3, {"type": "run_progress", "current": 1, "total": 2})
     body = "\n".join(map(json.dumps, lines))
-    answer = client.post(f"/runs/{run}/events", content=body, headers=NDJSON).json()
-    assert answer["accepted"] == len(kinds)
+    response = client.post(f"/runs/{run}/events", content=body, headers=NDJSON).json()
+    assert response["accepted"] == len(kinds)
     assert client.get(f"/runs/{run}").json()["progress"]["total"] == 2
     client.post(f"/runs/{run}/complete")
     follower = Follower(str(client.base_url), f"/events/experiments:run:{run}", last_id="0")
@@ -133,25 +133,26 @@ def test_mixed_events_keep_their_order(client: httpx.Client, run: str) -> None:
 
 
 def test_only_progress_is_accepted_as_events(client: httpx.Client, run: str) -> None:
-    answer = client.post(
+    response = client.post(
         f"/runs/{run}/events", content=b'{"type": "run_progress", "current": 1}', headers=NDJSON
     )
-    assert (answer.status_code, answer.json()["last_event_id"]) == (201, None)
+    assert (response.status_code, response.json()["last_event_id"]) == (201, None)
 
 
 def test_respond_async_is_202_and_arrives(client: httpx.Client, run: str) -> None:
     headers = {"Prefer": "wait=5, respond-async"}
-    answer = client.post(f"/runs/{run}/logs", json={"message": "later"}, headers=headers)
-    assert (answer.status_code, answer.json()["last_event_id"]) == (202, None)
-    assert answer.headers["Preference-Applied"] == "respond-async"
+    response = client.post(f"/runs/{run}/logs", json={"message": "later"}, headers=headers)
+    assert (response.status_code, response.json()["last_event_id"]) == (202, None)
+    assert response.headers["Preference-Applied"] == "respond-async"
     assert client.post(f"/runs/{run}/complete").json()["log_count"] == 1
 
 
 def test_progress_by_post_and_put_is_202(client: httpx.Client, run: str) -> None:
     for method in ("POST", "PUT"):
-        answer = client.request(method, f"/runs/{run}/progress", json={"current": 1.5, "message": "half"})
-        assert answer.status_code == 202
-        assert answer.json()["cancel_requested"] is False
+        body = {"current": 1.5, "message": "half"}
+        response = client.request(method, f"/runs/{run}/progress", json=body)
+        assert response.status_code == 202
+        assert response.json()["cancel_requested"] is False
     progress = client.get(f"/runs/{run}").json()["progress"]
     assert {k: progress[k] for k in ("current", "total", "message")} == {
         **{"current": 1.5, "total": None, "message": "half"}
@@ -188,7 +189,7 @@ def test_pages_by_seq_forwards_and_backwards(client: httpx.Client, run: str) -> 
     assert seqs(f"{base}?before=1")[:2] == ([], None)
 
 
-def test_logs_are_picked_by_level_and_text(client: httpx.Client, run: str) -> None:
+def test_logs_are_filtered_by_level_and_text(client: httpx.Client, run: str) -> None:
     fill(client, run)
     page = client.get(f"/runs/{run}/logs?level=error&limit=10").json()
     assert page["total"] == 25
@@ -205,7 +206,7 @@ def test_logs_are_picked_by_level_and_text(client: httpx.Client, run: str) -> No
     assert "key=loss" in results["next"]
 
 
-def test_every_form_accept_asks_for(client: httpx.Client, run: str) -> None:
+def test_every_format_that_accept_asks_for(client: httpx.Client, run: str) -> None:
     hostile = ['comma, "quote"', "two\nlines", "=1+1"]
     client.post(f"/runs/{run}/logs", json=[{"message": m, "metadata": {"m": m}} for m in hostile])
     client.post(f"/runs/{run}/results", json={"key": "k", "value": {"a": 1}, "step": 2})
@@ -215,11 +216,11 @@ def test_every_form_accept_asks_for(client: httpx.Client, run: str) -> None:
     def get(accept: str, path: str = path) -> httpx.Response:
         return client.get(path, headers={"Accept": accept})
 
-    answer = get("application/x-ndjson", f"{path}?limit=2")
-    assert answer.headers["Content-Type"] == "application/x-ndjson"
-    assert [json.loads(line) for line in answer.text.splitlines()] == as_json[:2]
-    assert answer.headers["Athanor-Total"] == "3"
-    assert answer.links["next"]["url"] == f"{path}?limit=2&after=2"
+    response = get("application/x-ndjson", f"{path}?limit=2")
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in response.text.splitlines()] == as_json[:2]
+    assert response.headers["Athanor-Total"] == "3"
+    assert response.links["next"]["url"] == f"{path}?limit=2&after=2"
     rows = list(csv.DictReader(io.StringIO(get("text/csv").text)))
     assert [row["message"] for row in rows] == hostile
     assert json.loads(rows[0]["metadata"]) == {"m": hostile[0]}
@@ -231,7 +232,7 @@ def test_every_form_accept_asks_for(client: httpx.Client, run: str) -> None:
     assert 'step 2 k = {"a":1}' in get("text/plain", results).text
 
 
-def test_stream_goes_on_exactly_where_a_page_ends(client: httpx.Client, run: str) -> None:
+def test_stream_continues_exactly_where_a_page_ends(client: httpx.Client, run: str) -> None:
     chance = random.Random(5)
     count = 0
     for _ in range(20):
@@ -262,40 +263,40 @@ def test_pages_are_bounded_in_bytes_too(client: httpx.Client, run: str) -> None:
     assert back["next"]
 
 
-def test_cancel_is_asked_and_answered(client: httpx.Client, run: str) -> None:
-    asked = client.post(f"/runs/{run}/cancel").json()
-    assert asked["status"] == "running"
-    assert asked["cancel_requested_at"]
-    assert client.post(f"/runs/{run}/cancel").json() == asked
+def test_cancel_is_requested_and_confirmed(client: httpx.Client, run: str) -> None:
+    requested = client.post(f"/runs/{run}/cancel").json()
+    assert requested["status"] == "running"
+    assert requested["cancel_requested_at"]
+    assert client.post(f"/runs/{run}/cancel").json() == requested
     for end, body in (("logs", {"message": "x"}), ("progress", {"current": 1})):
         assert client.post(f"/runs/{run}/{end}", json=body).json()["cancel_requested"] is True
     done = client.post(f"/runs/{run}/cancelled").json()
     assert (done["status"], done["log_count"]) == ("cancelled", 1)
 
 
-def test_silent_producer_is_cancelled_and_a_talking_one_is_not(tmp_path: Path) -> None:
+def test_silent_producer_is_cancelled_and_an_active_one_is_not(tmp_path: Path) -> None:
     with running(tmp_path, cancel_timeout=1.5) as service:
         client = service.client()
-        silent, talking, restarted = (new_run(client) for _ in range(3))
-        for run in (silent, talking):
+        silent, active, restarted = (new_run(client) for _ in range(3))
+        for run in (silent, active):
             client.post(f"/runs/{run}/cancel")
 
         def status(run: str) -> Any:
-            client.post(f"/runs/{talking}/progress", json={"current": 1})
+            client.post(f"/runs/{active}/progress", json={"current": 1})
             return client.get(f"/runs/{run}").json()["status"]
 
-        wait_until(lambda: status(silent) == "cancelled", "the silent one's end")
-        assert status(talking) == "running"
+        wait_until(lambda: status(silent) == "cancelled", "the end of the silent run")
+        assert status(active) == "running"
         client.post(f"/runs/{restarted}/cancel")
         service.kill()
         service.start()
         wait_until(
             lambda: service.client().get(f"/runs/{restarted}").json()["status"] == "cancelled",
-            "its end after a restart",
+            "the end of the run after a restart",
         )
 
 
-def test_retention_by_days_spares_what_still_runs(tmp_path: Path) -> None:
+def test_retention_by_days_keeps_entries_of_a_running_run(tmp_path: Path) -> None:
     with running(tmp_path) as service:
         client = service.client()
         ended, open_run = new_run(client), new_run(client)

@@ -1,4 +1,4 @@
-"""SIGTERM with streams open and lines in flight: a clean end, and nothing lost for who comes back."""
+"""SIGTERM with open streams and buffered entries: an orderly end, and clients resume without loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STREAMS = 200
 
 
 class RawStream:
-    """One stream over a bare socket; `stalled` ones are opened and not read."""
+    """A stream over a bare socket, which is read only by `read_to_the_end`."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -105,14 +105,15 @@ async def test_ends_within_five_seconds_and_loses_nothing(service: Service, numb
 
 
 @pytest.mark.anyio
-async def test_readers_that_do_not_read_do_not_hold_it_up(service: Service) -> None:
+async def test_clients_that_do_not_read_do_not_delay_it(service: Service) -> None:
     client = service.client()
     run = new_run(client)
     streams = [RawStream() for _ in range(10)]
     for stream in streams:
         await stream.open(service.port, f"/events/experiments:run:{run}")
     big = "\n".join(json.dumps({"message": "x" * 4000}) for _ in range(1000))
-    for _ in range(3):  # 12 MB each: more than the kernel takes for somebody who does not read
+    # 12 MB for each client: more than the kernel buffers for one that does not read
+    for _ in range(3):
         client.post(
             f"/runs/{run}/logs", content=big, headers={"Content-Type": "application/x-ndjson"}
         ).raise_for_status()
@@ -141,7 +142,7 @@ def test_uvicorn_itself_exits_with_zero_too(service: Service) -> None:
         wait_until(lambda: follower.connections, "a stream")
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
-        wait_until(lambda: follower.clean_ends, "its end")
+        wait_until(lambda: follower.clean_ends, "the end of the stream")
         follower.stopped = True
         assert "Traceback" not in text()
     finally:

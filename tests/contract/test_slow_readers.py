@@ -1,4 +1,4 @@
-"""Readers that do not read: bounded memory, no harm to others, and every line when they read again."""
+"""Clients that do not read: bounded memory, no effect on others, and no entry lost in the end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..support.service import Service, metric, new_run
 STALLED = 50
 LINES = 50_000
 BOUND = 64 * 1024 * 1024
-"""64 KiB of transport buffer and two frames of 256 KiB in one send for each of them is 29 MiB; the
-rest is for the ring, SQLite's caches and what the allocator keeps of it."""
+"""For each client, 64 KiB of transport buffer and two frames of 256 KiB in one send: 29 MiB. The rest
+is for the ring, SQLite's caches and what the allocator keeps."""
 
 
 class Stalled:
-    """A stream over a bare socket with a small buffer, opened and left unread."""
+    """A stream over a bare socket with a small buffer, opened and not read."""
 
     def __init__(self, port: int, path: str) -> None:
         self.socket = socket.socket()
@@ -38,7 +38,7 @@ class Stalled:
 
 
 @pytest.mark.long
-def test_fifty_that_never_read_harm_nobody_and_lose_nothing(service: Service) -> None:
+def test_fifty_that_do_not_read_affect_nobody_and_lose_nothing(service: Service) -> None:
     client = service.client()
     run = new_run(client)
     path = f"/events/experiments:run:{run}"
@@ -46,7 +46,8 @@ def test_fifty_that_never_read_harm_nobody_and_lose_nothing(service: Service) ->
     warm = new_run(client)
     body = "\n".join(json.dumps({"message": "x" * 500}) for _ in range(1000))
     headers = {"Content-Type": "application/x-ndjson"}
-    for _ in range(20):  # what the writing itself costs is not the readers'
+    # the memory for writing is allocated before the measurement
+    for _ in range(20):
         client.post(f"/runs/{warm}/logs", content=body, headers=headers).raise_for_status()
     before = process.memory_info().rss
     stalled = [Stalled(service.port, path) for _ in range(STALLED)]
@@ -57,13 +58,13 @@ def test_fifty_that_never_read_harm_nobody_and_lose_nothing(service: Service) ->
     for _ in range(LINES // 1000):
         client.post(f"/runs/{run}/logs", content=body, headers=headers).raise_for_status()
         peak = max(peak, process.memory_info().rss)
-    # the reader beside them is served while they stall
-    wait_until(lambda: len(reader.seqs) == LINES, "the reader's lines")
+    # another reader is served while they stall
+    wait_until(lambda: len(reader.seqs) == LINES, "all entries at the reader")
     assert reader.seqs == list(range(1, LINES + 1))
     grown = max(peak, process.memory_info().rss) - before
     assert grown < BOUND, f"grew by {grown / 2**20:.1f} MiB"
-    assert metric(service, "athanor_overflows_total") >= STALLED, "the readers were to overflow"
+    assert metric(service, "athanor_overflows_total") >= STALLED, "the inboxes did not overflow"
     client.post(f"/runs/{run}/complete").raise_for_status()
     reader.finish()
-    for one in stalled:
-        assert one.read_to_the_end() == list(range(1, LINES + 1))
+    for each in stalled:
+        assert each.read_to_the_end() == list(range(1, LINES + 1))

@@ -1,4 +1,4 @@
-"""The service about itself."""
+"""The endpoints for the state of the service, its metrics and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_alive_and_ready(client: httpx.Client) -> None:
     assert client.get("/readyz").text == "ready\n"
 
 
-def test_metrics_count_what_happens(client: httpx.Client) -> None:
+def test_metrics_count_events_and_subscribers(client: httpx.Client) -> None:
     def value(name: str, **labels: str) -> float:
         families = text_string_to_metric_families(client.get("/metrics").text)
         samples = [s for family in families for s in family.samples if s.name == name]
@@ -49,18 +49,18 @@ def test_openapi_is_valid_and_lists_every_route(client: httpx.Client) -> None:
         for method in item
         if method in ("get", "post", "put", "patch", "delete")
     }
-    there = {
+    routed = {
         (method, route.path)
         for route in routes(set())
         if isinstance(route, Route) and not re.match(r"/$|/static", route.path)
         for method in route.methods or ()
         if method != "HEAD"
     }
-    assert listed == there
+    assert listed == routed
 
 
-def test_openapi_describes_what_comes_back(client: httpx.Client) -> None:
+def test_openapi_describes_the_responses(client: httpx.Client) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     run = client.get(f"/runs/{new_run(client)}").json()
     assert set(run) == set(schemas["RunDetail"]["properties"])
-    assert "message" in schemas["LogIn"]["required"]
+    assert "message" in schemas["LogInput"]["required"]

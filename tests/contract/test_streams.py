@@ -1,4 +1,4 @@
-"""Streams, as the protocol has them: topics, cursors, filters, the beginning and the end."""
+"""Streams as the protocol defines them: topics, cursors, filters, formats, beginning and end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Events = list[tuple[str, dict[str, Any]]]
 def stream(
     client: httpx.Client, path: str, **headers: str
 ) -> Iterator[Iterator[tuple[str, dict[str, Any]]]]:
-    """An open stream, as (id, data) one by one; the event's name is its data's type."""
+    """An open stream as pairs of (id, data); an event's name is the type in its data."""
     with client.stream("GET", path, headers=headers) as response:
         assert response.status_code == 200, response.read()
 
@@ -37,7 +37,7 @@ def stream(
 
 
 def read_all(client: httpx.Client, path: str, **headers: str) -> Events:
-    """All of a stream that ends."""
+    """All events of a stream that ends."""
     with stream(client, path, **headers) as events:
         return list(events)
 
@@ -55,10 +55,10 @@ def path_of(run: str) -> str:
 
 
 def log(client: httpx.Client, run: str, *messages: str) -> str:
-    """Log messages, as one request; the cursor behind them."""
+    """Log messages in one request; the cursor after them."""
     body = [{"message": message} for message in messages]
-    answer = client.post(f"/runs/{run}/logs", json=body).raise_for_status().json()
-    return str(answer["last_event_id"])
+    response = client.post(f"/runs/{run}/logs", json=body).raise_for_status().json()
+    return str(response["last_event_id"])
 
 
 def cursor_now(client: httpx.Client) -> str:
@@ -71,7 +71,8 @@ def test_instances_topic_has_their_life(service: Service) -> None:
     client.patch("/instances/i", json={"description": "changed"})
     client.post("/instances/i/runs", json={"id": "a"})
     client.put("/instances/i", json={"name": "i"})
-    client.put("/instances/i", json={"name": "i"})  # changes nothing, so nothing is said
+    # the second one changes nothing, so there is no event
+    client.put("/instances/i", json={"name": "i"})
     client.delete("/instances/i")
     events = read_all_from_start(client, "experiments:instances", 4)
     assert types(events) == ["instance_created", *["instance_updated"] * 2, "instance_deleted"]
@@ -113,7 +114,7 @@ def test_a_runs_life_is_on_three_topics(service: Service) -> None:
         assert types(take(events, len(life))) == life
 
 
-def test_lines_are_on_the_runs_topic_alone(client: httpx.Client) -> None:
+def test_entries_are_on_the_topic_of_the_run_alone(client: httpx.Client) -> None:
     run = new_run(client)
     begin = cursor_now(client)
     log(client, run, "one")
@@ -122,7 +123,7 @@ def test_lines_are_on_the_runs_topic_alone(client: httpx.Client) -> None:
     client.post(f"/runs/{run}/results", json=[{"key": "k", "value": 2}, {"key": "k", "value": 3}])
     client.post(f"/runs/{run}/complete")
     with stream(client, f"/events/experiments:runs?last_event_id={begin}") as events:
-        # other tests' runs may have shown their progress first
+        # progress of other tests' runs may come first
         assert next(data["type"] for id, data in events if id) == "run_completed"
     events_of_run = read_all(client, f"{path_of(run)}?last_event_id={begin}")
     assert [line["message"] for _, data in events_of_run for line in lines_in(data)] == [
@@ -138,7 +139,7 @@ def test_lines_are_on_the_runs_topic_alone(client: httpx.Client) -> None:
     assert values == [{"any": ["json", None]}, 2, 3]
 
 
-def test_live_stream_shows_a_flushs_lines_as_one_event(client: httpx.Client) -> None:
+def test_live_stream_sends_the_entries_of_a_flush_as_one_event(client: httpx.Client) -> None:
     run = new_run(client)
     with stream(client, path_of(run)) as events:
         one = log(client, run, "alone")
@@ -206,7 +207,7 @@ def test_late_viewer_gets_the_last_progress_without_an_id(client: httpx.Client) 
         while next(events) != ("", shown):
             pass
     assert client.get(f"/runs/{run}").json()["progress"]["current"] == 4
-    # a run that has ended has a last progress, but no bar to be shown
+    # the last progress of a run that has ended can be read, and is not sent on connecting
     client.post(f"/runs/{run}/complete")
     assert client.get(f"/runs/{run}").json()["progress"]["current"] == 4
     other = new_run(client)
@@ -249,7 +250,7 @@ def test_cursor_resumes_by_header_or_query_and_the_header_wins(client: httpx.Cli
     assert numbers == sorted(set(numbers))
 
 
-def test_no_cursor_is_from_now_on_and_tail_goes_back(client: httpx.Client) -> None:
+def test_no_cursor_begins_now_and_tail_begins_earlier(client: httpx.Client) -> None:
     run = new_run(client)
     log(client, run, *map(str, range(10)))
     with stream(client, path_of(run)) as events:
@@ -264,7 +265,7 @@ def test_no_cursor_is_from_now_on_and_tail_goes_back(client: httpx.Client) -> No
     assert types(ended) == ["run_log", "run_completed"]
 
 
-def test_types_pick_and_singular_stands_for_plural(client: httpx.Client) -> None:
+def test_types_filter_and_singular_includes_plural(client: httpx.Client) -> None:
     run = new_run(client)
     log(client, run, "a", "b")
     client.post(f"/runs/{run}/results", json={"key": "k", "value": 1})
@@ -303,14 +304,14 @@ def test_unnamed_has_no_event_lines(client: httpx.Client) -> None:
     assert strip == [line for line in unnamed.split("\n") if not line.startswith("retry:")]
 
 
-def test_finished_run_gives_its_end_and_then_204(client: httpx.Client) -> None:
+def test_finished_run_sends_its_final_event_and_then_204(client: httpx.Client) -> None:
     run = new_run(client)
     log(client, run, "a")
     client.post(f"/runs/{run}/complete")
     events = read_all(client, path_of(run))
     assert types(events) == ["run_completed"]
-    answer = client.get(path_of(run), headers={"Last-Event-ID": events[0][0]})
-    assert (answer.status_code, answer.content) == (204, b"")
+    response = client.get(path_of(run), headers={"Last-Event-ID": events[0][0]})
+    assert (response.status_code, response.content) == (204, b"")
     assert client.get(f"{path_of(run)}?last_event_id={cursor_now(client)}").status_code == 204
 
 
@@ -349,12 +350,12 @@ def test_stream_of_several_topics_outlives_its_runs(client: httpx.Client) -> Non
         client.post(f"/runs/{first}/complete")
         client.post(f"/runs/{second}/complete")
         assert types(take(events, 2)) == ["run_completed", "run_completed"]
-    # finished runs alone do not end it: it begins with their last event, and stays
+    # it stays open though its runs have ended, and begins with their last event
     with stream(client, f"{path}&tail=1") as events:
         assert types(take(events, 1)) == ["run_completed"]
 
 
-def test_hostile_strings_pass_as_data(client: httpx.Client) -> None:
+def test_hostile_strings_arrive_unchanged(client: httpx.Client) -> None:
     run = new_run(client)
     hostile = [
         *(
@@ -387,7 +388,7 @@ def test_hostile_strings_pass_as_data(client: httpx.Client) -> None:
         "\ufeff".encode(),
     ):
         assert forbidden not in raw
-    # by the standard's rules, and by those of a client that splits like Python does
+    # lines as the standard splits them, and as a client does that uses Python's splitlines
     for lines in (raw.decode().split("\n"), raw.decode().splitlines()):
         data = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
         entries = [line for event in data for line in lines_in(event)]
@@ -401,7 +402,7 @@ def test_hostile_strings_pass_as_data(client: httpx.Client) -> None:
     assert [line["message"] for line in page[: len(hostile)]] == hostile
 
 
-def test_keep_alive_comes_while_nothing_happens(tmp_path: Path) -> None:
+def test_keep_alive_is_sent_on_an_idle_stream(tmp_path: Path) -> None:
     with running(tmp_path, keepalive=0.3) as service:
         run = new_run(service.client())
         with service.client().stream("GET", path_of(run)) as response:
@@ -420,7 +421,8 @@ def test_expired_cursor_gets_a_gap_that_names_the_topic(tmp_path: Path) -> None:
         first = log(client, run, "0")
         log(client, run, *map(str, range(1, 50)))
         service.terminate()
-        service.start()  # deleting is looked after at the start, and then every minute
+        # upkeep runs at the start, and then once a minute
+        service.start()
         client = service.client()
         path = f"/runs/{run}/logs"
         wait_until(lambda: client.get(path).json()["total"] == 10, "retention")
@@ -436,7 +438,7 @@ def test_expired_cursor_gets_a_gap_that_names_the_topic(tmp_path: Path) -> None:
         with stream(client, several) as events:
             assert next(events)[1]["topic"] == f"experiments:run:{run}"
         assert client.get(f"/runs/{run}").json()["log_count"] == 50
-        log(client, run, "on it goes")
+        log(client, run, "after the gap")
         assert client.get(path).json()["logs"][-1]["seq"] == 51
 
 
@@ -475,7 +477,7 @@ def test_accept_asks_for_ndjson_or_text(client: httpx.Client) -> None:
         assert read(accept).headers["Content-Type"].startswith("text/event-stream")
 
 
-def test_text_shows_progress_only_if_asked(client: httpx.Client) -> None:
+def test_text_has_progress_only_if_requested(client: httpx.Client) -> None:
     run = new_run(client)
     client.post(f"/runs/{run}/progress", json={"current": 1, "total": 2, "message": "half"})
     path = f"{path_of(run)}?types=run_progress,run_completed"
