@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     app: Application
 
-# imported when they are asked for: a producer needs neither Starlette nor a database
+# imported on first use: a producer needs neither Starlette nor a database
 _LAZY = {
     "Application": "web.application",
     "Athanor": "engine.athanor",

@@ -1,20 +1,18 @@
-"""What can go wrong, said once.
+"""The errors that users meet. A bug of Athanor itself is an `assert`.
 
     AthanorError
-    ├── ConfigurationError      a setting that can't be used
-    ├── DatabaseInUse           another process has this SQLite file
+    ├── ConfigurationError      a setting has a value that can't be used
+    ├── DatabaseInUse           another process uses this SQLite file
     ├── NotStarted              the engine was not started, or has ended
-    ├── NotFound                no such topic, instance or run
-    ├── Conflict                it exists already, or its status does not allow it
-    │   └── NotRunning          lines or progress for a run that is not running
-    ├── InvalidInput            an entry, a body or a parameter that can't be taken
-    │   ├── InvalidQuery        … in the query string or a header
-    │   ├── TooLarge            … because of its size
-    │   └── UnsupportedType     … because of its media type
-    ├── RingFull                more is buffered than may be; try again soon
-    └── DatabaseUnavailable     the database failed; what is accepted is kept, and tried again
-
-Users meet these; what only we could have done wrong is an `assert`.
+    ├── NotFound                there is no such topic, instance or run
+    ├── Conflict                the thing exists already, or its status does not allow this
+    │   └── NotRunning          a report for a run that is not running
+    ├── InvalidInput            a report, a body or a parameter is invalid
+    │   ├── InvalidQuery        a query parameter or a header is invalid
+    │   ├── TooLarge            a body, a message or a request is too large
+    │   └── UnsupportedType     a body has a media type that can't be read
+    ├── RingFull                too much is buffered; try again soon
+    └── DatabaseUnavailable     the database failed; what was accepted is kept, and tried again
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from typing import TypedDict
 
 
 class Fault(TypedDict, total=False):
-    """One thing wrong with a body: `line` counts from 1, `path` is a JSONPath."""
+    """One fault of a body: `line` counts from 1, `path` is a JSONPath."""
 
     line: int
     path: str
@@ -31,7 +29,7 @@ class Fault(TypedDict, total=False):
 
 
 class AthanorError(Exception):
-    """The base of all of them."""
+    """The base of all errors that Athanor raises."""
 
 
 class ConfigurationError(AthanorError):
