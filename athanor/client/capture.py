@@ -1,19 +1,20 @@
-"""Capturing what a process prints: it still appears where it did, and is a line of the log too."""
+"""Capture of what a process prints: it appears as before, and becomes log entries too."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import threading
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
-from .silence import is_own_thread
+from .log_filter import is_own_thread
 from .transcript import Bar, Transcript
 
 
 class Reports(Protocol):
-    """As much of a run as is needed here."""
+    """The part of a run that a capture needs."""
 
     def info(self, message: Any, /, **metadata: Any) -> None: ...
     def progress(
@@ -22,10 +23,10 @@ class Reports(Protocol):
 
 
 class Capture:
-    """stdout and stderr of this process, as far as they are written through `sys`, until `close`.
+    """Captures `sys.stdout` and `sys.stderr` of this process until `close`.
 
-    Lines of stderr are marked `stream: stderr`. What a subprocess or a C library prints does not pass
-    here; `athanor run` has that too.
+    Log entries from stderr have the metadata `stream: stderr`. Output of subprocesses and C
+    libraries is not captured; `athanor run` captures that as well.
     """
 
     def __init__(self, run: Reports) -> None:
@@ -53,7 +54,7 @@ class Capture:
 
 
 class _Tee:
-    """Stands in `sys` for a stream, and behaves as that stream in all but `write`."""
+    """Replaces a stream in `sys`, and delegates everything but `write` to it."""
 
     def __init__(self, capture: Capture, name: str) -> None:
         self._name = name
@@ -66,12 +67,12 @@ class _Tee:
     def write(self, text: str) -> int:
         written = self._stream.write(text)
         if not self._closed and not is_own_thread():
-            # a mistake of ours is not to become one of whoever prints
+            # an error in this client must not reach the code that prints
             with self._lock, contextlib.suppress(Exception):
                 self._transcript.feed(text)
         return written
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
 
@@ -81,7 +82,8 @@ class _Tee:
                 return
             self._closed = True
             self._transcript.close()
-        if getattr(sys, self._name) is self:  # else somebody put another one over it
+        # another replacement may stand over this one
+        if getattr(sys, self._name) is self:
             setattr(sys, self._name, self._stream)
 
     def __getattr__(self, name: str) -> Any:

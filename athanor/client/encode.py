@@ -1,6 +1,6 @@
-"""Lines: what a producer reports, encoded at the moment it is reported. Nothing here raises.
+"""Encoding of reports. Each is encoded in the call that reports it; nothing here raises.
 
-A caller's objects may change as soon as a call is over, so they are encoded in it: 2 µs a line.
+The caller may change its objects as soon as the call returns. Encoding takes about 2 µs.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ import msgspec
 
 from ..protocol.encoding import without_surrogates
 from ..protocol.entries import MAX_STEP, LogInput, ProgressInput, ResultInput
+from ..protocol.records import LEVELS, Level
 
 MAX_MESSAGE = 256 * 1024
-"""Bytes of UTF-8 in a message, the service's default; a longer one is cut."""
+"""Bytes of UTF-8 in a message, the service's default; a longer message is cut."""
 MAX_KEY = 200
+"""Characters of a result's key; a longer key is cut."""
 MAX_DEPTH = 50
+"""Levels of nesting in a value that has to be converted; deeper ones become `…`."""
 
-_LEVELS: dict[str, Any] = {
-    **{name: name for name in ("debug", "info", "warn", "error")},
-    **{"warning": "warn", "critical": "error", "fatal": "error"},
-}
+# `logging` also calls its highest level FATAL
+_LEVELS: dict[str, Level] = {**LEVELS, "fatal": "error"}
 
 
-def log_line(
+def encode_log(
     message: Any,
     level: str = "info",
     metadata: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> bytes:
-    """A log entry's JSON and a line end; a message is made text, an unknown level is info."""
+    """A log entry as one line of JSON. The message becomes text; an unknown level is info."""
     if type(message) is not str:
         message = _text(message)
     if len(message) > MAX_MESSAGE // 4:
@@ -47,83 +48,83 @@ def log_line(
     return _encode(entry)
 
 
-def result_line(key: Any, value: Any, step: Any = None) -> bytes:
-    """A result's JSON and a line end; NaN and infinity have none and are null."""
+def encode_result(key: Any, value: Any, step: Any = None) -> bytes:
+    """A result as one line of JSON. NaN and infinity become null, for JSON has neither."""
     return _encode(
         ResultInput(
             key=_text(key)[:MAX_KEY] or "unnamed",
             value=value,
-            step=None if step is None else _whole(step),
+            step=None if step is None else _step(step),
             timestamp=datetime.now(UTC),
         )
     )
 
 
-def progress_body(current: Any, total: Any = None, message: Any = None) -> bytes | None:
-    """Progress as the service takes it; None where `current` is no amount."""
-    now, whole = _amount(current), _amount(total)
-    if now is None:
+def encode_progress(current: Any, total: Any = None, message: Any = None) -> bytes | None:
+    """Progress as one line of JSON; None if `current` is not a finite number of 0 or more."""
+    current, total = _amount(current), _amount(total)
+    if current is None:
         return None
     text = None if message is None else _cut(_text(message))
-    return _encode(ProgressInput(current=now, total=whole, message=text))
+    return _encode(ProgressInput(current=current, total=total, message=text))
 
 
-def plain(thing: Any) -> Any:
-    """What `thing` is in JSON: numbers of numpy and torch as such, and what has none as its text."""
-    return msgspec.json.decode(_encode(thing))
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: NumPy's numbers become numbers, unknown objects their text."""
+    return msgspec.json.decode(_encode(value))
 
 
-def _encode(entry: Any) -> bytes:
+def _encode(report: Any) -> bytes:
     try:
-        return _encoder.encode(entry) + b"\n"
+        return _encoder.encode(report) + b"\n"
     except Exception:
-        # lone surrogates, keys that are no strings, circles
-        return _encoder.encode(_built(entry)) + b"\n"
+        # lone surrogates, keys that are not strings, circular references
+        return _encoder.encode(_encodable(report)) + b"\n"
 
 
-def _built(entry: Any) -> Any:
-    """The same of plain things that can be encoded."""
-    if not isinstance(entry, msgspec.Struct):
-        return _safe(entry, MAX_DEPTH)
-    fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
-    return {"type": entry.__struct_config__.tag, **_safe(fields, MAX_DEPTH)}
+def _encodable(report: Any) -> Any:
+    """A copy made of values that can be encoded."""
+    if not isinstance(report, msgspec.Struct):
+        return _safe(report, MAX_DEPTH)
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    return {"type": report.__struct_config__.tag, **_safe(fields, MAX_DEPTH)}
 
 
-def _safe(thing: Any, depth: int) -> Any:
-    if thing is None or isinstance(thing, bool | float | datetime):
-        return thing
-    if isinstance(thing, int):
-        return int(thing) if -(2**63) <= thing < 2**64 else _text(thing)
-    if isinstance(thing, str):
-        return without_surrogates(str(thing))
+def _safe(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | float | datetime):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else _text(value)
+    if isinstance(value, str):
+        return without_surrogates(str(value))
     if depth == 0:
         return "…"
-    if isinstance(thing, Mapping):
-        return {_safe(_text(key), 1): _safe(thing[key], depth - 1) for key in thing}
-    if isinstance(thing, list | tuple | set | frozenset):
-        return [_safe(item, depth - 1) for item in thing]
-    return _safe(_enc_hook(thing), depth - 1)
+    if isinstance(value, Mapping):
+        return {_safe(_text(key), 1): _safe(value[key], depth - 1) for key in value}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_safe(item, depth - 1) for item in value]
+    return _safe(_enc_hook(value), depth - 1)
 
 
-def _enc_hook(thing: Any) -> Any:
-    """For what msgspec has no JSON for; arrays and tensors bring `tolist`, single numbers `item`."""
+def _enc_hook(value: Any) -> Any:
+    """Convert what msgspec can't encode; arrays and tensors have `tolist`, their numbers `item`."""
     for convert in ("tolist", "item"):
         with contextlib.suppress(Exception):
-            found = getattr(thing, convert)()
-            if not isinstance(found, type(thing)):
-                return found
-    if isinstance(thing, Mapping):
-        return dict(thing)
+            converted = getattr(value, convert)()
+            if not isinstance(converted, type(value)):
+                return converted
+    if isinstance(value, Mapping):
+        return dict(value)
     with contextlib.suppress(TypeError):
-        return vars(thing) if type(thing).__module__ == "argparse" else _text(thing)
-    return _text(thing)
+        return vars(value) if type(value).__module__ == "argparse" else _text(value)
+    return _text(value)
 
 
-def _text(thing: Any) -> str:
+def _text(value: Any) -> str:
     try:
-        return str(thing)
+        return str(value)
     except Exception as error:
-        return f"<{type(thing).__name__} whose str() raised {type(error).__name__}>"
+        return f"<{type(value).__name__} whose str() raised {type(error).__name__}>"
 
 
 def _cut(message: str) -> str:
@@ -134,25 +135,25 @@ def _cut(message: str) -> str:
     return data[: MAX_MESSAGE - len(note.encode())].decode("utf-8", "ignore") + note
 
 
-def _level(name: Any) -> Any:
-    """`WARNING` is one too; what is none is info."""
+def _level(name: Any) -> Level:
+    """The level of a name in any case, such as `WARNING`; info if it is unknown."""
     return _LEVELS.get(_text(name).lower(), "info")
 
 
-def _amount(thing: Any) -> float | int | None:
-    if thing is None:
+def _amount(value: Any) -> float | int | None:
+    if value is None:
         return None
     with contextlib.suppress(Exception):
-        number = thing.item() if hasattr(thing, "item") else thing
+        number = value.item() if hasattr(value, "item") else value
         if isinstance(number, int | float) and math.isfinite(number) and number >= 0:
             return number
     return None
 
 
-def _whole(step: Any) -> int | None:
+def _step(value: Any) -> int | None:
     with contextlib.suppress(Exception):
-        whole = int(step)
-        return whole if abs(whole) <= MAX_STEP else None
+        step = int(value)
+        return step if abs(step) <= MAX_STEP else None
     return None
 
 

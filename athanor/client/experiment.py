@@ -1,38 +1,54 @@
-"""A function as an experiment: each call of it is a run."""
+"""A decorator that makes each call of a function a run."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from .init import init
+from .run import Run
+from .settings import Mode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def experiment(instance: str, **options: Any) -> Callable[[F], F]:
-    """Each call is a run of that instance, with the call's arguments as its configuration.
+class Options(TypedDict, total=False):
+    """The keyword arguments of `init`."""
 
-    @athanor.experiment("digits")
-    def train(run, lr=3e-4): ...
+    name: str | None
+    config: Any
+    id: str | None
+    metadata: Mapping[str, Any] | None
+    url: str | None
+    mode: Mode | None
+    finish_timeout: float | None
 
-    train(lr=1e-3)
 
-    The function may be a coroutine function. If it has a parameter `run`, it is given the run.
-    `options` are those of `init`.
+def experiment(instance: str, **options: Unpack[Options]) -> Callable[[F], F]:
+    """Make each call of the decorated function a run of that instance.
+
+        @athanor.experiment("digits")
+        def train(run, lr=3e-4): ...
+
+        train(lr=1e-3)
+
+    The function may be a coroutine function. If it has a parameter `run`, it gets the run.
+    `options` are those of `init`; `config` is the call's arguments unless it is given. The
+    decorated function raises what it raises itself, and what `init` raises.
     """
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
         wants_run = "run" in signature.parameters
 
-        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
             bound = signature.bind_partial(*args, **kwargs)
             bound.apply_defaults()
-            config = {name: value for name, value in bound.arguments.items() if name != "run"}
-            run = init(instance, **{"config": config, **options})
+            config = {key: value for key, value in bound.arguments.items() if key != "run"}
+            merged: Options = {"config": config, **options}
+            run = init(instance, **merged)
             if wants_run:
                 kwargs["run"] = run
             return run

@@ -1,21 +1,23 @@
-"""Python's own logging into a run."""
+"""A handler that sends the records of Python's `logging` to a run."""
 
 from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
 
+from ..protocol.records import Level
+from .log_filter import is_own_thread
 from .run import Run, current
-from .silence import is_own_thread
 
 
 class LoggingHandler(logging.Handler):
-    """Records become lines of `run`, or of whichever run was begun last and goes on.
+    """Records become log entries of `run`, or of the newest run that has not ended.
 
-    logging.getLogger().addHandler(athanor.LoggingHandler())
+        logging.getLogger().addHandler(athanor.LoggingHandler())
 
-    The logger's name, and what was given as `extra`, is their metadata. Formatted by the handler's
-    formatter; without one, as the message, and its traceback.
+    The logger's name and what was given as `extra` are the metadata. The message is what the
+    handler's formatter makes; without one, the record's message and its traceback. `level` is that
+    of `logging.Handler`.
     """
 
     def __init__(self, run: Run | None = None, level: int | str = logging.NOTSET) -> None:
@@ -39,7 +41,7 @@ class LoggingHandler(logging.Handler):
             self.handleError(record)
 
 
-def _level(number: int) -> str:
+def _level(number: int) -> Level:
     if number < logging.INFO:
         return "debug"
     if number < logging.WARNING:

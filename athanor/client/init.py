@@ -1,9 +1,9 @@
-"""Beginning a run."""
+"""The beginning of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ from .delivery.spool import Registration
 from .encode import plain
 from .origin import origin
 from .run import Run
-from .settings import ClientSettings
+from .settings import ClientSettings, Mode
 
 
 def init(
@@ -26,17 +26,19 @@ def init(
     id: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     url: str | None = None,
-    mode: Literal["online", "offline", "disabled"] | None = None,
+    mode: Mode | None = None,
     finish_timeout: float | None = None,
 ) -> Run:
-    """Begin a run of the instance of that name, which is made if there is none.
+    """Begin a run of the instance of that name, which is created if there is none.
 
-    `config`, a dict or what `argparse` made, and `metadata` are shown with the run. The rest is set by
-    the environment unless it is given: `ATHANOR_URL` (http://127.0.0.1:8000), `ATHANOR_MODE`
-    (`online`, `offline` or `disabled`), `ATHANOR_FINISH_TIMEOUT` (15 seconds). With `ATHANOR_RUN_ID`
-    this process joins the run of that id, and leaves its end to whoever began it.
+    `config` (a mapping, or an object with attributes such as `argparse.Namespace`) and `metadata`
+    are shown with the run. The other arguments default to environment variables: `ATHANOR_URL`
+    (http://127.0.0.1:8000), `ATHANOR_MODE` (`online`, `offline` or `disabled`) and
+    `ATHANOR_FINISH_TIMEOUT` (15 seconds). With `ATHANOR_RUN_ID` this process joins the run of that
+    id, and leaves its end to the process that began it.
 
-    Raises `ConfigurationError` or `InvalidInput` for what can't be, and never because of the network.
+    Raises `ConfigurationError` for a setting or an id that can't be used, and `InvalidInput` for an
+    instance's name; never raises because of the network.
     """
     settings = ClientSettings.from_env(url=url, mode=mode, finish_timeout=finish_timeout)
     try:
@@ -49,11 +51,12 @@ def init(
         place = "id" if id else "ATHANOR_RUN_ID"
         raise ConfigurationError(f"{place} is {run_id[:100]!r}; ids match [A-Za-z0-9._-]{{1,64}}")
     configuration = _plain_dict(config)
-    told = {"name": None if name is None else str(name), "config": configuration, **origin()}
+    fields = {"name": None if name is None else str(name), "config": configuration, **origin()}
+    described = {key: value for key, value in fields.items() if value}
     registration = Registration(
         run_id=run_id,
         instance=instance,
-        metadata={key: value for key, value in told.items() if value} | _plain_dict(metadata),
+        metadata=described | _plain_dict(metadata),
         configuration=configuration,
         member=joined is not None,
         producer=new_id(),
@@ -61,13 +64,13 @@ def init(
     )
     run = Run.begin(registration, settings)
     if joined is not None and (name or configuration):
-        # the run has a name and a configuration already; this process's own are worth a line
-        run.info("joined", **{key: value for key, value in told.items() if value})
+        # the run keeps its name and configuration; those of this process are logged instead
+        run.info("joined", **described)
     return run
 
 
 def _plain_dict(given: Any) -> dict[str, Any]:
-    """A configuration as JSON has it: a mapping, or an object with attributes."""
+    """A mapping, or an object with attributes, as a JSON object."""
     if given is None:
         return {}
     found = plain(given)

@@ -1,4 +1,4 @@
-"""Notices: one line on stderr for what a researcher should know, each said once."""
+"""Notices: single lines on stderr about what the author of a script should know."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import threading
 
 
 class Notices:
-    """What was said of one kind is not said again; what can't be said is left unsaid."""
+    """Writes the first notice of each kind and drops the later ones. Never raises."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._shown: set[str] = set()
         self._lock = threading.Lock()
 
-    def say(self, kind: str, text: str) -> None:
+    def show(self, kind: str, text: str) -> None:
         with self._lock:
-            if kind in self._said:
+            if kind in self._shown:
                 return
-            self._said.add(kind)
-        tell(text)
+            self._shown.add(kind)
+        write_notice(text)
 
     def after_fork(self) -> None:
-        """In the child: a lock that another thread held would never be released."""
+        """In the child: replace the lock, for another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def was_said(self, kind: str) -> bool:
-        return kind in self._said
+    def was_shown(self, kind: str) -> bool:
+        return kind in self._shown
 
 
-def tell(text: str) -> None:
-    """To the process's own stderr, for `sys.stderr` may be captured into a run's log."""
+def write_notice(text: str) -> None:
+    """Write to the process's own stderr, for `sys.stderr` may be captured into a run's log."""
     if sys.__stderr__ is not None:
         with contextlib.suppress(OSError, ValueError):
             sys.__stderr__.write(f"athanor: {text}\n")

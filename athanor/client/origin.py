@@ -1,4 +1,4 @@
-"""Where a run comes from: what its metadata says of the process that began it."""
+"""The origin of a run: metadata about the process that begins it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def origin() -> dict[str, Any]:
-    """Host, process, Python and script. Not the arguments, which may hold a secret."""
+    """Host, process id, Python version and script; no arguments, for they may hold secrets."""
     return {
         "host": platform.node(),
         "pid": os.getpid(),

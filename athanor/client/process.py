@@ -1,4 +1,4 @@
-"""The process that runs live in: its end, and its forks."""
+"""Hooks for the end and the forks of the process in which runs live."""
 
 from __future__ import annotations
 
@@ -11,90 +11,96 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from .notices import tell
-from .silence import hush
+from .log_filter import filter_http_logs
+from .notices import write_notice
 
-LAST_WORDS = 3.0
-"""Seconds that a worker which is told to end is given for what it has not delivered."""
-REPEAT = 0.05
-"""Seconds after which a signal that was not heard is repeated."""
+EXIT_TIMEOUT = 3.0
+"""Seconds that a worker which gets SIGTERM has to deliver what is left."""
+REPEAT_INTERVAL = 0.05
+"""Seconds after which a signal that was not handled is sent again."""
 
 Hook = Callable[[], None]
 
 _runs: dict[object, tuple[Hook, Hook]] = {}
-"""Those that have not ended, in the order they were begun; an end is owed to each."""
+"""The runs that have not ended, in the order in which they began, with their two hooks."""
 
 
-def enter(run: object, leave: Hook, fork: Hook) -> None:
-    """Call `leave` when the process ends, and `fork` in each child that is forked."""
-    _runs[run] = leave, fork
+def register(run: object, on_exit: Hook, on_fork: Hook) -> None:
+    """Call `on_exit` when the process ends, and `on_fork` in each child that is forked."""
+    _runs[run] = on_exit, on_fork
 
 
-def leave(run: object) -> None:
-    """It has ended."""
+def unregister(run: object) -> None:
+    """The run has ended: call none of its hooks."""
     _runs.pop(run, None)
 
 
 def newest_first() -> Iterator[object]:
+    """The runs that have not ended."""
     return iter(list(reversed(_runs)))
 
 
-def at_end_of_child(run: object, leave: Hook) -> None:
-    """A process of `multiprocessing` ends without `atexit`, and with finalizers of its own.
+def call_at_end_of_worker(run: object, on_exit: Hook) -> None:
+    """Call `on_exit` when this process ends, if it is a worker of `multiprocessing`.
 
-    A pool that is left ends its workers by SIGTERM as soon as they have nothing more to do.
+    Workers end without `atexit`, but call finalizers of their own. A pool ends its workers by
+    SIGTERM as soon as they have nothing more to do.
     """
     if "multiprocessing" in sys.modules:
         from multiprocessing import parent_process, util
 
         if parent_process() is not None:
-            util.Finalize(run, _leaving(leave), exitpriority=100)
-            with contextlib.suppress(ValueError):  # not the main thread: nothing can be done
+            util.Finalize(run, _finalizer(on_exit), exitpriority=100)
+            # `signal` raises ValueError outside the main thread
+            with contextlib.suppress(ValueError):
                 if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-                    signal.signal(signal.SIGTERM, _leave_and_die)
+                    signal.signal(signal.SIGTERM, _on_sigterm)
                     _watch_sigterm()
 
 
-def _leaving(leave: Hook) -> Hook:
-    def left() -> None:
-        global _is_leaving
-        _is_leaving = True
-        leave()
+def _finalizer(on_exit: Hook) -> Hook:
+    def finalize() -> None:
+        global _is_finalizing
+        _is_finalizing = True
+        on_exit()
 
-    return left
-
-
-_is_leaving = False
-_is_told = False
+    return finalize
 
 
-def _leave_and_die(number: int, _: object) -> None:
-    """As SIGTERM does it, after the last lines; by a thread, for this one may hold any lock."""
-    global _is_told
-    was_told, _is_told = _is_told, True
-    if _is_leaving or was_told:
-        return  # it is about to end anyway
-    thread = threading.Thread(target=_leave_all, daemon=True)
+_is_finalizing = False
+_has_sigterm = False
+
+
+def _on_sigterm(number: int, _: object) -> None:
+    """End all runs, then die by the signal. A thread does it, for this one may hold any lock."""
+    global _has_sigterm
+    had_sigterm, _has_sigterm = _has_sigterm, True
+    if _is_finalizing or had_sigterm:
+        # the process is about to end
+        return
+    thread = threading.Thread(target=_end_all, daemon=True)
     thread.start()
-    thread.join(LAST_WORDS)
+    thread.join(EXIT_TIMEOUT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 
 _wakeup: list[int] = []
-"""The ends of the pipe that says which signals came."""
+"""Both ends of the pipe into which CPython writes the numbers of signals."""
 
 
 def _watch_sigterm() -> None:
-    """See to it that the main thread hears of it.
+    """Make sure that the main thread handles SIGTERM.
 
-    CPython notes a signal and handles it at the main thread's next step. Comes it just before that
-    thread waits for a lock of `multiprocessing`, as a pool's idle worker does, there is no next step.
+    CPython records a signal and handles it at the main thread's next step. If the signal comes just
+    before that thread waits for a lock of `multiprocessing`, as a pool's idle worker does, there is
+    no next step.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     other = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    if other != -1:  # asyncio's: its loop wakes up by itself
+    if other != -1:
+        # asyncio's: its loop wakes up by itself
         signal.set_wakeup_fd(other)
         os.close(reader)
         os.close(writer)
@@ -107,16 +113,17 @@ def _repeat_sigterm(reader: int) -> None:
     main = threading.main_thread().ident
     assert main is not None
     while number := os.read(reader, 1):
-        while number[0] == signal.SIGTERM and not _is_told:
-            time.sleep(REPEAT)
-            if not _is_told:
+        while number[0] == signal.SIGTERM and not _has_sigterm:
+            time.sleep(REPEAT_INTERVAL)
+            if not _has_sigterm:
                 signal.pthread_kill(main, signal.SIGTERM)
 
 
 def _stop_watching() -> None:
-    """In a forked process: its signals are none of its parent's."""
+    """In a forked process: stop reading the parent's signals."""
     if _wakeup:
-        with contextlib.suppress(ValueError):  # forked by another thread, which is the main one now
+        # ValueError if another thread forked, which is the main thread now
+        with contextlib.suppress(ValueError):
             signal.set_wakeup_fd(-1)
         for end in _wakeup:
             os.close(end)
@@ -124,20 +131,20 @@ def _stop_watching() -> None:
 
 
 @atexit.register
-def _leave_all() -> None:
-    for leave, _ in list(_runs.values()):
+def _end_all() -> None:
+    for on_exit, _ in list(_runs.values()):
         try:
-            leave()
+            on_exit()
         except Exception as error:
-            tell(f"a run could not be ended: {error!r}")
+            write_notice(f"a run could not be ended: {error!r}")
 
 
-def _fork_all() -> None:
+def _after_fork() -> None:
     _stop_watching()
-    for _, fork in list(_runs.values()):
-        fork()
+    for _, on_fork in list(_runs.values()):
+        on_fork()
 
 
-hush()
+filter_http_logs()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fork_all)
+    os.register_at_fork(after_in_child=_after_fork)

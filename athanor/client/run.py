@@ -1,4 +1,4 @@
-"""A run as its experiment sees it: report, and end it.
+"""A run, as the script that executes it sees it: report, and end it.
 
     with athanor.init("digits", name="baseline", config={"lr": 3e-4}) as run:
         run.log("loading")
@@ -6,8 +6,8 @@
         for batch in run.track(loader, "train"):
             ...
 
-Nothing here waits for the network, or raises because of it; what the service does not take is kept on
-disk (`spool`). Ending a run waits, for `finish_timeout` seconds at most.
+Reporting never waits for the network, and never raises because of it. What the service does not
+take is kept on disk (`spool`). The end of a run waits for `finish_timeout` seconds at most.
 """
 
 from __future__ import annotations
@@ -21,52 +21,63 @@ import traceback
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
 from ..exceptions import AthanorError
-from ..protocol.records import new_id
+from ..protocol.records import Level, new_id
 from . import process
 from .capture import Capture
 from .delivery.reporter import Reporter
 from .delivery.spool import End, Registration
-from .encode import log_line, plain, progress_body, result_line
+from .encode import encode_log, encode_progress, encode_result, plain
+from .limits import ClientLimits
 from .notices import Notices
 from .settings import ClientSettings, without_login
 from .track import Track, Tracks
 
 T = TypeVar("T")
 
+LogLevel = Level | Literal["warning", "critical", "fatal"]
+
 MAX_ERROR = 64 * 1024
-"""Characters of an error; of a longer traceback its end says more."""
+"""Characters of an error. Of a longer traceback the end is kept, which says more."""
 
 
 class Cancelled(AthanorError):
-    """The run was asked to end; raised by `Run.track` and `Run.check`."""
+    """The run was asked to end. Raised by `Run.track` and `Run.check`."""
 
 
 class Run:
-    """One run, in this process. Made by `init`; all methods may be called from any thread."""
+    """One run, in this process. `init` makes it; all methods may be called from any thread."""
 
-    def __init__(self, registration: Registration, settings: ClientSettings) -> None:
+    def __init__(
+        self, registration: Registration, settings: ClientSettings, limits: ClientLimits
+    ) -> None:
         self._settings = settings
+        self._limits = limits
         self._registration = registration
         self._notices = Notices()
         self._reporter: Reporter | None = None
         if settings.mode != "disabled":
-            self._reporter = Reporter(registration, settings, self._notices)
+            self._reporter = Reporter(registration, settings, limits, self._notices)
         self._tracks = Tracks(self.progress, self.check)
         self._captures: list[Capture] = []
         self._lock = threading.Lock()
         self._ended = False
         if self._reporter is not None:
-            process.enter(self, self._leave, self._fork)
+            process.register(self, self._on_exit, self._on_fork)
 
     @classmethod
-    def begin(cls, registration: Registration, settings: ClientSettings) -> Run:
-        """A run that is registered in the background, now."""
-        run = cls(registration, settings)
+    def begin(
+        cls,
+        registration: Registration,
+        settings: ClientSettings,
+        limits: ClientLimits = ClientLimits(),  # noqa: B008
+    ) -> Run:
+        """A new run, which is registered in the background at once."""
+        run = cls(registration, settings, limits)
         if run._reporter is not None:
             run._reporter.start()
         return run
@@ -77,7 +88,7 @@ class Run:
 
     @property
     def url(self) -> str:
-        """Where a browser shows it."""
+        """The address of the run's page."""
         return f"{without_login(self._settings.url)}/#/runs/{self.id}"
 
     def __repr__(self) -> str:
@@ -85,50 +96,59 @@ class Run:
 
     # reporting
 
-    def log(self, message: Any, /, level: str = "info", *, step: Any = None, **metadata: Any) -> None:
-        """A line of the log; of a dict, each item becomes a result, at `step`."""
+    def log(
+        self, message: Any, /, level: LogLevel = "info", *, step: Any = None, **metadata: Any
+    ) -> None:
+        """Log a message, with `step` and any other keywords as its metadata. Never raises.
+
+        Of a dict, each item becomes a result at `step` instead.
+        """
         if isinstance(message, Mapping):
             for key, value in message.items():
                 self.result(key, value, step)
             return
         if step is not None:
             metadata["step"] = step
-        self._put(log_line, message, level, metadata)
+        self._put(encode_log, message, level, metadata)
 
     def report(
         self,
         message: str,
-        level: str = "info",
+        level: LogLevel = "info",
         metadata: Mapping[str, Any] | None = None,
         at: datetime | None = None,
     ) -> None:
-        """A line of the log, for whoever brings the time when it was written."""
-        self._put(log_line, message, level, metadata, at)
+        """Log a message that was written at `at` (with its offset from UTC). Never raises."""
+        self._put(encode_log, message, level, metadata, at)
 
     def debug(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line, message, "debug", metadata)
+        """Log a message at level debug. Never raises."""
+        self._put(encode_log, message, "debug", metadata)
 
     def info(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line, message, "info", metadata)
+        """Log a message at level info. Never raises."""
+        self._put(encode_log, message, "info", metadata)
 
     def warning(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line, message, "warn", metadata)
+        """Log a message at level warn. Never raises."""
+        self._put(encode_log, message, "warn", metadata)
 
     def error(self, message: Any, /, **metadata: Any) -> None:
-        self._put(log_line, message, "error", metadata)
+        """Log a message at level error. Never raises."""
+        self._put(encode_log, message, "error", metadata)
 
     def result(self, key: str, value: Any, step: int | None = None) -> None:
-        """Anything that has a JSON, under a key; numbers of one key make a curve over `step`."""
-        self._put(result_line, key, value, step)
+        """Store any JSON under a key; a key's numbers are a curve over `step`. Never raises."""
+        self._put(encode_result, key, value, step)
 
     def progress(self, current: float, total: float | None = None, message: str | None = None) -> None:
-        """How far the run is; only the newest counts, and it is not stored."""
+        """Show how far the run is. Only the newest progress counts. Never raises."""
         reporter = self._reporter
         if reporter is None or self._ended:
             return
         if not (type(current) is int or type(current) is float):
             current, total = plain(current), plain(total)
-        self._live(reporter).show(functools.partial(progress_body, current, total, message))
+        self._started(reporter).set_progress(functools.partial(encode_progress, current, total, message))
 
     def track(
         self,
@@ -136,13 +156,16 @@ class Run:
         message: str | None = None,
         total: float | None = None,
     ) -> Track[T]:
-        """Loop over `items` with a bar; raises `Cancelled` between two of them once that was asked."""
+        """Iterate over `items`, and show the progress.
+
+        The iteration raises `Cancelled` between two items if the run was asked to end.
+        """
         return Track(self._tracks, items, message, total)
 
     def capture(self) -> Capture:
-        """What is printed, to stdout and stderr, is also a line of the log; until closed, or the end.
+        """Log what is printed to stdout and stderr, until the result is closed or the run ends.
 
-        A bar that is drawn over and over becomes progress, and one line when it is done.
+        It is still printed. A progress bar becomes progress, and one log entry when it is done.
         """
         capture = Capture(self)
         self._captures.append(capture)
@@ -150,33 +173,34 @@ class Run:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked the run to end; who looks often knows it within half a second."""
+        """Whether the run was asked to end. Known within half a second if it is read regularly."""
         reporter = self._reporter
-        return reporter is not None and self._live(reporter).cancel_requested
+        return reporter is not None and self._started(reporter).cancel_requested
 
     def check(self) -> None:
-        """Raise `Cancelled` if somebody asked the run to end."""
+        """Raise `Cancelled` if the run was asked to end."""
         if self.cancelled:
             raise Cancelled(f"run {self.id} was asked to end")
 
     # ending
 
     def finish(self) -> None:
-        """The run is completed. Waits until everything is delivered, or kept for `athanor sync`.
+        """End the run as completed, once everything is delivered or kept for `athanor sync`.
 
-        In a process that joined a run: what it reported is delivered, and the run goes on.
+        In a process that joined a run, its reports are delivered and the run goes on. Never raises
+        because of the network; waits for `finish_timeout` seconds at most.
         """
         self._end(End(end="completed"))
 
     def fail(self, error: BaseException | str | None = None) -> None:
-        """The run has failed; of an exception, with its traceback."""
+        """End the run as failed; an exception is shown as its traceback. Otherwise like `finish`."""
         if isinstance(error, BaseException):
             error = "".join(traceback.format_exception(error)).rstrip()
         text = None if error is None else str(error)[-MAX_ERROR:]
         self._end(End(end="failed", error=text))
 
     def cancel(self) -> None:
-        """The run has ended before its time, as it was asked to."""
+        """End the run as cancelled. Otherwise like `finish`."""
         self._end(End(end="cancelled"))
 
     def __enter__(self) -> Self:
@@ -202,7 +226,7 @@ class Run:
     ) -> None:
         await asyncio.shield(asyncio.to_thread(self.__exit__, type_, error, trace))
 
-    # the inside
+    # internals
 
     @property
     def _was_asked_to_end(self) -> bool:
@@ -213,16 +237,16 @@ class Run:
         if reporter is None:
             return
         if self._ended:
-            self._notices.say("late", f"run {self.id} has ended; what is reported now is left out")
+            self._notices.show("late", f"run {self.id} has ended; what is reported now is left out")
             return
         if not reporter.is_started:
-            self._live(reporter)
+            self._started(reporter)
         reporter.put(encode(*parts))
 
-    def _live(self, reporter: Reporter) -> Reporter:
-        """Started, which in a forked process is left to the first thing it reports."""
+    def _started(self, reporter: Reporter) -> Reporter:
+        """`reporter`, started: in a forked process its first report starts it."""
         if not reporter.is_started:
-            process.at_end_of_child(self, self._leave)
+            process.call_at_end_of_worker(self, self._on_exit)
             reporter.start()
         return reporter
 
@@ -233,23 +257,24 @@ class Run:
             for capture in self._captures:
                 capture.close()
             if self._reporter is not None and end.end == "failed" and self._registration.member:
-                self._put(log_line, end.error or "failed", "error", {"pid": os.getpid()})
+                self._put(encode_log, end.error or "failed", "error", {"pid": os.getpid()})
             self._ended = True
-        process.leave(self)
+        process.unregister(self)
         if self._reporter is not None:
-            said = None if self._registration.member else end
-            self._reporter.close(said, self._settings.finish_timeout)
+            own_end = None if self._registration.member else end
+            self._reporter.close(own_end, self._settings.finish_timeout)
 
-    def _leave(self) -> None:
-        """The process ends, and nobody ended the run."""
+    def _on_exit(self) -> None:
+        """The process ends, and the script did not end the run."""
         error = getattr(sys, "last_value", None)
-        if error is None or hasattr(sys, "ps1"):  # at a prompt, errors come and go
+        # an interactive session goes on after an error
+        if error is None or hasattr(sys, "ps1"):
             self.__exit__(None, None, None)
         else:
             self.__exit__(type(error), error, None)
 
-    def _fork(self) -> None:
-        """In a forked process: the same run, as a member, with nothing of what the parent has in hand."""
+    def _on_fork(self) -> None:
+        """In a forked process: become a member of the run, without the parent's entries."""
         self._lock = threading.Lock()
         self._captures = []
         self._notices.after_fork()
@@ -258,21 +283,25 @@ class Run:
         self._reporter.abandon()
         self._registration = msgspec.structs.replace(self._registration, member=True, producer=new_id())
         self._reporter = Reporter(
-            self._registration, self._settings, self._notices, self._reporter.has_answered
+            self._registration,
+            self._settings,
+            self._limits,
+            self._notices,
+            self._reporter.has_answered,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For a process that is spawned: there it is the same run, as a member."""
-        return _joined, (self._registration, self._settings)
+        """Pickle for a spawned process, which becomes a member of the run."""
+        return _joined, (self._registration, self._settings, self._limits)
 
 
 def current() -> Run | None:
-    """The run that was begun last in this process and has not ended."""
+    """The newest run of this process that has not ended."""
     return next((run for run in process.newest_first() if isinstance(run, Run)), None)
 
 
-def _joined(registration: Registration, settings: ClientSettings) -> Run:
+def _joined(registration: Registration, settings: ClientSettings, limits: ClientLimits) -> Run:
     for run in process.newest_first():
         if isinstance(run, Run) and run.id == registration.run_id:
             return run
-    return Run(msgspec.structs.replace(registration, member=True, producer=new_id()), settings)
+    return Run(msgspec.structs.replace(registration, member=True, producer=new_id()), settings, limits)

@@ -1,4 +1,4 @@
-"""The client's settings: read from the environment when a run begins, frozen, and handed down."""
+"""The client's settings: read from the environment when a run begins, frozen, and passed on."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ Mode = Literal["online", "offline", "disabled"]
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where reports go, and how; each field is `ATHANOR_` and its name in capitals.
+    """Where reports go, and how. Each field's variable is `ATHANOR_` and its name in capitals.
 
     `mode`: `online` sends, `offline` only writes to the spool for `athanor sync`, `disabled` does
-    nothing at all. `run_id`: a run that this process joins instead of beginning one.
-    `finish_timeout`: seconds that the end of a run waits for what is not delivered.
+    nothing at all. `run_id`: a run that this process joins instead of beginning one. `spool`: the
+    folder for entries that wait. `finish_timeout`: seconds that the end of a run waits for
+    delivery.
     """
 
     url: str = DEFAULT_URL
@@ -32,29 +33,41 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     finish_timeout: float = 15.0
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> ClientSettings:
-        """`given` (keywords, not None) precedes `environ`; `ConfigurationError` names what can't be."""
+    def from_env(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        url: str | None = None,
+        mode: Mode | None = None,
+        finish_timeout: float | None = None,
+    ) -> ClientSettings:
+        """The settings in `environ`; an argument that is not None comes first.
+
+        Raises `ConfigurationError`, which names the argument or the variable.
+        """
+        given = {"url": url, "mode": mode, "finish_timeout": finish_timeout}
         values: dict[str, Any] = {}
         for field in cls.__struct_fields__:
-            name = f"ATHANOR_{field.upper()}"
-            value = given.get(field)
+            name, value = field, given.get(field)
             if value is None:
+                name = f"ATHANOR_{field.upper()}"
                 value = environ.get(name) or None
-            else:
-                name = field
             if value is not None:
                 values[field] = _READ[field](name, value)
         return cls(**values)
 
 
 def without_login(url: str) -> str:
-    """`url` as one may show it: a user and a password in it are left out."""
+    """`url` without a user and a password, to be shown."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def checked_url(name: str, url: str) -> str:
-    """A service's address that can be asked; a slip would else look like a service that is away."""
+    """A service's address. Raises `ConfigurationError` if it can't be one.
+
+    Without this check a typing error would look like a service that is away.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port

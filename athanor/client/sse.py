@@ -1,18 +1,18 @@
-"""A decoder of server-sent events, by the letter of the HTML standard (section 9.2.6).
+"""A decoder of server-sent events, as section 9.2.6 of the HTML standard defines them.
 
-Bytes in, in pieces of any size; events out. It does no I/O.
+It takes bytes in pieces of any size, and returns events. It does no I/O.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-MOST_RETRY = 2**31 - 1
-"""Milliseconds; a larger wish counts as this one, for it may have any number of digits."""
+MAX_RETRY = 2**31 - 1
+"""Milliseconds; a larger `retry`, which may have any number of digits, counts as this."""
 
 
 class ServerSentEvent(NamedTuple):
-    """One event; `id` is the last one seen up to it, and may be an earlier event's."""
+    """One event. `id` is the last one received up to it, which may be an earlier event's."""
 
     type: str
     data: str
@@ -20,10 +20,10 @@ class ServerSentEvent(NamedTuple):
 
 
 class SseDecoder:
-    """Decodes one connection's stream; what is incomplete when it ends counts for nothing.
+    """Decodes the stream of one connection. An event that is incomplete at its end is dropped.
 
-    `last_event_id` is what to come back with, `retry` when, in milliseconds. Each connection begins
-    with neither: who comes back keeps an earlier one's until there is another.
+    `last_event_id` is the cursor to reconnect with, and `retry` the milliseconds to wait before. A
+    connection begins with neither; until it brings them, the client keeps those of the one before.
     """
 
     def __init__(self) -> None:
@@ -41,14 +41,15 @@ class SseDecoder:
         if not piece:
             return []
         if self._after_cr:
-            piece = piece.removeprefix(b"\n")  # the other half of a CRLF
+            # the second half of a CRLF
+            piece = piece.removeprefix(b"\n")
         self._after_cr = piece.endswith(b"\r")
         events: list[ServerSentEvent] = []
         for part in piece.splitlines(keepends=True):
             self._line += part
             if not part.endswith((b"\n", b"\r")):
                 break
-            # a line end is never a part of another character, so whole lines can be decoded alone
+            # in UTF-8 no other character contains a line end's byte, so lines can be decoded
             line = self._line.rstrip(b"\r\n").decode("utf-8", "replace")
             self._line.clear()
             if self._at_start:
@@ -71,7 +72,7 @@ class SseDecoder:
             if "\0" not in value:
                 self._id = value
         elif name == "retry" and value.isascii() and value.isdigit():
-            self.retry = int(min(float(value), MOST_RETRY))
+            self.retry = int(min(float(value), MAX_RETRY))
 
     def _dispatch(self) -> ServerSentEvent | None:
         self.last_event_id = self._id

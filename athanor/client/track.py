@@ -1,4 +1,4 @@
-"""Tracking a loop: its bar moves by itself, and it ends when the run was asked to end."""
+"""Tracked loops: they show their progress, and end when the run was asked to end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Show = Callable[[float, float | None, str | None], None]
 
 
 class Track(Generic[T]):
-    """Iterate over it by `for` or `async for`, as over what was given.
+    """Iterates over the given items, by `for` or `async for`.
 
-    Loops within loops share the run's one bar: the outermost counts, and moves on by the fraction that
-    the inner ones are through.
+    Nested loops share the run's one progress. It is that of the outermost loop, plus the fraction
+    of its item that the inner loops have done.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Track(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         if not isinstance(self._items, Iterable):
-            raise TypeError(f"{type(self._items).__name__} is to be tracked by `async for`")
+            raise TypeError(f"{type(self._items).__name__} needs `async for`")
         with self._tracks.open(self) as step:
             for item in self._items:
                 yield item
@@ -57,7 +57,7 @@ class Track(Generic[T]):
 
 
 class Tracks:
-    """A run's loops that are under way, outermost first."""
+    """The loops of a run that are under way, outermost first."""
 
     def __init__(self, show: Show, check: Callable[[], None]) -> None:
         self._show = show
@@ -75,7 +75,8 @@ class Tracks:
 
     def step(self, track: Track[Any]) -> None:
         track.current += 1
-        if track in self._open:  # else it was iterated over twice at once
+        # it is missing if it was iterated over twice at once
+        if track in self._open:
             self.show()
         self._check()
 

@@ -1,8 +1,7 @@
-"""Transcripts: what a program prints, as lines of a log, and its progress bars as progress.
+"""Transcripts: a program's output as lines of a log, and its progress bars as progress.
 
-A bar draws itself over and over with carriage returns; of all its states only the last is a line.
-Several bars at once (tqdm's `position`) go up and down between their rows, so rows are kept while one
-of them is a bar.
+A bar redraws itself with carriage returns; only its last state becomes a line. Several bars at once
+(tqdm's `position`) move the cursor between their rows, so rows are kept while one of them is a bar.
 """
 
 from __future__ import annotations
@@ -12,23 +11,23 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 MAX_ROWS = 20
-"""Rows kept for bars that move between them; more than these are no bars."""
+"""Rows kept for bars; with more rows, they are lines."""
 MAX_ROW = 256 * 1024
-"""Characters behind which a row without an end becomes a line."""
+"""Characters of a row without a line end; a longer row becomes a line."""
 
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
-"""Colours; they stay in the lines."""
+"""Colours, which stay in the lines."""
 _PIECE = re.compile(
     r"\r\n|\n|\r|\x1b\[(\d*)A|\x1b\[[0-9;:?]*[ -/]*[@-Z\\-ln-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
 )
 _CUT = re.compile(r"\x1b(?:\[[0-9;:?]{0,64}[ -/]{0,8}|\][^\x07\x1b]{0,1024}\x1b?)?\Z")
-"""An escape sequence whose rest is still to come."""
+"""An escape sequence that is not complete yet."""
 _COUNT = re.compile(r"(?<![\d.:/])(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)(?![\d/:])")
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?)\s?%")
 
 
 class Bar(NamedTuple):
-    """A state of a progress bar."""
+    """The state of a progress bar."""
 
     current: float
     total: float
@@ -36,19 +35,19 @@ class Bar(NamedTuple):
 
 
 class Transcript:
-    """Text in, in pieces of any size; each line goes to `line`, each bar's state to `bar`."""
+    """Takes text in pieces of any size; calls `line` with each line, `bar` with a bar's states."""
 
     def __init__(self, line: Callable[[str], None], bar: Callable[[Bar], None]) -> None:
         self._line = line
         self._bar = bar
         self._rows = [""]
         self._drawn = [False]
-        """Which rows were drawn over, as only bars are."""
+        """Which rows were redrawn, as only bars are."""
         self._at = 0
         self._rose = False
-        """The cursor went up, so these rows belong together."""
+        """Whether the cursor went up, so that these rows belong together."""
         self._over = False
-        """What follows replaces the row: a carriage return came, or it is gone down to."""
+        """Whether what follows replaces the row, as after a carriage return or a move down."""
         self._drawing = False
         self._rest = ""
         self._shown: Bar | None = None
@@ -69,7 +68,7 @@ class Transcript:
         self._show()
 
     def close(self) -> None:
-        """The end: rows without a line end are lines too."""
+        """The output has ended: the rows that remain are lines."""
         self._write(self._rest)
         self._rest = ""
         if self._rows != [""]:
@@ -99,7 +98,7 @@ class Transcript:
             self._flush()
 
     def _settle(self) -> None:
-        """A bar draws itself on this row only: what is above was another, and is done."""
+        """Only this row is being redrawn: the rows above belong to bars that are done."""
         above, self._rows = self._rows[: self._at], self._rows[self._at :]
         self._drawn = self._drawn[self._at :]
         self._at = 0
@@ -129,7 +128,7 @@ class Transcript:
                     self._line(row.rstrip())
 
     def _show(self) -> None:
-        """The outermost bar's state."""
+        """Call `bar` with the state of the outermost bar, if it is new."""
         for row, drawn in zip(self._rows, self._drawn, strict=True):
             found = _parsed(row) if drawn else None
             if found is not None:
@@ -140,7 +139,7 @@ class Transcript:
 
 
 def _parsed(text: str) -> Bar | None:
-    """`train:  45%|████      | 45/100 [00:12<00:15]`, `Epoch 3/10`, `12.5% done`."""
+    """A row as a bar: `train:  45%|████     | 45/100 [00:12<00:15]`, `Epoch 3/10`, `12.5% done`."""
     text = _SGR.sub("", text)
     count = None
     for count in _COUNT.finditer(text):

@@ -1,4 +1,4 @@
-"""Keras: an epoch's metrics, how far it is, and its end when somebody asks for it.
+"""Keras: reports metrics and progress, and stops the training when the run was asked to end.
 
     model.fit(…, callbacks=[AthanorCallback("digits", name="baseline")])
 
@@ -23,9 +23,10 @@ except ImportError as error:
 
 
 class AthanorCallback(Callback):  # type: ignore[misc] # untyped without keras
-    """`run`: a run, which stays yours to end, or the name of an instance.
+    """Reports a training.
 
-    `fit`'s parameters and the optimizer's are the configuration; `config` is added to them.
+    `run`: a run, which the caller ends, or the name of an instance. The configuration consists of
+    the parameters of `fit` and of the optimizer, and of `config`.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without keras
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         optimizer = getattr(self.model, "optimizer", None)
         try:
-            told = None if optimizer is None else optimizer.get_config()
-        except Exception:  # a schedule of one's own need not have a configuration
-            told = {"name": type(optimizer).__name__}
-        self._training.begin({**(self.params or {}), **({"optimizer": told} if told else {})})
+            config = None if optimizer is None else optimizer.get_config()
+        except Exception:
+            # a user's own schedule may have no configuration
+            config = {"name": type(optimizer).__name__}
+        self._training.begin({**(self.params or {}), **({"optimizer": config} if config else {})})
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epoch = epoch

@@ -1,4 +1,5 @@
-"""Lightning's `Trainer`: what modules log, how far it is, and its end when somebody asks for it.
+"""Lightning's `Trainer`: reports what modules log and the progress, and stops the training when the
+run was asked to end.
 
     trainer = Trainer(…, callbacks=[AthanorCallback("digits", name="baseline")])
 
@@ -21,9 +22,10 @@ except ImportError as error:
 
 
 class AthanorCallback(Callback):  # type: ignore[misc] # untyped without lightning
-    """Of the process with rank 0. `run`: a run, which stays yours to end, or the name of an instance.
+    """Reports a training, in the process of rank 0.
 
-    The module's hyperparameters, if it saves them, are the configuration; `config` is added to them.
+    `run`: a run, which the caller ends, or the name of an instance. The configuration consists of
+    the module's saved hyperparameters, and of `config`.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without lightni
         if not trainer.is_global_zero:
             return
         self._training.begin(dict(pl_module.hparams))
-        # which metric is due at which step is the trainer's decision, and it tells its loggers
+        # the trainer decides which metric is logged at which step, and calls its loggers
         self._logger.save_dir = trainer.default_root_dir
         trainer.loggers = [*trainer.loggers, self._logger]
 
@@ -78,7 +80,8 @@ class AthanorCallback(Callback):  # type: ignore[misc] # untyped without lightni
 class _Metrics(Logger):  # type: ignore[misc]
     name = "athanor"
     version = ""
-    save_dir = None  # that of the trainer, which stands for it where there is no other logger
+    # the trainer's own, for without another logger this one determines it
+    save_dir = None
 
     def __init__(self, training: Training) -> None:
         super().__init__()
@@ -89,4 +92,4 @@ class _Metrics(Logger):  # type: ignore[misc]
         self._training.results(metrics, step)
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """They are the run's configuration already."""
+        """Nothing: they are already in the run's configuration."""

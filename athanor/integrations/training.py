@@ -1,4 +1,4 @@
-"""A training as a run: what the frameworks' callbacks have in common."""
+"""A training as a run: the part that the frameworks' callbacks share."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from ..client.run import Cancelled, Run
 P = ParamSpec("P")
 
 SECRETS = ("token", "key", "password", "secret")
-"""Endings of names whose values are not reported."""
+"""Suffixes of names whose values are not reported."""
 
 AGREE_EVERY = 10
-"""Steps after which several processes agree on whether to stop: one of them alone would leave the others
-waiting for it, and to ask each time would cost."""
+"""Steps between two votes of several processes on whether to stop. One process must not stop alone,
+for the others would wait for it, and a vote at each step would be slow."""
 
 _notices = Notices()
 
 
 def never_raises(hook: Callable[P, None]) -> Callable[P, None]:
-    """What goes wrong in the hook is said on stderr, once, and the training goes on."""
+    """Make a hook write its errors to stderr, once, instead of raising them into the training."""
 
     @functools.wraps(hook)
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             hook(*args, **kwargs)
         except Exception as error:
-            _notices.say(hook.__qualname__, f"{hook.__name__} of the callback failed: {error!r}")
+            _notices.show(hook.__qualname__, f"{hook.__name__} of the callback failed: {error!r}")
 
     return call
 
 
 class Training:
-    """Reports to a run that is given, or to one of its own that begins and ends with the training.
+    """Reports to a given run, or to its own run, which begins and ends with the training.
 
-    A training that ends by an exception of which its framework does not tell leaves its run open. The
-    next training with this callback, or the end of the process, then fails it.
+    If the training ends by an exception and the framework does not report it, its run stays open.
+    The next training with this callback, or the end of the process, then ends that run as failed.
     """
 
     def __init__(self, run: Run | str, name: str | None, config: Mapping[str, Any] | None) -> None:
@@ -55,74 +55,73 @@ class Training:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked it to end."""
+        """Whether the run was asked to end."""
         return self.run is not None and self.run.cancelled
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """`config` is what the framework knows of it; what the caller gave comes before that."""
+        """The training begins. `config` is the framework's; the caller's takes precedence."""
         if isinstance(self._given, str):
-            self.fail("the training began anew, before it had ended")
+            self.fail("another training began before this one ended")
             self.run = init(
-                self._given, name=self._name, config={**_open(config), **(self._config or {})}
+                self._given, name=self._name, config={**_without_secrets(config), **(self._config or {})}
             )
             self._pid = os.getpid()
-            atexit.register(self._leave)
+            atexit.register(self._on_exit)
         if self.run is not None:
-            self.run.info("training begins")
+            self.run.info("training began")
 
     def results(self, values: Mapping[str, Any], step: int | None) -> None:
-        """Each of `values` is a result at `step`; those that are numbers as such."""
+        """Store each of `values` as a result at `step`; numbers of any library become numbers."""
         if self.run is not None and values:
             self.run.log({key: plain(value) for key, value in values.items()}, step=step)
 
     def progress(self, current: float, total: float | None, message: str | None = None) -> None:
-        """A `total` that the framework does not know, or that was passed, is none."""
+        """Show progress. `total` is left out where it is infinite or less than `current`."""
         if self.run is not None:
             known = total is not None and max(current, 1) <= total < float("inf")
             self.run.progress(current, total if known else None, message)
 
     def end(self) -> None:
-        """It has come to its end, or to that which somebody asked for."""
+        """The training has ended, by itself or because the run was asked to end."""
         if self.run is not None:
-            self.run.info("training ends, as it was asked to" if self.cancelled else "training ends")
+            self.run.info("training was stopped on request" if self.cancelled else "training ended")
             self._close(lambda run: run.cancel() if run.cancelled else run.finish())
 
     def fail(self, error: BaseException | str) -> None:
-        """It has not come to its end."""
+        """The training has failed, or was interrupted."""
         if self.run is not None:
             if isinstance(error, KeyboardInterrupt | Cancelled):
-                self.run.info("training is interrupted")
+                self.run.info("training was interrupted")
                 self._close(lambda run: run.cancel())
             else:
-                self.run.error(f"training fails: {error if isinstance(error, str) else repr(error)}")
+                self.run.error(f"training failed: {error if isinstance(error, str) else repr(error)}")
                 self._close(lambda run: run.fail(error))
 
-    def _close(self, how: Callable[[Run], None]) -> None:
-        """End the run, if it is the training's own."""
+    def _close(self, end: Callable[[Run], None]) -> None:
+        """Call `end` with the run, if it is the training's own."""
         if self.run is not None and isinstance(self._given, str):
-            atexit.unregister(self._leave)
+            atexit.unregister(self._on_exit)
             run, self.run = self.run, None
-            how(run)
+            end(run)
 
-    def _leave(self) -> None:
-        """The process ends, before the client's own `atexit`, and the training has not ended."""
+    def _on_exit(self) -> None:
+        """The process ends before the training. This runs before the client's own `atexit` hook."""
         if os.getpid() != self._pid:
             return
         error = getattr(sys, "last_value", None)
-        if isinstance(error, BaseException) and not hasattr(
-            sys, "ps1"
-        ):  # at a prompt, errors come and go
+        # an interactive session goes on after an error
+        if isinstance(error, BaseException) and not hasattr(sys, "ps1"):
             self.fail(error)
         elif self.cancelled:
             self.end()
         else:
-            self.fail("the training did not come to its end")
+            self.fail("the process ended before the training did")
 
 
-def _open(config: Mapping[Any, Any]) -> dict[str, Any]:
-    """Without what is secret."""
+def _without_secrets(config: Mapping[Any, Any]) -> dict[str, Any]:
+    """`config` without the values whose names end like a secret's."""
     return {
-        str(name): _open(value) if isinstance(value, Mapping) else value
+        str(name): _without_secrets(value) if isinstance(value, Mapping) else value
         for name, value in config.items()
         if not str(name).lower().endswith(SECRETS)
     }

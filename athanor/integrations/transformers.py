@@ -1,4 +1,5 @@
-"""Hugging Face's `Trainer`: what it logs, how far it is, and its end when somebody asks for it.
+"""Hugging Face's `Trainer`: reports what it logs and the progress, and stops the training when the
+run was asked to end.
 
     trainer = Trainer(…, callbacks=[AthanorCallback("summaries", name="baseline")])
 
@@ -22,9 +23,10 @@ except ImportError as error:
 
 
 class AthanorCallback(TrainerCallback):  # type: ignore[misc] # untyped without transformers
-    """Of the process with rank 0. `run`: a run, which stays yours to end, or the name of an instance.
+    """Reports a training, in the process of rank 0.
 
-    The training's arguments, without tokens, are the configuration; `config` is added to them.
+    `run`: a run, which the caller ends, or the name of an instance. The configuration consists of
+    the training's arguments without tokens, and of `config`.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class AthanorCallback(TrainerCallback):  # type: ignore[misc] # untyped without 
         self._training.progress(state.global_step, state.max_steps, epoch)
 
     def _agree(self, args: TrainingArguments, state: TrainerState) -> bool:
-        """What rank 0 was asked, in each process; an error here is one of the training's own network."""
+        """Whether rank 0 was asked to end. Raises what the training's network raises."""
         import torch
         from accelerate.utils import broadcast
 

@@ -1,4 +1,4 @@
-"""Every line of a script arrives once, in order, with the end of its run, whatever the service does."""
+"""Every entry of a script arrives once and in order, and its run ends, whatever happens."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..support.follower import wait_until
 from ..support.scripts import Scripts, free_port, numbers, spooled_lines, status, stored, sync
 from ..support.service import Service
 
-LINES = 100_000
+ENTRIES = 100_000
 KILLS = 5
 
 
 @pytest.fixture
-def away(tmp_path: Path) -> Iterator[Service]:
-    """A service that is not there yet; its port is known."""
+def stopped(tmp_path: Path) -> Iterator[Service]:
+    """A service that was not started yet; its port is known."""
     service = Service(tmp_path)
     service.port = free_port()
     yield service
     service.close()
 
 
-def test_five_kills_of_the_service_lose_and_double_none_of_100_000_lines(
+def test_five_kills_of_the_service_lose_and_double_none_of_100_000_entries(
     service: Service, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -37,8 +37,9 @@ def test_five_kills_of_the_service_lose_and_double_none_of_100_000_lines(
 
         page = bytes(8192)
         with athanor.init("many", id="many") as run:
-            for number in range({LINES}):
-                if number == {LINES - 5000}:  # the last kill has been
+            for number in range({ENTRIES}):
+                if number == {ENTRIES - 5000}:
+                    # until the last kill
                     sys.stdin.readline()
                 hashlib.sha256(page)
                 run.log(str(number))
@@ -47,21 +48,22 @@ def test_five_kills_of_the_service_lose_and_double_none_of_100_000_lines(
         finish_timeout=60,
     ).start()
     for kill in range(1, KILLS + 1):
-        goal = kill * LINES // (KILLS + 2)
-        wait_until(lambda: stored(service.client(), "many") >= goal, f"{goal} lines")  # noqa: B023
+        goal = kill * ENTRIES // (KILLS + 2)
+        wait_until(lambda: stored(service.client(), "many") >= goal, f"{goal} entries")  # noqa: B023
         service.kill()
         assert script.is_alive
         service.start()
-    script.say()
+    script.send_line()
     assert script.wait() == 0
     client = service.client()
-    assert numbers(client, "many") == list(range(LINES))
+    assert numbers(client, "many") == list(range(ENTRIES))
     assert status(client, "many") == "completed"
     assert script.spools == []
-    assert len(script.told) == len(set(script.told)) <= 2  # away, and back
+    # away, and back
+    assert len(script.notices) == len(set(script.notices)) <= 2
 
 
-def test_lines_spooled_while_the_service_is_away_are_brought_when_it_is_back(
+def test_entries_spooled_while_the_service_is_away_are_sent_when_it_is_back(
     service: Service, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -82,17 +84,17 @@ def test_lines_spooled_while_the_service_is_away_are_brought_when_it_is_back(
     script.wait_for("part 0")
     wait_until(lambda: stored(client, "gone") == 1000, "the first part")
     service.kill()
-    script.say()
+    script.send_line()
     script.wait_for("part 1")
     wait_until(lambda: script.spools, "a spool")
     wait_until(lambda: script.spools[0].read_bytes().count(b"run_log") == 1000, "the second part")
-    script.say()
+    script.send_line()
     script.wait_for("part 2")
     service.start()
     wait_until(lambda: stored(client, "gone") == 3000, "all parts")
     wait_until(lambda: not script.spools, "the spool's end")
     assert status(client, "gone") == "running"
-    script.say()
+    script.send_line()
     assert script.wait() == 0
     assert numbers(client, "gone") == list(range(3000))
     assert status(client, "gone") == "completed"
@@ -103,13 +105,13 @@ WAYS = {
     "failed": "raise ValueError('diverged')",
     "killed": "print('killed'); sys.stdin.readline()",
 }
-"""How a script ends, and what it does for that behind its lines."""
+"""How a script ends, and what it does for that after its entries."""
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
 @pytest.mark.parametrize("way", list(WAYS))
-def test_what_a_script_reported_without_a_service_is_delivered_by_sync(
-    way: str, mode: str, away: Service, scripts: Scripts
+def test_sync_delivers_what_a_script_reported_without_a_service(
+    way: str, mode: str, stopped: Service, scripts: Scripts
 ) -> None:
     script = scripts(
         f"""
@@ -122,29 +124,34 @@ def test_what_a_script_reported_without_a_service_is_delivered_by_sync(
             run.log({{"loss": 0.5}}, step=3)
             {WAYS[way]}
         """,
-        away.url,
+        stopped.url,
         mode=mode,
     ).start()
     if way == "killed":
         script.wait_for("killed")
-        wait_until(lambda: script.spools and b"run_result" in script.spools[0].read_bytes(), "the lines")
-        assert sync(script.folder, away.url).returncode == 0  # alive: it is not sync's
+        wait_until(
+            lambda: script.spools and b"run_result" in script.spools[0].read_bytes(), "the entries"
+        )
+        # sync skips the spools of processes that are alive
+        assert sync(script.folder, stopped.url).returncode == 0
         script.send(signal.SIGKILL)
     assert script.wait() == {"completed": 0, "failed": 1, "killed": -signal.SIGKILL}[way]
     (spool,) = script.spools
     if way != "killed":
-        (where,) = [line for line in script.told if str(spool.relative_to(script.folder)) in line]
-        assert "20,001 lines" in where
-        assert "athanor sync" in where
-    assert len(script.told) == len(set(script.told)) <= 2
+        (notice,) = [line for line in script.notices if str(spool.relative_to(script.folder)) in line]
+        assert "20,001 lines" in notice
+        assert "athanor sync" in notice
+    assert len(script.notices) == len(set(script.notices)) <= 2
 
-    failed = sync(script.folder, away.url)  # still nobody there
+    # the service was not started yet
+    failed = sync(script.folder, stopped.url)
     assert failed.returncode == 1
     assert script.spools == [spool]
 
-    client = away.start().client()
-    for _ in range(2):  # the second finds nothing to do
-        done = sync(script.folder, away.url)
+    client = stopped.start().client()
+    # the second time there is nothing to deliver
+    for _ in range(2):
+        done = sync(script.folder, stopped.url)
         assert done.returncode == 0, done.stderr
         assert script.spools == []
         assert numbers(client, "alone") == list(range(20_000))
@@ -162,10 +169,10 @@ def test_what_a_script_reported_without_a_service_is_delivered_by_sync(
         assert run["error"].endswith("ValueError: diverged")
     else:
         assert run["status"] == "failed"
-        assert "without a word" in run["error"]
+        assert run["error"] == "the process ended without reporting how"
 
 
-def test_offline_a_service_that_is_there_is_not_asked(service: Service, scripts: Scripts) -> None:
+def test_offline_a_running_service_gets_no_request(service: Service, scripts: Scripts) -> None:
     script = scripts(
         """
         import athanor
@@ -181,12 +188,12 @@ def test_offline_a_service_that_is_there_is_not_asked(service: Service, scripts:
     client = service.client()
     assert client.get("/runs").json()["runs"] == []
     assert client.get("/instances").json()["instances"] == []
-    (told,) = script.told
-    assert "1,000 lines" in told
+    (notice,) = script.notices
+    assert "1,000 lines" in notice
     assert len(spooled_lines(script.spools[0])) == 1000
 
 
-def test_disabled_nothing_is_sent_kept_or_said(service: Service, scripts: Scripts) -> None:
+def test_disabled_nothing_is_sent_kept_or_written(service: Service, scripts: Scripts) -> None:
     script = scripts(
         """
         import threading
@@ -207,7 +214,7 @@ def test_disabled_nothing_is_sent_kept_or_said(service: Service, scripts: Script
     assert service.client().get("/runs").json()["runs"] == []
 
 
-def test_sync_goes_on_where_a_script_had_to_leave_off(service: Service, scripts: Scripts) -> None:
+def test_sync_goes_on_where_a_script_stopped(service: Service, scripts: Scripts) -> None:
     script = scripts(
         """
         import sys
@@ -222,9 +229,9 @@ def test_sync_goes_on_where_a_script_had_to_leave_off(service: Service, scripts:
         service.url,
     ).start()
     client = service.client()
-    wait_until(lambda: stored(client, "half") > 0, "its first lines")
+    wait_until(lambda: stored(client, "half") > 0, "its first entries")
     service.kill()
-    script.say()
+    script.send_line()
     assert script.wait() == 0
     assert len(script.spools) == 1
     service.start()
@@ -238,21 +245,21 @@ def test_sync_goes_on_where_a_script_had_to_leave_off(service: Service, scripts:
 
 
 ENDS: dict[str, tuple[str, bool, str, str | None]] = {
-    "left behind": ("", True, "completed", None),
+    "not ended": ("", True, "completed", None),
     "finished": ("run.finish()", True, "completed", None),
     "failed": ("run.fail('no luck')", True, "failed", "no luck"),
     "exception": ("raise ValueError('diverged')", False, "failed", "ValueError: diverged"),
     "interrupted": ("raise KeyboardInterrupt", False, "cancelled", None),
     "cancelled": ("run.cancel()", True, "cancelled", None),
 }
-"""What a script does behind its lines; whether its exit code is 0; how its run ended, and why."""
+"""What a script does last, whether its exit code is 0, how its run ended, and the error."""
 
 
 @pytest.mark.parametrize("end", list(ENDS))
-def test_a_script_without_a_block_ends_its_run_when_it_ends(
+def test_without_a_with_block_the_run_ends_with_the_script(
     end: str, shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
-    text, well, expected, error = ENDS[end]
+    text, succeeds, expected, error = ENDS[end]
     id = f"bare-{end.replace(' ', '-')}"
     script = scripts(
         f"""
@@ -265,7 +272,7 @@ def test_a_script_without_a_block_ends_its_run_when_it_ends(
         """,
         shared_service.url,
     )
-    assert (script.run() == 0) == well
+    assert (script.run() == 0) == succeeds
     assert numbers(client, id) == list(range(5000))
     run = client.get(f"/runs/{id}").json()
     assert run["status"] == expected
@@ -273,7 +280,7 @@ def test_a_script_without_a_block_ends_its_run_when_it_ends(
     if end == "exception":
         assert "script.py" in run["error"]
         assert "Traceback" in run["error"]
-    assert script.told == []
+    assert script.notices == []
     assert script.spools == []
 
 
@@ -305,7 +312,7 @@ def test_an_exception_in_the_block_fails_the_run_with_its_traceback(
     assert numbers(client, id) == [0]
 
 
-def test_cancelling_ends_a_tracked_loop_and_keeps_its_last_lines(
+def test_cancelling_ends_a_tracked_loop_and_keeps_its_last_entries(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -323,17 +330,17 @@ def test_cancelling_ends_a_tracked_loop_and_keeps_its_last_lines(
         """,
         shared_service.url,
     ).start()
-    wait_until(lambda: stored(client, "long") > 3, "its first lines")
+    wait_until(lambda: stored(client, "long") > 3, "its first entries")
     client.post("/runs/long/cancel").raise_for_status()
     assert script.wait() == 1
     assert "athanor.client.run.Cancelled" in script.stderr
     assert status(client, "long") == "cancelled"
-    lines = numbers(client, "long")
-    assert lines == [*range(len(lines) - 1), -1]
-    assert len(lines) < 10_000
+    logged = numbers(client, "long")
+    assert logged == [*range(len(logged) - 1), -1]
+    assert len(logged) < 10_000
 
 
-def test_a_script_that_never_stops_to_write_lines_has_a_bar(
+def test_a_script_that_never_stops_logging_shows_progress(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -350,8 +357,8 @@ def test_a_script_that_never_stops_to_write_lines_has_a_bar(
     ).start()
 
     def progress() -> float:
-        answer = client.get("/runs/busy")
-        found = answer.json()["progress"] if answer.status_code == 200 else None
+        response = client.get("/runs/busy")
+        found = response.json()["progress"] if response.status_code == 200 else None
         return float(found["current"]) if found else 0
 
     for goal in (1, 500, 1000):
@@ -360,7 +367,7 @@ def test_a_script_that_never_stops_to_write_lines_has_a_bar(
     assert script.wait() == -signal.SIGINT
 
 
-def test_a_loop_that_looks_by_itself_is_told_too(
+def test_a_loop_that_checks_cancelled_ends_too(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -368,7 +375,7 @@ def test_a_loop_that_looks_by_itself_is_told_too(
         import time
         import athanor
 
-        with athanor.init("looks", id="looks") as run:
+        with athanor.init("checks", id="checks") as run:
             print("began")
             while not run.cancelled:
                 time.sleep(0.1)
@@ -376,11 +383,11 @@ def test_a_loop_that_looks_by_itself_is_told_too(
         """,
         shared_service.url,
     ).start()
-    wait_until(lambda: client.get("/runs/looks").status_code == 200, "the run")
-    client.post("/runs/looks/cancel").raise_for_status()
+    wait_until(lambda: client.get("/runs/checks").status_code == 200, "the run")
+    client.post("/runs/checks/cancel").raise_for_status()
     assert script.wait() == 0
-    assert status(client, "looks") == "cancelled"
-    assert numbers(client, "looks") == [1]
+    assert status(client, "checks") == "cancelled"
+    assert numbers(client, "checks") == [1]
 
 
 def test_ctrl_c_cancels(shared_service: Service, client: httpx.Client, scripts: Scripts) -> None:
@@ -389,25 +396,25 @@ def test_ctrl_c_cancels(shared_service: Service, client: httpx.Client, scripts: 
         import time
         import athanor
 
-        with athanor.init("stopped", id="stopped") as run:
+        with athanor.init("interrupted", id="interrupted") as run:
             for number in run.track(range(10_000)):
                 run.log(str(number))
                 time.sleep(0.01)
         """,
         shared_service.url,
     ).start()
-    wait_until(lambda: stored(client, "stopped") > 3, "its first lines")
+    wait_until(lambda: stored(client, "interrupted") > 3, "its first entries")
     script.send(signal.SIGINT)
     assert script.wait() == -signal.SIGINT
     assert "KeyboardInterrupt" in script.stderr
-    assert status(client, "stopped") == "cancelled"
-    lines = numbers(client, "stopped")
-    assert lines == list(range(len(lines)))
+    assert status(client, "interrupted") == "cancelled"
+    logged = numbers(client, "interrupted")
+    assert logged == list(range(len(logged)))
     assert script.spools == []
 
 
-def test_a_service_that_never_answers_costs_finish_timeout_and_no_line(
-    away: Service, scripts: Scripts
+def test_a_service_that_never_responds_costs_finish_timeout_and_no_entry(
+    stopped: Service, scripts: Scripts
 ) -> None:
     script = scripts(
         """
@@ -421,24 +428,25 @@ def test_a_service_that_never_answers_costs_finish_timeout_and_no_line(
         run.finish()
         print(time.monotonic() - began)
         """,
-        away.url,
+        stopped.url,
     )
-    with socket.create_server(("127.0.0.1", away.port)):  # the kernel accepts, and nobody reads
+    # the kernel accepts the connections, and no process reads from them
+    with socket.create_server(("127.0.0.1", stopped.port)):
         assert script.run() == 0
     assert 1 <= float(script.stdout) < 1 + 10
-    (told,) = script.told
-    assert "3,000 lines" in told
+    (notice,) = script.notices
+    assert "3,000 lines" in notice
     (spool,) = script.spools
-    assert str(spool.relative_to(script.folder)) in told
+    assert str(spool.relative_to(script.folder)) in notice
     assert len(spooled_lines(spool)) == 3000
 
-    client = away.start().client()
-    assert sync(script.folder, away.url).returncode == 0
+    client = stopped.start().client()
+    assert sync(script.folder, stopped.url).returncode == 0
     assert numbers(client, "mute") == list(range(3000))
     assert status(client, "mute") == "completed"
 
 
-def test_a_run_that_is_over_takes_nothing_more_and_says_so(
+def test_a_run_that_has_ended_takes_nothing_more_and_notices_say_so(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -456,18 +464,18 @@ def test_a_run_that_is_over_takes_nothing_more_and_says_so(
         """,
         shared_service.url,
     ).start()
-    wait_until(lambda: stored(client, "over") == 1, "its first line")
-    client.post("/runs/over/fail", json={"error": "somebody else"}).raise_for_status()
-    script.say()
+    wait_until(lambda: stored(client, "over") == 1, "its first entry")
+    client.post("/runs/over/fail", json={"error": "another client"}).raise_for_status()
+    script.send_line()
     assert script.wait() == 0
     assert numbers(client, "over") == [0]
-    assert client.get("/runs/over").json()["error"] == "somebody else"
-    assert [line for line in script.told if "run over is failed" in line] == script.told[:1]
-    assert [line for line in script.told if "left out" in line] == script.told[1:]
+    assert client.get("/runs/over").json()["error"] == "another client"
+    assert [line for line in script.notices if "run over is failed" in line] == script.notices[:1]
+    assert [line for line in script.notices if "left out" in line] == script.notices[1:]
     assert script.spools == []
 
 
-def test_lines_keep_the_time_at_which_they_were_reported(away: Service, scripts: Scripts) -> None:
+def test_entries_keep_the_time_at_which_they_were_reported(stopped: Service, scripts: Scripts) -> None:
     script = scripts(
         """
         import datetime
@@ -479,13 +487,13 @@ def test_lines_keep_the_time_at_which_they_were_reported(away: Service, scripts:
         run.log("0", loss=0.5)
         print(now())
         """,
-        away.url,
+        stopped.url,
         mode="offline",
     )
     assert script.run() == 0
     before, after = script.stdout.split()
-    client = away.start().client()
-    assert sync(script.folder, away.url).returncode == 0
+    client = stopped.start().client()
+    assert sync(script.folder, stopped.url).returncode == 0
     (entry,) = client.get("/runs/when/logs").json()["logs"]
     assert before <= entry["timestamp"].replace("Z", "+00:00") <= after
     assert entry["metadata"] == {"loss": 0.5}

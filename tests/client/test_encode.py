@@ -1,4 +1,4 @@
-"""Whatever is reported becomes a line that the service takes; nothing raises."""
+"""Any report is encoded as JSON that the service accepts; nothing raises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from athanor.client.encode import MAX_MESSAGE, log_line, plain, progress_body, result_line
+from athanor.client.encode import MAX_MESSAGE, encode_log, encode_progress, encode_result, plain
 
 from ..support.service import new_run
 
@@ -24,13 +24,13 @@ class Odd:
         raise RuntimeError("no")
 
 
-def circle() -> list[Any]:
+def circular() -> list[Any]:
     found: list[Any] = [1]
     found.append(found)
     return found
 
 
-THINGS = {
+VALUES = {
     "numpy number": (np.float32(0.5), 0.5),
     "numpy array": (np.arange(3), [0, 1, 2]),
     "NaN": (math.nan, None),
@@ -46,42 +46,42 @@ THINGS = {
 }
 
 
-@pytest.mark.parametrize("name", list(THINGS))
-def test_things_become_what_json_has_for_them(name: str) -> None:
-    thing, expected = THINGS[name]
-    assert plain(thing) == expected
-    assert json.loads(result_line("x", thing))["value"] == expected
-    assert json.loads(log_line("x", metadata={"a": thing}))["metadata"] == {"a": expected}
+@pytest.mark.parametrize("name", list(VALUES))
+def test_values_become_json(name: str) -> None:
+    value, expected = VALUES[name]
+    assert plain(value) == expected
+    assert json.loads(encode_result("x", value))["value"] == expected
+    assert json.loads(encode_log("x", metadata={"a": value}))["metadata"] == {"a": expected}
 
 
-def test_circles_end_somewhere() -> None:
-    assert json.loads(log_line("x", metadata={"a": circle()}))["metadata"]["a"][0] == 1
+def test_circular_references_are_cut() -> None:
+    assert json.loads(encode_log("x", metadata={"a": circular()}))["metadata"]["a"][0] == 1
 
 
-def test_messages_are_text_and_cut_at_the_services_bound() -> None:
-    assert json.loads(log_line(3.5))["message"] == "3.5"
-    assert json.loads(log_line(Odd()))["message"].startswith("<Odd whose")
-    assert json.loads(log_line("x" * MAX_MESSAGE))["message"] == "x" * MAX_MESSAGE
-    cut = json.loads(log_line("é" * MAX_MESSAGE))["message"]
+def test_messages_become_text_and_are_cut_at_the_services_limit() -> None:
+    assert json.loads(encode_log(3.5))["message"] == "3.5"
+    assert json.loads(encode_log(Odd()))["message"].startswith("<Odd whose")
+    assert json.loads(encode_log("x" * MAX_MESSAGE))["message"] == "x" * MAX_MESSAGE
+    cut = json.loads(encode_log("é" * MAX_MESSAGE))["message"]
     assert len(cut.encode()) <= MAX_MESSAGE
     assert cut.endswith("… (524,288 bytes, cut)")
 
 
 @pytest.mark.parametrize(
     ("level", "expected"),
-    [("WARNING", "warn"), ("critical", "error"), ("debug", "debug"), ("loud", "info"), (None, "info")],
+    [("WARNING", "warn"), ("critical", "error"), ("Fatal", "error"), ("loud", "info"), (None, "info")],
 )
-def test_levels_are_known_by_their_names(level: Any, expected: str) -> None:
-    assert json.loads(log_line("x", level))["level"] == expected
+def test_level_names_are_recognised_and_others_are_info(level: Any, expected: str) -> None:
+    assert json.loads(encode_log("x", level))["level"] == expected
 
 
 @pytest.mark.parametrize("current", [None, "3", -1, math.nan, Odd(), [1]])
-def test_what_is_no_amount_is_no_progress(current: Any) -> None:
-    assert progress_body(current) is None
+def test_progress_needs_a_finite_number_of_0_or_more(current: Any) -> None:
+    assert encode_progress(current) is None
 
 
-def test_amounts_of_numpy_are_progress() -> None:
-    body = progress_body(np.int64(3), np.float32(10), Odd())
+def test_progress_takes_numpy_numbers() -> None:
+    body = encode_progress(np.int64(3), np.float32(10), Odd())
     assert body is not None
     found = json.loads(body)
     assert (found["current"], found["total"]) == (3, 10)
@@ -101,16 +101,16 @@ ANYTHING = st.recursive(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(ANYTHING, ANYTHING, ANYTHING), min_size=1, max_size=10))
-def test_the_service_takes_whatever_is_reported(
-    client: httpx.Client, things: list[tuple[Any, Any, Any]]
+def test_the_service_accepts_whatever_is_reported(
+    client: httpx.Client, values: list[tuple[Any, Any, Any]]
 ) -> None:
     run = new_run(client)
-    lines = []
-    for one, other, third in things:
-        lines += [log_line(one, other, {"it": third}), result_line(one, other, third)]
-    assert all(line.count(b"\n") == 1 and line.endswith(b"\n") for line in lines)
-    answer = client.post(
-        f"/runs/{run}/events", content=b"".join(lines), headers={"Content-Type": "application/x-ndjson"}
+    entries = []
+    for one, other, third in values:
+        entries += [encode_log(one, other, {"it": third}), encode_result(one, other, third)]
+    assert all(entry.count(b"\n") == 1 and entry.endswith(b"\n") for entry in entries)
+    response = client.post(
+        f"/runs/{run}/events", content=b"".join(entries), headers={"Content-Type": "application/x-ndjson"}
     )
-    assert answer.status_code == 201, answer.text
-    assert answer.json()["accepted"] == len(lines)
+    assert response.status_code == 201, response.text
+    assert response.json()["accepted"] == len(entries)

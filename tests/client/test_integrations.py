@@ -1,4 +1,4 @@
-"""The callbacks, in real trainings with the real frameworks, reporting to the real service."""
+"""The callbacks, in real trainings with the real frameworks and the real service."""
 
 from __future__ import annotations
 
@@ -147,14 +147,14 @@ def test_a_training_is_a_run_with_its_metrics(
     assert (progress["current"], progress["total"]) == (12, 12)
 
 
-def test_a_training_stops_where_somebody_asks_for_it(
+def test_a_training_stops_when_its_run_is_cancelled(
     framework: str, shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     id = f"stop-{framework}"
     text = f"""
     with athanor.init("stopped", id={id!r}) as run:
         train(AthanorCallback(run), epochs=10_000)
-        run.log("behind the training")
+        run.log("after the training")
     """
     process = scripts(
         script(framework, text, "import time; time.sleep(0.01)"), shared_service.url
@@ -162,17 +162,17 @@ def test_a_training_stops_where_somebody_asks_for_it(
 
     def is_training() -> bool:
         assert process.is_alive, process.stderr
-        answer = client.get(f"/runs/{id}")
-        return answer.status_code == 200 and bool(answer.json()["progress"])
+        response = client.get(f"/runs/{id}")
+        return response.status_code == 200 and bool(response.json()["progress"])
 
     wait_until(is_training, "the training")
     client.post(f"/runs/{id}/cancel").raise_for_status()
     assert process.wait() == 0, process.stderr
     assert status(client, id) == "cancelled"
-    assert "behind the training" in client.get(f"/runs/{id}/logs").text
+    assert "after the training" in client.get(f"/runs/{id}/logs").text
 
 
-def test_a_training_that_breaks_is_a_run_that_failed(
+def test_a_training_that_raises_is_a_run_that_failed(
     framework: str, shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     text = f"""
@@ -185,7 +185,7 @@ def test_a_training_that_breaks_is_a_run_that_failed(
     assert "ZeroDivisionError" in run["error"]
 
 
-def test_a_framework_that_is_not_there_is_named_with_its_extra(framework: str, scripts: Scripts) -> None:
+def test_a_missing_framework_is_named_with_its_extra(framework: str, scripts: Scripts) -> None:
     process = scripts(
         f"""
         import sys

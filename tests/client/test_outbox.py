@@ -1,4 +1,4 @@
-"""What a process reported and nobody acknowledged: kept in order, sent once, whatever comes between."""
+"""Entries that are not acknowledged are kept in order, and stored once, whatever happens."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from athanor.client.delivery import outbox as outbox_module
 from athanor.client.delivery.outbox import Outbox
 from athanor.client.delivery.spool import Batch, End, Registration, Spool, SpoolInUse
+from athanor.client.limits import ClientLimits
 from athanor.client.notices import Notices
 
 REGISTRATION = Registration(run_id="run", instance="x", producer="p", url="http://127.0.0.1:1")
-GROUP_BYTES = 60
-"""Small, so that a few lines make several groups."""
+SMALL = ClientLimits(batch_bytes=60, memory_bytes=300, disk_pause=0.0)
+"""Limits with which a few entries make several batches."""
 
 
-def line(number: int) -> bytes:
+def entry(number: int) -> bytes:
     return b'{"type":"run_log","message":"%d"}\n' % number
 
 
@@ -29,40 +29,64 @@ def numbers(data: bytes) -> list[int]:
     return [int(number) for number in re.findall(rb'"message":"(\d+)"', data)]
 
 
+class BreakableSpool(Spool):
+    """A spool on a disk that can be made to fail."""
+
+    is_broken = False
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        registration: Registration,
+        limits: ClientLimits,
+        content: Batch,
+        sending: int = 0,
+    ) -> Spool:
+        cls._fail_if_broken()
+        return super().create(folder, registration, limits, content, sending)
+
+    def append(self, data: bytes, last: bool = False) -> None:
+        self._fail_if_broken()
+        super().append(data, last)
+
+    @classmethod
+    def _fail_if_broken(cls) -> None:
+        if cls.is_broken:
+            raise OSError(28, "No space left on device")
+
+
 class OutboxMachine(RuleBasedStateMachine):
-    """A service that stores each key's lines once, and an outbox that is used, broken and synced."""
+    """A service that stores each key's entries once, and an outbox that is used and broken."""
 
     def __init__(self) -> None:
         super().__init__()
         self.temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self.temporary.name) / "spool"
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr("athanor.client.delivery.spool.GROUP_BYTES", GROUP_BYTES)
-        self.patch.setattr(outbox_module, "GROUP_BYTES", GROUP_BYTES)
-        self.patch.setattr(outbox_module, "MEMORY_BYTES", 300)
-        self.patch.setattr(outbox_module, "DISK_PAUSE", 0.0)
         self.added = 0
         self.stored: dict[int, bytes] = {}
         self.sending: Batch | None = None
 
-    @initialize(away=st.booleans())
-    def begin(self, away: bool) -> None:
-        self.outbox = Outbox(REGISTRATION, self.folder, Notices(), away)
+    @initialize(spooling=st.booleans())
+    def begin(self, spooling: bool) -> None:
+        self.outbox = Outbox(
+            REGISTRATION, self.folder, Notices(), SMALL, spooling, spool_type=BreakableSpool
+        )
 
     @rule(count=st.integers(1, 5))
     def add(self, count: int) -> None:
-        self.outbox.add(b"".join(line(self.added + number) for number in range(count)))
+        self.outbox.add(b"".join(entry(self.added + number) for number in range(count)))
         self.added += count
 
     @rule(arrives=st.booleans())
     def send(self, arrives: bool) -> None:
-        """A group goes out; it may arrive though its answer does not."""
-        group = self.outbox.next()
+        """A batch is sent; it may arrive although its response does not."""
+        batch = self.outbox.next()
         if self.sending is not None:
-            assert group == self.sending, "a group is sent again exactly as it was"
-        self.sending = group
-        if group is not None and arrives:
-            self.store(group)
+            assert batch == self.sending, "a batch is sent again exactly as it was"
+        self.sending = batch
+        if batch is not None and arrives:
+            self.store(batch)
 
     @rule()
     @precondition(lambda self: self.sending is not None)
@@ -78,66 +102,58 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(broken=st.booleans())
     def disk(self, broken: bool) -> None:
-        """From now on nothing can be written, or all can again."""
+        """The disk fails from now on, or works again."""
+        BreakableSpool.is_broken = broken
 
-        def refuse(*_: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        self.patch.setattr(Spool, "_write", refuse if broken else WRITE)
-
-    def store(self, group: Batch) -> None:
-        """As the service does: what a key brought first stays."""
-        before = self.stored.setdefault(group.place, group.data)
-        assert before == group.data, "the same key always brings the same lines"
+    def store(self, batch: Batch) -> None:
+        """As in the service: what was sent first under a key stays."""
+        before = self.stored.setdefault(batch.place, batch.data)
+        assert before == batch.data, "a key always has the same entries"
 
     @invariant()
-    def stored_lines_are_each_once_in_order(self) -> None:
+    def entries_are_stored_once_and_in_order(self) -> None:
         data = b"".join(self.stored[place] for place in sorted(self.stored))
         assert numbers(data) == list(range(len(numbers(data))))
 
     def teardown(self) -> None:
-        """The process ends, and what it left is delivered by another."""
-        self.patch.setattr(Spool, "_write", WRITE)
+        """The process ends, and another one delivers what is left."""
+        BreakableSpool.is_broken = False
         if hasattr(self, "outbox"):
             left, path = self.outbox.close(End(end="completed"))
             assert path is not None
-            spool = Spool.open(path)
+            spool = Spool.open(path, SMALL)
             assert left == spool.count() - 1
-            while group := spool.next():
-                self.store(group)
+            while batch := spool.next():
+                self.store(batch)
                 spool.done()
             assert spool.end() == End(end="completed")
             spool.remove()
             data = b"".join(self.stored[place] for place in sorted(self.stored))
             assert numbers(data) == list(range(self.added))
-        self.patch.undo()
         self.temporary.cleanup()
 
 
-WRITE = Spool._write
 OutboxMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestOutbox = OutboxMachine.TestCase
 
 
-def test_what_finds_no_room_is_counted_at_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setattr(outbox_module, "MOST_MEMORY_BYTES", 10 * len(line(0)))
-    outbox = Outbox(REGISTRATION, tmp_path / "file", Notices(), away=True)
+def test_entries_without_room_are_counted_at_their_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    limits = ClientLimits(max_memory_bytes=10 * len(entry(0)))
+    outbox = Outbox(REGISTRATION, tmp_path / "file", Notices(), limits, spooling=True)
     for number in range(25):
-        outbox.add(line(number % 10))
+        outbox.add(entry(number % 10))
     sent = b""
-    while group := outbox.next():
-        sent += group.data
+    while batch := outbox.next():
+        sent += batch.data
         outbox.done()
-    outbox.add(line(7))
-    group = outbox.next()
-    assert group is not None
-    confession, after = group.data.splitlines(keepends=True)
+    outbox.add(entry(7))
+    batch = outbox.next()
+    assert batch is not None
+    missing, after = batch.data.splitlines(keepends=True)
     assert numbers(sent) == list(range(10))
-    assert b"15 lines are missing here" in confession
-    assert after == line(7)
+    assert b"15 lines are missing here" in missing
+    assert after == entry(7)
     outbox.add(b"", dropped=3)
     outbox.done()
     left, path = outbox.close(None)
@@ -145,23 +161,23 @@ def test_what_finds_no_room_is_counted_at_its_place(
 
 
 def test_a_spool_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path, REGISTRATION, 0, line(0), 0)
+    spool = Spool.create(tmp_path, REGISTRATION, SMALL, Batch(0, entry(0)))
     with pytest.raises(SpoolInUse):
-        Spool.open(spool.path)
+        Spool.open(spool.path, SMALL)
     spool.close()
-    again = Spool.open(spool.path)
+    again = Spool.open(spool.path, SMALL)
     assert again.registration == REGISTRATION
     again.close()
 
 
-def test_a_line_torn_off_by_the_end_of_its_process_is_left_out(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path, REGISTRATION, 1000, line(0) + line(1), 0)
+def test_an_entry_that_was_not_written_completely_is_left_out(tmp_path: Path) -> None:
+    spool = Spool.create(tmp_path, REGISTRATION, SMALL, Batch(1000, entry(0) + entry(1)))
     spool.close()
     whole = spool.path.read_bytes()
-    for cut in range(1, len(line(1)) + 1):
+    for cut in range(1, len(entry(1)) + 1):
         spool.path.write_bytes(whole[:-cut])
-        torn = Spool.open(spool.path)
-        assert torn.next() == Batch(1000, line(0))
+        torn = Spool.open(spool.path, SMALL)
+        assert torn.next() == Batch(1000, entry(0))
         torn.done()
         assert torn.next() is None
         assert torn.end() is None
@@ -172,9 +188,9 @@ def test_a_line_torn_off_by_the_end_of_its_process_is_left_out(tmp_path: Path) -
     "content",
     [b"", b"\n", b"no spool", b"{}\n{}\n", b'{"version":2,"base":0}'.ljust(127) + b"\n{}\n", bytes(300)],
 )
-def test_what_is_no_spool_is_refused_and_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_spool_is_refused_and_unchanged(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.ndjson"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r".+"):
-        Spool.open(path)
+        Spool.open(path, SMALL)
     assert path.read_bytes() == content

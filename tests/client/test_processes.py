@@ -1,4 +1,4 @@
-"""Several processes of one run: each one's lines arrive once and in its order, and the owner ends it."""
+"""Several processes of one run: all entries arrive once and in order; one process ends the run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..support.scripts import Scripts, messages, status, stored
 from ..support.service import Service
 
 PROCESSES = 10
-LINES = 2000
+ENTRIES = 2000
 
 
-def by_process(lines: list[str]) -> dict[str, list[int]]:
-    """Lines of the form `who number`, by who, in their order."""
+def by_process(messages: list[str]) -> dict[str, list[int]]:
+    """The numbers in messages of the form `process number`, by process."""
     found: dict[str, list[int]] = {}
-    for line in lines:
-        who, number = line.split()
-        found.setdefault(who, []).append(int(number))
+    for message in messages:
+        process, number = message.split()
+        found.setdefault(process, []).append(int(number))
     return found
 
 
@@ -28,13 +28,13 @@ MEMBER = """
 import pathlib, sys, time
 import athanor
 
-who, lines = sys.argv[1], int(sys.argv[2])
+name, count = sys.argv[1], int(sys.argv[2])
 with athanor.init("team") as run:
-    for number in range(lines):
-        if number == lines // 2:
+    for number in range(count):
+        if number == count // 2:
             while not pathlib.Path("go").exists():
                 time.sleep(0.01)
-        run.log(f"{who} {number}")
+        run.log(f"{name} {number}")
 """
 
 OWNER = f"""
@@ -44,10 +44,10 @@ import athanor
 with athanor.init("team", id="team", finish_timeout=60) as run:
     environ = {{**os.environ, "ATHANOR_RUN_ID": run.id, "ATHANOR_FINISH_TIMEOUT": "60"}}
     members = [
-        subprocess.Popen([sys.executable, "member.py", f"p{{n}}", "{LINES}"], env=environ)
+        subprocess.Popen([sys.executable, "member.py", f"p{{n}}", "{ENTRIES}"], env=environ)
         for n in range({PROCESSES})
     ]
-    for number in range({LINES}):
+    for number in range({ENTRIES}):
         run.log(f"owner {{number}}")
     codes = [member.wait() for member in members]
     print("members", codes)
@@ -55,15 +55,15 @@ with athanor.init("team", id="team", finish_timeout=60) as run:
 """
 
 
-@pytest.mark.parametrize("killed", [False, True], ids=["undisturbed", "service killed in the middle"])
+@pytest.mark.parametrize("killed", [False, True], ids=["undisturbed", "service killed"])
 def test_ten_processes_report_to_one_run(killed: bool, service: Service, scripts: Scripts) -> None:
     owner = scripts(OWNER, service.url)
     (owner.folder / "member.py").write_text(MEMBER)
     owner.start()
     client = service.client()
-    # each is heard before the kill: one that never was does not wait for the service at its end
-    first = LINES + PROCESSES * LINES // 2
-    wait_until(lambda: stored(client, "team") == first, "the owner's lines and half of all others")
+    # each reaches the service before the kill; one that never has does not wait for it at its end
+    first = ENTRIES + PROCESSES * ENTRIES // 2
+    wait_until(lambda: stored(client, "team") == first, "the owner's entries and half of all others")
     if killed:
         service.kill()
     (owner.folder / "go").touch()
@@ -72,17 +72,20 @@ def test_ten_processes_report_to_one_run(killed: bool, service: Service, scripts
         service.start()
     owner.wait_for("]\n")
     assert owner.stdout == f"members {[0] * PROCESSES}\n"
-    wait_until(lambda: stored(client, "team") == LINES * (PROCESSES + 1), "all lines")
-    assert status(client, "team") == "running"  # members do not end it
-    owner.say()
+    wait_until(lambda: stored(client, "team") == ENTRIES * (PROCESSES + 1), "all entries")
+    # members do not end the run
+    assert status(client, "team") == "running"
+    owner.send_line()
     assert owner.wait() == 0
     assert status(client, "team") == "completed"
     found = by_process(messages(client, "team"))
-    assert found == {who: list(range(LINES)) for who in ("owner", *(f"p{n}" for n in range(PROCESSES)))}
+    assert found == {
+        process: list(range(ENTRIES)) for process in ("owner", *(f"p{n}" for n in range(PROCESSES)))
+    }
     assert owner.spools == []
 
 
-def test_a_member_that_fails_says_so_in_the_log_and_leaves_the_end_to_the_owner(
+def test_a_member_that_fails_logs_it_and_the_owner_ends_the_run(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     owner = scripts(
@@ -96,7 +99,7 @@ def test_a_member_that_fails_says_so_in_the_log_and_leaves_the_end_to_the_owner(
         """,
         shared_service.url,
     ).start()
-    wait_until(lambda: stored(client, "shaken") == 1, "the owner")
+    wait_until(lambda: stored(client, "shaken") == 1, "the owner's entry")
     member = scripts(
         """
         import athanor
@@ -109,12 +112,12 @@ def test_a_member_that_fails_says_so_in_the_log_and_leaves_the_end_to_the_owner(
     )
     assert member.run() == 1
     assert status(client, "shaken") == "running"
-    owner.say()
+    owner.send_line()
     assert owner.wait() == 0
     assert status(client, "shaken") == "completed"
-    _, told = client.get("/runs/shaken/logs").json()["logs"]
-    assert told["level"] == "error"
-    assert told["message"].endswith("ValueError: one of many")
+    _, entry = client.get("/runs/shaken/logs").json()["logs"]
+    assert entry["level"] == "error"
+    assert entry["message"].endswith("ValueError: one of many")
 
 
 FORK_ENDS = {
@@ -140,7 +143,8 @@ def test_forked_children_report_to_the_same_run(
 
         parent, children = os.getpid(), []
         with athanor.init("forks", id={id!r}) as run:
-            for number in range(1000):  # some of them are in the queue while it forks
+            # some of these are in the queue while it forks
+            for number in range(1000):
                 run.log(f"parent {{number}}")
             thread = threading.Thread(target=spin, args=[run])
             thread.start()
@@ -163,7 +167,7 @@ def test_forked_children_report_to_the_same_run(
     )
     assert script.run() == 0
     assert script.stdout == "[0, 0, 0, 0]\n"
-    assert script.told == []
+    assert script.notices == []
     assert by_process(messages(client, id)) == {
         "parent": list(range(2000)),
         "thread": list(range(1000)),
@@ -171,10 +175,10 @@ def test_forked_children_report_to_the_same_run(
     }
     assert status(client, id) == "completed"
     assert script.spools == []
-    assert script.told == []
+    assert script.notices == []
 
 
-def test_forked_children_have_spools_of_their_own_while_the_service_is_away(
+def test_forked_children_have_their_own_spools_while_the_service_is_away(
     service: Service, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -206,12 +210,12 @@ def test_forked_children_have_spools_of_their_own_while_the_service_is_away(
         finish_timeout=60,
     ).start()
     client = service.client()
-    wait_until(lambda: stored(client, "forks") == 1, "the first line")
+    wait_until(lambda: stored(client, "forks") == 1, "the first entry")
     service.kill()
-    script.say()
+    script.send_line()
     script.wait_for("spooled")
     wait_until(lambda: script.spools, "the parent's spool")
-    script.say()
+    script.send_line()
     wait_until(lambda: len(script.spools) == 4, "the children's spools")
     service.start()
     assert script.wait() == 0
@@ -228,9 +232,9 @@ WORK = textwrap.dedent(
     import concurrent.futures, functools, multiprocessing, os, sys
     import athanor
 
-    def work(run, who):
+    def work(run, name):
         for number in range(1000):
-            run.log(f"{who} {number}")
+            run.log(f"{name} {number}")
         return os.getpid()
 
     def main(run, context):
@@ -295,16 +299,16 @@ def test_workers_of_multiprocessing_report_to_the_run_they_are_given(
     assert script.stderr == ""
 
 
-def test_a_worker_that_misses_its_sigterm_is_told_again(
+def test_a_worker_that_misses_its_sigterm_gets_it_again(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
-    """As when it comes just before the main thread waits for a lock: noted, and nothing wakes up."""
+    """The signal comes just before the main thread waits for a lock, and does not interrupt that."""
     script = scripts(
         """
         import multiprocessing, signal, threading
         import athanor
 
-        def note_it():
+        def miss_it():
             state = "R"
             while state != "S":
                 with open("/proc/self/stat") as file:
@@ -313,7 +317,7 @@ def test_a_worker_that_misses_its_sigterm_is_told_again(
 
         def work(run, held):
             run.log("from the worker")
-            threading.Thread(target=note_it).start()
+            threading.Thread(target=miss_it).start()
             held.acquire()
 
         if __name__ == "__main__":

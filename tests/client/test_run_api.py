@@ -1,4 +1,4 @@
-"""A run as its experiment sees it: every way in, every way out."""
+"""The methods of a run, called by scripts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def logs(client: httpx.Client, run: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_everything_a_script_can_report(
-    shared_service: Service, client: httpx.Client, scripts: Scripts
-) -> None:
+def test_all_kinds_of_reports(shared_service: Service, client: httpx.Client, scripts: Scripts) -> None:
     script = scripts(
         """
         import athanor
@@ -50,8 +48,8 @@ def test_everything_a_script_can_report(
     assert run["progress"]["message"] == "batch 3"
     instance = client.get(f"/instances/{run['instance_id']}").json()
     assert (instance["name"], instance["configuration"]) == ("Hand-written digits", {"lr": 3e-4})
-    told = [(log["level"], log["message"], log["metadata"]) for log in logs(client, "all")]
-    assert told == [
+    entries = [(log["level"], log["message"], log["metadata"]) for log in logs(client, "all")]
+    assert entries == [
         ("info", "plain", None),
         ("warn", "loud", {"lr": 0.1, "step": 3}),
         ("debug", "d", {"a": 1}),
@@ -67,22 +65,22 @@ def test_everything_a_script_can_report(
     ]
 
 
-def test_an_instance_is_found_by_its_name_and_made_once(
+def test_an_instance_is_found_by_its_name_and_created_once(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
-    client.post("/instances", json={"id": "made-before", "name": "Made before"}).raise_for_status()
+    client.post("/instances", json={"id": "created-before", "name": "Created before"}).raise_for_status()
     script = scripts(
         """
         import athanor
 
-        for name in ("Made before", "made new", "made new", "Ünïcode / slash"):
+        for name in ("Created before", "new", "new", "Ünïcode / slash"):
             athanor.init(name).finish()
         """,
         shared_service.url,
     )
     assert script.run() == 0
-    assert len(client.get("/instances/made-before/runs").json()["runs"]) == 1
-    for name, runs in (("Made before", 1), ("made new", 2), ("Ünïcode / slash", 1)):
+    assert len(client.get("/instances/created-before/runs").json()["runs"]) == 1
+    for name, runs in (("Created before", 1), ("new", 2), ("Ünïcode / slash", 1)):
         (instance,) = client.get("/instances", params={"name": name}).json()["instances"]
         assert instance["run_count"] == runs
 
@@ -139,7 +137,7 @@ def test_ways_to_end(shared_service: Service, client: httpx.Client, scripts: Scr
     assert messages(client, "outer") == ["of the outer"]
 
 
-def test_a_decorated_functions_calls_are_runs(
+def test_each_call_of_a_decorated_function_is_a_run(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -176,7 +174,7 @@ def test_a_decorated_functions_calls_are_runs(
     assert [run["status"] for run in (first, second, last)] == ["completed", "completed", "failed"]
 
 
-def test_loops_are_tracked_in_each_other_and_over_anything(
+def test_loops_are_tracked_nested_and_over_any_iterable(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -233,11 +231,11 @@ def test_loops_are_tracked_in_each_other_and_over_anything(
         "[(0, 1, 'after a break')]",
         "[0, 1] [(0, 2, 'async'), (1, 2, 'async'), (2, 2, 'async')]",
         "['a', 'b']",
-        "async_generator is to be tracked by `async for`",
+        "async_generator needs `async for`",
     ]
 
 
-def test_what_is_printed_is_captured_and_still_printed(
+def test_output_is_captured_and_still_printed(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -275,7 +273,7 @@ def test_what_is_printed_is_captured_and_still_printed(
     lines = [log["message"] for log in found]
     assert lines[:2] == ["one and two", "wrong"]
     assert found[1]["metadata"] == {"stream": "stderr"}
-    # the bar's row is kept as long as it may be drawn again
+    # the bar's row is kept as long as it may be redrawn
     assert sum(line.startswith("train:") for line in lines[2:4]) == 1
     assert "no end" in lines[2:4]
     assert sorted(lines[4:8]) == [f"thread {n}" for n in range(4)]
@@ -283,7 +281,7 @@ def test_what_is_printed_is_captured_and_still_printed(
     assert client.get("/runs/captured").json()["progress"]["current"] == 50
 
 
-def test_logging_goes_into_the_run_that_goes_on(
+def test_logging_records_go_to_the_newest_run(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(
@@ -294,7 +292,7 @@ def test_logging_goes_into_the_run_that_goes_on(
         logging.getLogger().addHandler(athanor.LoggingHandler())
         logging.getLogger().setLevel(logging.DEBUG)
         log = logging.getLogger("mine")
-        log.info("nobody listens")
+        log.info("without a run")
         with athanor.init("logged", id="logged") as run:
             log.debug("d %s", 1)
             log.warning("w", extra={"lr": 0.1})
@@ -334,7 +332,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("config", list(CONFIGS))
-def test_configurations_come_in_many_kinds(config: str, scripts: Scripts) -> None:
+def test_configurations_of_many_types(config: str, scripts: Scripts) -> None:
     script = scripts(
         f"""
         import argparse, dataclasses, json, pathlib, types, numpy
@@ -353,12 +351,12 @@ def test_configurations_come_in_many_kinds(config: str, scripts: Scripts) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "x" * 1000, 7, None])
-def test_a_name_that_cant_be_is_refused_at_once(name: Any) -> None:
+def test_an_invalid_name_is_refused_at_once(name: Any) -> None:
     with pytest.raises(athanor.InvalidInput, match="can't name an instance"):
         athanor.init(name, mode="disabled")
 
 
-def test_an_id_that_cant_be_is_refused_at_once() -> None:
+def test_an_invalid_id_is_refused_at_once() -> None:
     with pytest.raises(athanor.ConfigurationError, match="id is 'no such/id'"):
         athanor.init("x", id="no such/id", mode="disabled")
 
@@ -368,7 +366,7 @@ def test_a_run_can_be_pickled() -> None:
         assert pickle.loads(pickle.dumps(run)).id == run.id
 
 
-def test_async_with_does_not_block_the_loop_when_it_ends(
+def test_async_with_does_not_block_the_event_loop_at_its_end(
     shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     script = scripts(

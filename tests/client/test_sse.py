@@ -1,4 +1,4 @@
-"""The decoder of server-sent events against the HTML standard, section 9.2.6, and against httpx-sse."""
+"""The decoder of server-sent events, against section 9.2.6 of the HTML standard and httpx-sse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from athanor.client.sse import MOST_RETRY, ServerSentEvent, SseDecoder
+from athanor.client.sse import MAX_RETRY, ServerSentEvent, SseDecoder
 
 BOM = codecs.BOM_UTF8
 
@@ -40,7 +40,7 @@ line_ends = st.sampled_from([b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n
 
 @st.composite
 def streams(draw: st.DrawFn) -> bytes:
-    """An event stream: any lines with any ends, perhaps behind byte order marks, perhaps cut short."""
+    """An event stream: any lines and line ends, perhaps with byte order marks, perhaps cut."""
     whole = draw(st.sampled_from([b"", b"", BOM, BOM + BOM]))
     whole += b"".join(
         line + end for line, end in draw(st.lists(st.tuples(lines, line_ends), max_size=12))
@@ -72,7 +72,7 @@ def data_of(*parts: bytes) -> list[str]:
 @given(pieces())
 @example([b"data: a\r", b"", b"\ndata: b\r", b"\r", b"\n"])
 @example([BOM[:1], BOM[1:], b"data: \xe2", b"\x82\xac\n\n"])
-def test_it_does_not_matter_how_a_stream_is_cut(parts: list[bytes]) -> None:
+def test_the_pieces_of_a_stream_do_not_matter(parts: list[bytes]) -> None:
     whole, at_once = fed(b"".join(parts))
     in_parts, bit_by_bit = fed(*parts)
     assert in_parts == whole
@@ -80,7 +80,7 @@ def test_it_does_not_matter_how_a_stream_is_cut(parts: list[bytes]) -> None:
 
 
 @given(streams())
-def test_an_event_is_given_out_with_the_byte_that_ends_it(stream: bytes) -> None:
+def test_an_event_is_returned_with_the_byte_that_ends_it(stream: bytes) -> None:
     decoder = SseDecoder()
     for end in range(len(stream)):
         now = decoder.feed(stream[end : end + 1])
@@ -88,19 +88,19 @@ def test_an_event_is_given_out_with_the_byte_that_ends_it(stream: bytes) -> None
         assert not now or stream[end : end + 1] in (b"\n", b"\r")
 
 
-# httpx-sse 0.4.3 differs from the standard in these; `by_httpx_sse` takes them out, and no more:
+# httpx-sse 0.4.3 differs from the standard in these points; `by_httpx_sse` removes only them:
 #
 # - 9.2.6, "Streams must be decoded using the UTF-8 decode algorithm", which strips one leading byte
-#   order mark: it is left in, and so is a part of the first field's name.
-# - The same, whatever the Content-Type says of a charset: httpx goes by the charset.
-# - 9.2.6, dispatch, step 2, "If the data buffer is an empty string … return": an event without data
-#   is given out, if there has ever been an id, or a type or a retry in its block.
-# - 9.2.6, retry, "If the field value consists of only ASCII digits": whatever `int` takes counts; and
-#   it is a property of the event, known only with the next one, where the standard's is the stream's.
+#   order mark: httpx-sse keeps it, as a part of the first field's name.
+# - The same, whatever charset the Content-Type has: httpx uses that charset.
+# - 9.2.6, dispatch, step 2, "If the data buffer is an empty string … return": httpx-sse returns an
+#   event without data if there has ever been an id, or a type or a retry in its block.
+# - 9.2.6, retry, "If the field value consists of only ASCII digits": httpx-sse accepts whatever
+#   `int` does. Its `retry` is a property of the next event; the standard's is one of the stream.
 
 
 class StrictDecoder(SSEDecoder):
-    """httpx-sse's decoder of lines, with the second step of the dispatch."""
+    """The line decoder of httpx-sse, with the second step of the dispatch."""
 
     def decode(self, line: str) -> TheirEvent | None:
         has_data = bool(self._data)
@@ -109,7 +109,7 @@ class StrictDecoder(SSEDecoder):
 
 
 def by_httpx_sse(stream: bytes) -> list[tuple[str, str, str]]:
-    """Events by httpx-sse: type, data and id."""
+    """The type, data and id of each event, from httpx-sse."""
     splitter, decoder = SSELineDecoder(), StrictDecoder()
     found = splitter.decode(stream.removeprefix(BOM).decode("utf-8", "replace")) + splitter.flush()
     events = [decoder.decode(line) for line in found]
@@ -117,7 +117,7 @@ def by_httpx_sse(stream: bytes) -> list[tuple[str, str, str]]:
 
 
 @given(streams())
-def test_httpx_sse_finds_the_same_events(stream: bytes) -> None:
+def test_httpx_sse_decodes_the_same_events(stream: bytes) -> None:
     assert events_of(stream) == by_httpx_sse(stream)
 
 
@@ -127,8 +127,8 @@ def their_events(stream: bytes, charset: str = "utf-8") -> list[tuple[str, str, 
     return [(event.event, event.data, event.id, event.retry) for event in found]
 
 
-def test_where_httpx_sse_leaves_the_standard() -> None:
-    """Where one of these fails, httpx-sse has changed, and its exception above may go."""
+def test_where_httpx_sse_differs_from_the_standard() -> None:
+    """If one of these fails, httpx-sse has changed, and its exception above can go."""
     marked = BOM + b"data: a\n\ndata: b\n\n"
     assert data_of(marked) == ["a", "b"]
     assert their_events(marked) == [("message", "b", "", None)]
@@ -193,7 +193,7 @@ def test_an_id_with_nul_is_ignored() -> None:
     assert [event.id for event in events_of(b"id: 1\nid: 2\0\ndata: a\n\n")] == ["1"]
 
 
-def test_only_the_first_space_of_a_value_goes() -> None:
+def test_only_the_first_space_of_a_value_is_removed() -> None:
     assert data_of(b"data:  a \ndata:\tb\n\n") == [" a \n\tb"]
 
 
@@ -210,32 +210,32 @@ def test_only_cr_lf_and_both_end_a_line() -> None:
     assert data_of("data: a\u2028b\x85c\x0bd\x0ce\x1cf\n\n".encode()) == ["a\u2028b\x85c\x0bd\x0ce\x1cf"]
 
 
-def test_only_one_byte_order_mark_goes_and_only_at_the_start() -> None:
+def test_only_one_byte_order_mark_is_removed_and_only_at_the_start() -> None:
     assert data_of(BOM + b"data: a\n\n") == ["a"]
     assert data_of(BOM + BOM + b"data: a\n\n") == []
     assert data_of(b"\n" + BOM + b"data: a\n\n") == []
 
 
-def test_invalid_utf_8_is_replaced_as_the_encoding_standard_has_it() -> None:
+def test_invalid_utf_8_is_replaced_as_in_the_encoding_standard() -> None:
     assert data_of(b"data: \xe2\x82|\xff|\xed\xa0\x80|\xf0\x9f\n\n") == ["�|�|���|�"]
 
 
 @given(text.filter(lambda value: not {"\r", "\n"}.intersection(value)) | st.integers().map(str))
 def test_retry_is_only_ascii_digits(value: str) -> None:
     digits = re.fullmatch(" ?([0-9]+)", value)
-    expected = min(int(digits[1]), MOST_RETRY) if digits else None
+    expected = min(int(digits[1]), MAX_RETRY) if digits else None
     assert fed(f"retry:{value}\n".encode())[1].retry == expected
 
 
-def test_a_retry_of_any_length_is_taken() -> None:
+def test_a_retry_of_any_length_is_accepted() -> None:
     assert fed(b"retry: 0000000000000000000000000250\n")[1].retry == 250
-    assert fed(b"retry: " + b"9" * 100_000 + b"\n")[1].retry == MOST_RETRY
+    assert fed(b"retry: " + b"9" * 100_000 + b"\n")[1].retry == MAX_RETRY
     assert fed(b"retry: " + b"0" * 100_000 + b"7\n")[1].retry == 7
     assert fed(b"retry: 5\nretry: x\nretry\nretry:\n")[1].retry == 5
 
 
 def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
-    """Scanned anew with each piece, these would be 13 GB; once, they are a few milliseconds."""
+    """Scanned from the start with each piece, it would be 13 GB; once, it takes milliseconds."""
     decoder = SseDecoder()
     piece = b"x" * 4096
     begin = time.process_time()

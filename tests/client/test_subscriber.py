@@ -1,4 +1,4 @@
-"""Subscribing over HTTP: the real service, killed, cut off and replaced by what is none."""
+"""Subscribing over HTTP: to the service, killed and cut off, and to servers of other kinds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ import httpx
 import pytest
 
 from athanor import AthanorError, ConfigurationError, InvalidQuery, NotFound
-from athanor.client import subscriber as subscriber_module
-from athanor.client.subscriber import MOST_RETRY, RETRY, Subscriber, back_off, subscribe
+from athanor.client.subscriber import MAX_RETRY, RETRY, Subscriber, back_off, subscribe
 from athanor.protocol.events import (
     Event,
     Gap,
@@ -49,22 +48,31 @@ def how(request: pytest.FixtureRequest) -> str:
 
 
 class Pauses(list[tuple[int | None, int]]):
-    """What `back_off` was asked, each time; it answers with next to nothing."""
+    """The arguments of each call of `back_off`; its subscribers pause for 5 ms."""
 
     def __call__(self, retry: int | None, failures: int) -> float:
         self.append((retry, failures))
         return 0.005
 
+    def subscribe(
+        self,
+        *topics: str,
+        url: str,
+        after: str | None = None,
+        tail: int = 0,
+        types: Iterable[str] | None = None,
+    ) -> Subscriber:
+        """As `athanor.subscribe`."""
+        return Subscriber(topics, url, after, tail, types, back_off=self)
+
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
-    asked = Pauses()
-    monkeypatch.setattr(subscriber_module, "back_off", asked)
-    return asked
+def pauses() -> Pauses:
+    return Pauses()
 
 
 def take(subscriber: Subscriber, how: str, count: int | None = None) -> list[Event]:
-    """So many events, or all until the end; then the loop is left."""
+    """`count` events, or all until the end; then the loop is left."""
     if how == "for":
         return list(itertools.islice(subscriber, count))
     return asyncio.run(take_async(subscriber, count))
@@ -112,16 +120,16 @@ class Reader(threading.Thread):
         return len(self.events) == self.count
 
     def finish(self, timeout: float = 60) -> list[Event]:
-        """Wait for the end; the events."""
+        """Wait for the end; returns the events. Raises what the thread raised."""
         self.join(timeout)
-        assert not self.is_alive(), f"it did not end: {len(self.events)} events so far"
+        assert not self.is_alive(), f"it did not end after {len(self.events)} events"
         if self.error is not None:
             raise self.error
         return self.events
 
 
-class Answer(NamedTuple):
-    """What a server that is no Athanor says."""
+class Response(NamedTuple):
+    """A response of a server that is not Athanor."""
 
     status: int
     body: bytes = b""
@@ -129,29 +137,31 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
+    """A request that the server got."""
+
     path: str
     cursor: str | None
     at: float
 
 
 class Script:
-    """A server that gives `answers` one by one, closing behind each, then 204; `asked` is what it got."""
+    """A server that gives `responses` one by one, then 204; it closes each connection."""
 
-    def __init__(self, answers: Iterable[Answer]) -> None:
-        self.asked: list[Asked] = []
-        left = itertools.chain(answers, itertools.repeat(Answer(204)))
+    def __init__(self, responses: Iterable[Response]) -> None:
+        self.requests: list[Request] = []
+        left = itertools.chain(responses, itertools.repeat(Response(204)))
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler) -> None:  # noqa: N805 - `self` is the script's
+            def do_GET(handler) -> None:  # noqa: N805
                 cursor = handler.headers["Last-Event-ID"]
-                self.asked.append(Asked(handler.path, cursor, time.monotonic()))
-                answer = next(left)
-                handler.send_response(answer.status)
-                for name, value in (("Content-Type", answer.type), *answer.headers):
+                self.requests.append(Request(handler.path, cursor, time.monotonic()))
+                response = next(left)
+                handler.send_response(response.status)
+                for name, value in (("Content-Type", response.type), *response.headers):
                     handler.send_header(name, value)
                 handler.end_headers()
-                handler.wfile.write(answer.body)
+                handler.wfile.write(response.body)
 
             def log_message(handler, *_: Any) -> None:  # noqa: N805
                 pass
@@ -171,8 +181,8 @@ class Script:
 def script() -> Iterator[Callable[..., Script]]:
     scripts: list[Script] = []
 
-    def make(*answers: Answer) -> Script:
-        scripts.append(Script(answers))
+    def make(*responses: Response) -> Script:
+        scripts.append(Script(responses))
         return scripts[-1]
 
     yield make
@@ -185,10 +195,10 @@ def topic_of(run: str) -> str:
 
 
 def log(client: httpx.Client, run: str, *messages: str) -> str:
-    """Log messages, as one request; the cursor behind them."""
+    """Log messages in one request; returns the cursor after them."""
     body = [{"message": message} for message in messages]
-    answer = client.post(f"/runs/{run}/logs", json=body).raise_for_status().json()
-    return str(answer["last_event_id"])
+    response = client.post(f"/runs/{run}/logs", json=body).raise_for_status().json()
+    return str(response["last_event_id"])
 
 
 def complete(client: httpx.Client, run: str) -> None:
@@ -196,7 +206,7 @@ def complete(client: httpx.Client, run: str) -> None:
 
 
 def ended_run(client: httpx.Client) -> str:
-    """A run with everything in it, each in an event of its own."""
+    """A run with entries of each kind, in several events."""
     run = new_run(client)
     log(client, run, "a")
     client.post(f"/runs/{run}/results", json={"key": "loss", "value": 0.5}).raise_for_status()
@@ -220,7 +230,7 @@ def messages(events: Iterable[Event]) -> list[str]:
 
 
 def seqs(events: Iterable[Event]) -> list[int]:
-    """The `seq` of every log line, as they came."""
+    """The `seq` of every log entry, in the order of arrival."""
     found = []
     for event in events:
         if isinstance(event, RunLog):
@@ -231,7 +241,7 @@ def seqs(events: Iterable[Event]) -> list[int]:
 
 
 def block(type_: str, id: str = "", **fields: Any) -> bytes:
-    """An event as it goes over the wire."""
+    """An event in the form of the wire."""
     head = f"id: {id}\n" if id else ""
     return f"{head}event: {type_}\ndata: {json.dumps({'type': type_, **fields})}\n\n".encode()
 
@@ -245,10 +255,10 @@ def deleted(id: str) -> bytes:
 
 
 HELLO = b"retry: 10\n: athanor\n\n"
-NOW = Answer(200, b'{"instances": [], "last_event_id": "abcdef-7"}', "application/json")
+NOW = Response(200, b'{"instances": [], "last_event_id": "abcdef-7"}', "application/json")
 
 
-# what it gives out
+# what it returns
 
 
 def test_a_run_is_followed_to_its_end_with_typed_events(shared_service: Service, how: str) -> None:
@@ -265,7 +275,7 @@ def test_a_run_is_followed_to_its_end_with_typed_events(shared_service: Service,
     assert last.run.log_count == 3
 
 
-def test_what_happens_is_seen_as_it_happens(shared_service: Service, how: str) -> None:
+def test_events_arrive_as_they_happen(shared_service: Service, how: str) -> None:
     client = shared_service.client()
     run = new_run(client)
     reader = Reader(subscribe(topic_of(run), url=shared_service.url, after="0"), how)
@@ -273,14 +283,14 @@ def test_what_happens_is_seen_as_it_happens(shared_service: Service, how: str) -
     wait_until(lambda: messages(reader.events) == ["a"], "the line")
     client.post(f"/runs/{run}/progress", json={"current": 1, "total": 3}).raise_for_status()
     wait_until(lambda: RunProgress in kinds(reader.events), "the progress")
-    shown = reader.events[-1]
-    assert isinstance(shown, RunProgress)
-    assert (shown.current, shown.total, shown.id) == (1, 3, None)
+    progress = reader.events[-1]
+    assert isinstance(progress, RunProgress)
+    assert (progress.current, progress.total, progress.id) == (1, 3, None)
     complete(client, run)
     assert kinds(reader.finish())[-1] is RunCompleted
 
 
-def test_an_ended_run_without_a_cursor_is_its_final_event(shared_service: Service, how: str) -> None:
+def test_without_a_cursor_an_ended_run_is_its_final_event(shared_service: Service, how: str) -> None:
     run = ended_run(shared_service.client())
     subscriber = subscribe(topic_of(run), url=shared_service.url)
     assert kinds(take(subscriber, how)) == [RunCompleted]
@@ -297,7 +307,7 @@ def test_an_instance_is_followed_to_its_deletion(shared_service: Service, how: s
     assert kinds(reader.finish()) == [RunCreated, RunCancelled, InstanceDeleted]
 
 
-def test_several_topics_come_as_one(shared_service: Service, how: str) -> None:
+def test_several_topics_are_one_stream(shared_service: Service, how: str) -> None:
     client = shared_service.client()
     runs = [new_run(client), new_run(client)]
     cursors = [log(client, run, run) for run in runs]
@@ -310,24 +320,24 @@ def test_several_topics_come_as_one(shared_service: Service, how: str) -> None:
     assert [event.id for event in events[:2]] == cursors
 
 
-def test_types_are_picked_and_the_end_still_ends_it(
+def test_types_are_selected_and_the_end_is_still_known(
     shared_service: Service, how: str, pauses: Pauses
 ) -> None:
     run = ended_run(shared_service.client())
     topic, url = topic_of(run), shared_service.url
-    logs = take(subscribe(topic, url=url, after="0", types=["run_logs"]), how)
+    logs = take(pauses.subscribe(topic, url=url, after="0", types=["run_logs"]), how)
     assert messages(logs) == ["a", "b", "c"]
     assert not {*kinds(logs)} - {RunLog, RunLogs}
     named = ("run_result", "run_completed")
-    assert kinds(take(subscribe(topic, url=url, after="0", types=named), how)) == [
+    assert kinds(take(pauses.subscribe(topic, url=url, after="0", types=named), how)) == [
         RunResult,
         RunCompleted,
     ]
-    assert take(subscribe(topic, url=url, types={"run_progress"}), how) == []
-    assert not pauses, "the end is known without coming back for a 204"
+    assert take(pauses.subscribe(topic, url=url, types={"run_progress"}), how) == []
+    assert not pauses, "the end is known without another request, which gets 204"
 
 
-def test_tail_is_the_newest_of_them(shared_service: Service, how: str) -> None:
+def test_tail_is_the_newest_events(shared_service: Service, how: str) -> None:
     client = shared_service.client()
     run = new_run(client)
     for message in "abcd":
@@ -341,7 +351,7 @@ def test_tail_is_the_newest_of_them(shared_service: Service, how: str) -> None:
     assert messages(take(ended, how)) == ["e"]
 
 
-def test_a_gap_is_told(shared_service: Service, how: str) -> None:
+def test_a_gap_is_reported(shared_service: Service, how: str) -> None:
     run = ended_run(shared_service.client())
     subscriber = subscribe(topic_of(run), url=shared_service.url, after="000000-1")
     gap, *rest = take(subscriber, how)
@@ -361,10 +371,8 @@ def test_a_cursor_resumes_exactly(shared_service: Service, how: str) -> None:
         assert take(subscribe(topic, url=url, after=event.id), how) == events[position + 1 :]
 
 
-def test_the_cursor_is_behind_what_was_given_out_and_no_further(
-    shared_service: Service, how: str
-) -> None:
-    """Several events come in one piece; those behind a `break` were not seen."""
+def test_the_cursor_is_after_the_last_event_that_was_returned(shared_service: Service, how: str) -> None:
+    """Several events come in one piece; those after a `break` were not returned."""
     topic, url = topic_of(ended_run(shared_service.client())), shared_service.url
     events = take(subscribe(topic, url=url, after="0"), how)
     subscriber = subscribe(topic, url=url, after="0")
@@ -377,31 +385,33 @@ def test_the_cursor_is_behind_what_was_given_out_and_no_further(
 
 def test_progress_moves_no_cursor(script: Callable[..., Script], how: str, pauses: Pauses) -> None:
     stream = HELLO + deleted("abcdef-8") + progress(1)
-    server = script(NOW, Answer(200, HELLO + progress(1)), Answer(200, stream))
-    subscriber = subscribe("experiments:instances", url=server.url)
+    server = script(NOW, Response(200, HELLO + progress(1)), Response(200, stream))
+    subscriber = pauses.subscribe("experiments:instances", url=server.url)
     first, second, third = take(subscriber, how, 3)
     assert [first.id, second.id, third.id] == [None, "abcdef-8", None]
     assert subscriber.cursor == "abcdef-8"
-    assert [asked.cursor for asked in server.asked] == [None, None, "abcdef-7"]
+    assert [request.cursor for request in server.requests] == [None, None, "abcdef-7"]
 
 
-def test_an_id_without_an_event_moves_it(script: Callable[..., Script], how: str, pauses: Pauses) -> None:
+def test_an_id_without_an_event_moves_the_cursor(
+    script: Callable[..., Script], how: str, pauses: Pauses
+) -> None:
     server = script(
-        Answer(200, HELLO + b"id: abcdef-8\n\nid: abcdef-9\n"), Answer(200, HELLO), Answer(204)
+        Response(200, HELLO + b"id: abcdef-8\n\nid: abcdef-9\n"), Response(200, HELLO), Response(204)
     )
-    subscriber = subscribe("experiments:runs", url=server.url, after="0")
+    subscriber = pauses.subscribe("experiments:runs", url=server.url, after="0")
     assert take(subscriber, how) == []
-    assert [asked.cursor for asked in server.asked] == ["0", "abcdef-8", "abcdef-8"]
+    assert [request.cursor for request in server.requests] == ["0", "abcdef-8", "abcdef-8"]
 
 
-# what may happen to it
+# broken connections
 
 
-def test_a_service_killed_again_and_again_gives_every_line_once(
+def test_a_service_that_is_killed_repeatedly_sends_every_entry_once(
     service: Service, how: str, pauses: Pauses
 ) -> None:
     run = new_run(service.client())
-    reader = Reader(subscribe(topic_of(run), url=service.url, after="0"), how)
+    reader = Reader(pauses.subscribe(topic_of(run), url=service.url, after="0"), how)
     producer = Producer(service.url, run, "p")
     producer.start()
     for _ in range(KILLS):
@@ -421,20 +431,20 @@ def test_a_service_killed_again_and_again_gives_every_line_once(
     assert len(pauses) >= KILLS
 
 
-@pytest.mark.parametrize("clean", [True, False], ids=["it ended cleanly", "it broke"])
-@pytest.mark.parametrize("shown", [False, True], ids=["nothing was shown", "progress was shown"])
+@pytest.mark.parametrize("clean", [True, False], ids=["ended cleanly", "broke"])
+@pytest.mark.parametrize("has_progress", [False, True], ids=["no event", "progress"])
 def test_cut_off_before_its_first_event_it_misses_nothing(
-    service: Service, how: str, pauses: Pauses, clean: bool, shown: bool
+    service: Service, how: str, pauses: Pauses, clean: bool, has_progress: bool
 ) -> None:
     client = service.client()
     run = new_run(client)
     log(client, run, "before")
-    if shown:
+    if has_progress:
         client.post(f"/runs/{run}/progress", json={"current": 1}).raise_for_status()
     with proxied(service) as proxy:
-        reader = Reader(subscribe(topic_of(run), url=proxy.url), how)
+        reader = Reader(pauses.subscribe(topic_of(run), url=proxy.url), how)
         wait_until(lambda: metric(service, "athanor_subscribers") == 1, "the subscriber")
-        wait_until(lambda: len(reader.events) == shown, "its progress")
+        wait_until(lambda: len(reader.events) == has_progress, "its progress")
         proxy.refusing = True
         if clean:
             service.terminate()
@@ -444,38 +454,43 @@ def test_cut_off_before_its_first_event_it_misses_nothing(
             proxy.cut()
         log(client, run, "meanwhile")
         tried = len(pauses)
-        wait_until(lambda: len(pauses) > tried + 1, "its tries")
+        wait_until(lambda: len(pauses) > tried + 1, "its attempts")
         proxy.refusing = False
         wait_until(lambda: messages(reader.events) == ["meanwhile"], "the line")
         complete(client, run)
         assert messages(reader.finish()) == ["meanwhile"]
 
 
-def test_cut_off_anywhere_in_a_final_event_it_still_gets_it(
+def test_a_final_event_that_is_cut_anywhere_arrives(
     shared_service: Service, how: str, pauses: Pauses
 ) -> None:
-    """Come back with the cursor of where it came in, it is told that nothing is left behind it."""
+    """It reconnects with the cursor of its first connection, after which there is nothing."""
     run = ended_run(shared_service.client())
     for limit in range(1, 1800, 60):
         with proxied(shared_service, [limit]) as proxy:
-            assert kinds(take(subscribe(topic_of(run), url=proxy.url), how)) == [RunCompleted], limit
+            assert kinds(take(pauses.subscribe(topic_of(run), url=proxy.url), how)) == [RunCompleted], (
+                limit
+            )
 
 
-def test_cut_at_any_byte_it_gives_every_line_once(service: Service, how: str, pauses: Pauses) -> None:
-    chance = random.Random(how)
+def test_connections_cut_at_any_byte_bring_every_entry_once(
+    service: Service, how: str, pauses: Pauses
+) -> None:
+    rng = random.Random(how)
     client = service.client()
     run = new_run(client)
     line, result = {"type": "run_log", "message": "x"}, {"type": "run_result", "key": "k", "value": 1}
     client.post(f"/runs/{run}/events", json=[line, result] * OLD).raise_for_status()
-    most = itertools.cycle([2000, 500, 5000, 2000, 1000, 20_000])  # a page of lines has to fit at times
-    limits = (chance.randint(1, number) for number in most)
+    # some connections have to be long enough for a page of entries
+    most = itertools.cycle([2000, 500, 5000, 2000, 1000, 20_000])
+    limits = (rng.randint(1, number) for number in most)
     with proxied(service, limits) as proxy:
-        reader = Reader(subscribe(topic_of(run), url=proxy.url, after="0"), how)
-        wait_until(lambda: seqs(reader.events)[-1:] >= [OLD // 2], "half of the old lines")
+        reader = Reader(pauses.subscribe(topic_of(run), url=proxy.url, after="0"), how)
+        wait_until(lambda: seqs(reader.events)[-1:] >= [OLD // 2], "half of the old entries")
         producer = Producer(service.url, run, "p")
         producer.start()
         goal = OLD + 40
-        wait_until(lambda: seqs(reader.events)[-1:] >= [goal], "new lines")
+        wait_until(lambda: seqs(reader.events)[-1:] >= [goal], "new entries")
         producer.stopping = True
         producer.join(60)
         assert not producer.is_alive()
@@ -494,15 +509,15 @@ def test_a_service_that_is_not_there_yet_is_waited_for(
     client = service.client()
     run = new_run(client)
     service.kill()
-    reader = Reader(subscribe(topic_of(run), url=service.url, tail=1), how)
-    wait_until(lambda: len(pauses) > 3, "its tries")
+    reader = Reader(pauses.subscribe(topic_of(run), url=service.url, tail=1), how)
+    wait_until(lambda: len(pauses) > 3, "its attempts")
     service.start()
     wait_until(lambda: kinds(reader.events) == [RunStarted], "the newest event")
     complete(service.client(), run)
     assert kinds(reader.finish()) == [RunStarted, RunCompleted]
-    told = [record for record in caplog.records if record.name == "athanor"]
-    assert [record.levelno for record in told] == [logging.WARNING], "once"
-    assert f"{service.url}/events is away" in told[0].getMessage()
+    records = [record for record in caplog.records if record.name == "athanor"]
+    assert [record.levelno for record in records] == [logging.WARNING], "once"
+    assert f"{service.url}/events is away" in records[0].getMessage()
 
 
 def test_leaving_the_loop_closes_the_connection(service: Service) -> None:
@@ -544,13 +559,13 @@ def test_leaving_the_loop_closes_the_connection(service: Service) -> None:
     asyncio.run(leave())
     asyncio.run(cancel())
     asyncio.run(leave_at_once())
-    wait_until(lambda: count() == 0, "the end of a loop that ended with its async for")
+    wait_until(lambda: count() == 0, "the end of an async for that ends with its event loop")
 
 
-# what is refused
+# refusals
 
 
-def test_what_is_not_there_is_not_found(shared_service: Service, how: str) -> None:
+def test_an_unknown_run_or_topic_is_not_found(shared_service: Service, how: str) -> None:
     url = shared_service.url
     with pytest.raises(NotFound, match=r"/events answered 404: there is no run nobody$"):
         take(subscribe(topic_of("nobody"), url=url), how)
@@ -558,7 +573,7 @@ def test_what_is_not_there_is_not_found(shared_service: Service, how: str) -> No
         subscribe("weather", url=url)
 
 
-def test_what_cannot_be_is_an_invalid_query(shared_service: Service, how: str) -> None:
+def test_invalid_arguments_are_an_invalid_query(shared_service: Service, how: str) -> None:
     url, runs = shared_service.url, "experiments:runs"
     with pytest.raises(InvalidQuery, match=r"/events answered 400: .*tail"):
         take(subscribe(runs, url=url, tail=10_001), how)
@@ -573,140 +588,143 @@ def test_what_cannot_be_is_an_invalid_query(shared_service: Service, how: str) -
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "127.0.0.1", "ftp://here", "http://", "http://a:b:c"])
-def test_an_address_that_cannot_be_is_not_waited_for(url: str) -> None:
+def test_an_invalid_address_is_refused_at_once(url: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(repr(url))):
         subscribe("experiments:runs", url=url)
 
 
-def test_the_address_is_the_environments_where_none_is_given(
+def test_the_default_address_is_the_environments(
     script: Callable[..., Script], how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = script(Answer(204))
+    server = script(Response(204))
     monkeypatch.setenv("ATHANOR_URL", f"{server.url}/athanor/")
     assert (
         take(subscribe("experiments:runs", "experiments:instances", after="0", types=["run_log"]), how)
         == []
     )
     topics = "topic=experiments%3Ainstances&topic=experiments%3Aruns"
-    assert [asked.path for asked in server.asked] == [f"/athanor/events?{topics}&types=run_log"]
+    assert [request.path for request in server.requests] == [f"/athanor/events?{topics}&types=run_log"]
 
 
-PAGE = Answer(200, b"<!doctype html><p>Hello", "text/html; charset=utf-8")
+PAGE = Response(200, b"<!doctype html><p>Hello", "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize("after", [None, "0"])
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("response", "expected"),
     [
         (PAGE, "answered 200 with text/html: is an Athanor there"),
-        (Answer(200, b'{"hello": 1}', "application/json"), "answered 200 with application/json"),
-        (Answer(200, b"[]", "application/json"), "answered 200 with application/json"),
-        (Answer(202), "answered 202"),
-        (Answer(401, b"no", "text/plain"), "answered 401"),
-        (Answer(403, b'{"detail": "not you"}', "application/problem+json"), "answered 403: not you"),
-        (Answer(410, b'{"detail"', "application/problem+json"), "answered 410"),
-        (Answer(418, b'["detail"]', "application/json"), "answered 418"),
+        (Response(200, b'{"hello": 1}', "application/json"), "answered 200 with application/json"),
+        (Response(200, b"[]", "application/json"), "answered 200 with application/json"),
+        (Response(202), "answered 202"),
+        (Response(401, b"no", "text/plain"), "answered 401"),
+        (Response(403, b'{"detail": "not you"}', "application/problem+json"), "answered 403: not you"),
+        (Response(410, b'{"detail"', "application/problem+json"), "answered 410"),
+        (Response(418, b'["detail"]', "application/json"), "answered 418"),
     ],
 )
-def test_an_answer_that_is_no_stream_is_an_error_that_names_it(
-    script: Callable[..., Script], how: str, answer: Answer, says: str, after: str | None
+def test_a_response_that_is_no_stream_is_an_error_that_names_it(
+    script: Callable[..., Script], how: str, response: Response, expected: str, after: str | None
 ) -> None:
-    server = script(answer)
+    server = script(response)
     with pytest.raises(AthanorError) as raised:
         take(subscribe("experiments:runs", url=server.url, after=after), how)
     place = "events" if after else "instances"
-    assert str(raised.value).startswith(f"{server.url}/{place} {says}")
+    assert str(raised.value).startswith(f"{server.url}/{place} {expected}")
     assert type(raised.value) is AthanorError
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(("status", "kind"), [(400, InvalidQuery), (404, NotFound)])
-def test_a_refusal_without_a_reason_names_its_place(
-    script: Callable[..., Script], how: str, status: int, kind: type[AthanorError]
+@pytest.mark.parametrize(
+    ("status", "phrase", "kind"),
+    [(400, "Bad Request", InvalidQuery), (404, "Not Found", NotFound)],
+)
+def test_a_refusal_of_another_server_names_its_address(
+    script: Callable[..., Script], how: str, status: int, phrase: str, kind: type[AthanorError]
 ) -> None:
-    server = script(Answer(status, b"<h1>nginx</h1>", "text/html"))
-    with pytest.raises(kind, match=f"^{server.url}/events answered {status}$"):
+    server = script(Response(status, b"<h1>nginx</h1>", "text/html"))
+    with pytest.raises(kind, match=f"^{server.url}/events answered {status}: {phrase}$"):
         take(subscribe("experiments:runs", url=server.url, after="0"), how)
 
 
-def test_a_redirection_is_followed_and_a_circle_is_not_waited_for(
+def test_a_redirection_is_followed_and_a_circular_one_is_an_error(
     script: Callable[..., Script], how: str
 ) -> None:
-    there = script(Answer(200, HELLO + deleted("abcdef-1")))
-    here = script(Answer(307, headers=(("Location", f"{there.url}/events"),)))
+    there = script(Response(200, HELLO + deleted("abcdef-1")))
+    here = script(Response(307, headers=(("Location", f"{there.url}/events"),)))
     topic = "experiments:instance:i"
     assert kinds(take(subscribe(topic, url=here.url, after="0"), how)) == [InstanceDeleted]
-    assert there.asked[0].cursor == "0"
-    circle = script(*[Answer(307, headers=(("Location", "/events"),))] * 30)
+    assert there.requests[0].cursor == "0"
+    circle = script(*[Response(307, headers=(("Location", "/events"),))] * 30)
     with pytest.raises(AthanorError, match="can't be read: Exceeded maximum allowed redirects"):
         take(subscribe(topic, url=circle.url, after="0"), how)
 
 
-# what it does not know
+# later versions
 
 
-def test_a_type_of_a_later_version_is_skipped_and_its_cursor_counts(
+def test_a_later_versions_type_is_skipped_and_its_cursor_counts(
     script: Callable[..., Script], how: str, pauses: Pauses
 ) -> None:
     new = block("run_paused", "abcdef-9", since="noon") + b"id: abcdef-10\ndata: no JSON\n\n"
-    server = script(Answer(200, HELLO + new), Answer(200, deleted("abcdef-11")))
-    events = take(subscribe("experiments:instance:i", url=server.url, after="0"), how)
+    server = script(Response(200, HELLO + new), Response(200, deleted("abcdef-11")))
+    events = take(pauses.subscribe("experiments:instance:i", url=server.url, after="0"), how)
     assert kinds(events) == [InstanceDeleted]
-    assert [asked.cursor for asked in server.asked] == ["0", "abcdef-10"]
+    assert [request.cursor for request in server.requests] == ["0", "abcdef-10"]
 
 
-def test_an_event_that_cannot_be_read_is_an_error_and_not_lost(
+def test_an_event_that_cannot_be_decoded_is_an_error_and_not_lost(
     script: Callable[..., Script], how: str
 ) -> None:
     broken = block("run_log", "abcdef-9", run_id="r", log={"seq": 1})
-    subscriber = subscribe("experiments:runs", url=script(Answer(200, broken)).url, after="abcdef-8")
+    subscriber = subscribe("experiments:runs", url=script(Response(200, broken)).url, after="abcdef-8")
     with pytest.raises(AthanorError, match=r"sent a run_log that can't be read: .*level"):
         take(subscriber, how)
     assert subscriber.cursor == "abcdef-8"
 
 
-def test_fields_of_a_later_version_are_ignored(script: Callable[..., Script], how: str) -> None:
+def test_a_later_versions_fields_are_ignored(script: Callable[..., Script], how: str) -> None:
     stream = block("instance_deleted", "abcdef-9", instance_id="i", reason="age")
-    server = script(Answer(200, stream))
+    server = script(Response(200, stream))
     events = take(subscribe("experiments:instance:i", url=server.url, after="0"), how)
     assert events == [InstanceDeleted(id="abcdef-9", instance_id="i")]
 
 
-# when it comes back
+# pauses
 
 
-def test_trouble_is_waited_for_and_a_stream_begins_the_count_anew(
+def test_failures_are_counted_until_a_stream_begins(
     script: Callable[..., Script], how: str, pauses: Pauses
 ) -> None:
     server = script(
-        *(Answer(500, b"oh", "text/plain"), Answer(503), Answer(429), PAGE._replace(status=502)),
+        *(Response(500, b"oh", "text/plain"), Response(503), Response(429), PAGE._replace(status=502)),
         NOW,
-        *(Answer(500), Answer(200, b"retry: 40\n\n"), Answer(504)),
-        Answer(200, deleted("abcdef-8")),
+        *(Response(500), Response(200, b"retry: 40\n\n"), Response(504)),
+        Response(200, deleted("abcdef-8")),
     )
-    events = take(subscribe("experiments:instance:i", url=server.url), how)
+    events = take(pauses.subscribe("experiments:instance:i", url=server.url), how)
     assert kinds(events) == [InstanceDeleted]
     assert pauses == [(None, 1), (None, 2), (None, 3), (None, 4), (None, 5), (40, 0), (40, 1)]
-    paths = [asked.path.partition("?")[0] for asked in server.asked]
+    paths = [request.path.partition("?")[0] for request in server.requests]
     assert paths == ["/instances"] * 5 + ["/events"] * 4
-    assert [asked.cursor for asked in server.asked[5:]] == [None, *["abcdef-7"] * 3]
+    assert [request.cursor for request in server.requests[5:]] == [None, *["abcdef-7"] * 3]
 
 
-def test_the_servers_wish_is_waited_for(script: Callable[..., Script], how: str) -> None:
-    stream = Answer(200, b"retry: 150\n\n")
-    server = script(stream, stream, Answer(200, b"retry: nonsense\n\n"), Answer(204))
+def test_the_servers_retry_is_waited_for(script: Callable[..., Script], how: str) -> None:
+    stream = Response(200, b"retry: 150\n\n")
+    server = script(stream, stream, Response(200, b"retry: nonsense\n\n"), Response(204))
     assert take(subscribe("experiments:runs", url=server.url, after="0"), how) == []
-    arrivals = [asked.at for asked in server.asked]
+    arrivals = [request.at for request in server.requests]
     assert all(later - earlier >= 0.15 for earlier, later in itertools.pairwise(arrivals))
     assert len(arrivals) == 4
 
 
-def test_back_off_honours_the_wish_grows_and_spreads() -> None:
-    for failures, seconds in enumerate([2, 2, 4, 8, MOST_RETRY, MOST_RETRY]):
+def test_back_off_respects_retry_grows_and_spreads() -> None:
+    for failures, seconds in enumerate([2, 2, 4, 8, MAX_RETRY, MAX_RETRY]):
         waits = [back_off(2000, failures) for _ in range(500)]
         assert seconds <= min(waits) < 1.1 * seconds
         assert 1.4 * seconds < max(waits) <= 1.5 * seconds
     assert RETRY <= back_off(None, 0) <= 1.5 * RETRY
     assert back_off(0, 1000) == 0
-    assert 60 <= back_off(60_000, 3) <= 90, "a wish beyond the most is still the server's wish"
-    assert back_off(1, 10**6) <= 1.5 * MOST_RETRY
+    assert 60 <= back_off(60_000, 3) <= 90, "the server may ask for more than the maximum"
+    assert back_off(1, 10**6) <= 1.5 * MAX_RETRY

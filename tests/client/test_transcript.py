@@ -1,4 +1,4 @@
-"""What programs print, as lines and progress: bars are recognised however their bytes are split."""
+"""Transcripts: bars are recognised however the output is split into pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from athanor.client.transcript import Bar, Transcript
 
 
 def read(*pieces: str) -> tuple[list[str], list[Bar]]:
-    """The lines, and the bars' states, of a text that comes in these pieces."""
+    """The lines and the states of bars in these pieces of text."""
     lines: list[str] = []
     bars: list[Bar] = []
     transcript = Transcript(lines.append, bars.append)
@@ -55,7 +55,7 @@ def of_rich() -> str:
     return out.getvalue()
 
 
-def test_lines_are_lines() -> None:
+def test_lines_without_bars() -> None:
     assert read("one\ntwo\r\n\n  three \x1b[31mred\x1b[0m\nfour") == (
         ["one", "two", "", "  three \x1b[31mred\x1b[0m", "four"],
         [],
@@ -70,7 +70,7 @@ def test_a_tqdm_bar_is_progress_and_one_line() -> None:
 
 
 @pytest.mark.parametrize("text", [of_nested_tqdm(), of_rich()], ids=["nested tqdm", "rich"])
-def test_bars_of_several_rows_are_few_lines(text: str) -> None:
+def test_bars_of_several_rows_become_few_lines(text: str) -> None:
     lines, bars = read(f"before\n{text}\nafter\n")
     assert lines[0] == "before"
     assert lines[-1] == "after"
@@ -87,24 +87,24 @@ STATES = {
 
 
 @pytest.mark.parametrize("text", list(STATES))
-def test_what_is_drawn_over_is_read_as_a_bar(text: str) -> None:
+def test_a_redrawn_row_is_read_as_a_bar(text: str) -> None:
     assert read(f"\r{text}")[1] == [STATES[text]]
 
 
 @pytest.mark.parametrize("text", ["2026/11/24 10:00", "no number", "http://x/1/2", "5/3", "300%"])
-def test_what_is_no_bar_is_not_read_as_one(text: str) -> None:
+def test_other_redrawn_rows_are_lines(text: str) -> None:
     assert read(f"\r{text}") == ([text], [])
 
 
-DIALECT = st.lists(
+OUTPUT = st.lists(
     st.sampled_from(["a", "7/9", "10%", "\r", "\n", "\r\n", "\x1b[A", "\x1b[2K", "\x1b[1m", "█", " "]),
     max_size=30,
 ).map("".join)
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.one_of(DIALECT, st.sampled_from([of_tqdm(), of_nested_tqdm(), of_rich()])), st.data())
-def test_how_it_is_split_changes_no_line_nor_the_last_bar(text: str, data: st.DataObject) -> None:
+@given(st.one_of(OUTPUT, st.sampled_from([of_tqdm(), of_nested_tqdm(), of_rich()])), st.data())
+def test_the_pieces_change_neither_the_lines_nor_the_last_bar(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     whole, split = read(text), read(*pieces)

@@ -1,4 +1,4 @@
-"""Trouble: the script goes on, one clear line says what happened, and no line is lost on the way."""
+"""Trouble: the script goes on, one notice says what happened, and no entry is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from ..support.follower import wait_until
-from ..support.impostor import Impostor, Proxy, answer, problem
+from ..support.impostor import CuttingProxy, Impostor, problem, response
 from ..support.scripts import (
     Scripts,
     environment,
@@ -38,60 +38,60 @@ with athanor.init("trouble", id={id!r}, finish_timeout=2) as run:
 """
 
 HTML = b"<!doctype html><title>Welcome</title>"
-ANSWERS: dict[str, tuple[bytes | None, str]] = {
-    "401": (problem(401, "who are you"), "answered 401: who are you"),
-    "403": (answer("403 Forbidden", HTML, "Content-Type: text/html"), "answered 403: Forbidden"),
-    "404": (answer("404 Not Found", HTML), "answered 404: Not Found"),
+RESPONSES: dict[str, tuple[bytes | None, str]] = {
+    "401": (problem(401, "log in first"), "answered 401: log in first"),
+    "403": (response("403 Forbidden", HTML, "Content-Type: text/html"), "answered 403: Forbidden"),
+    "404": (response("404 Not Found", HTML), "answered 404: Not Found"),
     "409": (problem(409, "no"), "answered 409: no"),
     "413": (problem(413, "too much"), "answered 413: too much"),
-    "422": (problem(422, "what is that"), "answered 422: what is that"),
-    "500": (answer("500 Oops", HTML), "answered 500: Oops"),
-    "503": (answer("503 Busy", b"", "Retry-After: 1"), "answered 503: Busy"),
-    "302": (answer("302 Found", b"", "Location: /login"), "answered 302: /login"),
-    "HTML": (answer("200 OK", HTML, "Content-Type: text/html"), "text/html: is an Athanor there?"),
-    "JSON": (answer("200 OK", b"[1]", "Content-Type: application/json"), "is an Athanor there?"),
-    "no type": (answer("200 OK", b"ok"), "something of no type: is an Athanor there?"),
-    "empty": (answer("204 No Content"), "answered 204"),
+    "422": (problem(422, "not valid"), "answered 422: not valid"),
+    "500": (response("500 Oops", HTML), "answered 500: Oops"),
+    "503": (response("503 Busy", b"", "Retry-After: 1"), "answered 503: Busy"),
+    "302": (response("302 Found", b"", "Location: /login"), "answered 302: /login"),
+    "HTML": (response("200 OK", HTML, "Content-Type: text/html"), "text/html: is an Athanor there?"),
+    "JSON": (response("200 OK", b"[1]", "Content-Type: application/json"), "is an Athanor there?"),
+    "no type": (response("200 OK", b"ok"), "something of no type: is an Athanor there?"),
+    "empty": (response("204 No Content"), "answered 204"),
     "garbage": (b"\x00\xff\x16\x03 no HTTP at all\r\n\r\n", "can't be reached"),
     "half": (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "can't be reached"),
     "nothing": (None, "can't be reached"),
 }
 
 
-@pytest.mark.parametrize("said", [problem(401, "who are you"), None])
-def test_a_login_in_the_address_is_not_shown(said: bytes | None, scripts: Scripts) -> None:
-    with Impostor(said) as impostor:
+@pytest.mark.parametrize("data", [problem(401, "log in first"), None])
+def test_a_login_in_the_address_is_not_shown(data: bytes | None, scripts: Scripts) -> None:
+    with Impostor(data) as impostor:
         address = impostor.url.replace("//", "//alice:secret@")
         script = scripts(SCRIPT.format(id="login") + "print(run.url)", address).start()
         script.wait_for("went on")
-        script.say()
+        script.send_line()
         assert script.wait() == 0
-        told = subprocess.run(
+        runs = subprocess.run(
             [sys.executable, "-m", "athanor", "runs"],
             env=environment(address),
             capture_output=True,
             text=True,
             timeout=60,
         )
-    shown = script.stdout + script.stderr + told.stdout + told.stderr
+    shown = script.stdout + script.stderr + runs.stdout + runs.stderr
     assert impostor.url in shown
     assert "secret" not in shown
 
 
-@pytest.mark.parametrize("what", list(ANSWERS))
-def test_whatever_answers_the_script_goes_on_and_says_what_it_was(
-    what: str, shared_service: Service, client: httpx.Client, scripts: Scripts
+@pytest.mark.parametrize("case", list(RESPONSES))
+def test_the_script_goes_on_and_a_notice_names_what_responds(
+    case: str, shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
-    said, told = ANSWERS[what]
-    id = f"answer-{what.replace(' ', '-')}"
-    with Impostor(said) as impostor:
+    data, expected = RESPONSES[case]
+    id = f"response-{case.replace(' ', '-')}"
+    with Impostor(data) as impostor:
         script = scripts(SCRIPT.format(id=id), impostor.url).start()
         script.wait_for("went on")
-        wait_until(lambda: script.told, "a word of it")
-        script.say()
+        wait_until(lambda: script.notices, "a notice")
+        script.send_line()
         assert script.wait() == 0
-    first, last = script.told
-    assert told in first
+    first, last = script.notices
+    assert expected in first
     assert "lines are kept until it takes them" in first
     assert "1,000 lines" in last
     assert "athanor sync" in last
@@ -102,33 +102,33 @@ def test_whatever_answers_the_script_goes_on_and_says_what_it_was(
     assert status(client, id) == "completed"
 
 
-def test_a_service_that_comes_to_its_senses_gets_everything(tmp_path: Path, scripts: Scripts) -> None:
+def test_a_service_that_recovers_gets_everything(tmp_path: Path, scripts: Scripts) -> None:
     port = free_port()
-    with Impostor(answer("500 Oops"), port) as impostor:
-        script = scripts(SCRIPT.format(id="senses"), impostor.url).start()
+    with Impostor(response("500 Oops"), port) as impostor:
+        script = scripts(SCRIPT.format(id="recovers"), impostor.url).start()
         script.wait_for("went on")
-        wait_until(lambda: script.told, "a word of it")
+        wait_until(lambda: script.notices, "a notice")
     service = Service(tmp_path)
     service.port = port
     try:
         client = service.start().client()
-        wait_until(lambda: "is back" in script.stderr, "a word of it")
-        script.say()
+        wait_until(lambda: "is back" in script.stderr, "a notice")
+        script.send_line()
         assert script.wait() == 0
-        assert numbers(client, "senses") == list(range(1000))
-        assert status(client, "senses") == "completed"
+        assert numbers(client, "recovers") == list(range(1000))
+        assert status(client, "recovers") == "completed"
     finally:
         service.close()
-    assert len(script.told) == 2
+    assert len(script.notices) == 2
     assert script.spools == []
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_proxy_that_cuts_connections_costs_no_line_and_doubles_none(
+def test_a_proxy_that_cuts_connections_loses_and_doubles_no_entry(
     seed: int, shared_service: Service, client: httpx.Client, scripts: Scripts
 ) -> None:
     id = f"cut-{seed}"
-    with Proxy(shared_service.port, 4000, seed) as proxy:
+    with CuttingProxy(shared_service.port, 4000, seed) as proxy:
         script = scripts(
             f"""
             import sys, time
@@ -146,26 +146,26 @@ def test_a_proxy_that_cuts_connections_costs_no_line_and_doubles_none(
         script.wait_for("went on")
         assert proxy.cuts > 3
         proxy.is_cutting = False
-        script.say()
+        script.send_line()
         assert script.wait() == 0
     assert numbers(client, id) == list(range(300))
     assert status(client, id) == "completed"
-    assert len(script.told) == len(set(script.told)) <= 2
+    assert len(script.notices) == len(set(script.notices)) <= 2
     assert script.spools == []
 
 
-def test_lines_that_are_refused_are_left_out_alone(
-    tmp_path: Path, scripts: Scripts, shared_service: Service, client: httpx.Client
+def test_only_refused_entries_are_left_out(
+    scripts: Scripts, shared_service: Service, client: httpx.Client
 ) -> None:
     script = scripts(
         """
         import athanor
-        from athanor.client import lines
 
         with athanor.init("refused", id="refused") as run:
             for number in range(100):
                 run.log(str(number))
-            run._put(lambda: b'{"type":"run_log","message":7}\\n')  # a mistake of ours, so to speak
+            # as an error in the client would do
+            run._put(lambda: b'{"type":"run_log","message":7}\\n')
             run._put(lambda: b'{"type":"nonsense"}\\n')
             for number in range(100, 200):
                 run.log(str(number))
@@ -175,12 +175,14 @@ def test_lines_that_are_refused_are_left_out_alone(
     assert script.run() == 0
     assert numbers(client, "refused") == list(range(200))
     assert status(client, "refused") == "completed"
-    (told,) = script.told
-    assert "a line was refused and is left out" in told
-    assert '"message":7' in told
+    (notice,) = script.notices
+    assert "a line was refused and is left out" in notice
+    assert '"message":7' in notice
 
 
-def test_a_service_that_takes_less_at_once_gets_less_at_once(tmp_path: Path, scripts: Scripts) -> None:
+def test_a_service_with_a_smaller_body_limit_gets_smaller_batches(
+    tmp_path: Path, scripts: Scripts
+) -> None:
     service = Service(tmp_path, max_body_bytes=5000, max_message_bytes=2000).start()
     try:
         script = scripts(
@@ -199,19 +201,19 @@ def test_a_service_that_takes_less_at_once_gets_less_at_once(tmp_path: Path, scr
         assert numbers(service.client(), "small") == list(range(1001))
     finally:
         service.close()
-    (told,) = script.told
-    assert "a line was refused and is left out" in told
+    (notice,) = script.notices
+    assert "a line was refused and is left out" in notice
 
 
 FULL: dict[str, Callable[[], None] | None] = {
     "disk full": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)),
-    "folder that can't be": None,
+    "no such folder": None,
 }
 
 
-@pytest.mark.parametrize("what", list(FULL))
-def test_a_disk_that_takes_nothing_is_told_and_lines_wait_in_memory(
-    what: str, tmp_path: Path, scripts: Scripts
+@pytest.mark.parametrize("case", list(FULL))
+def test_when_the_disk_fails_a_notice_says_so_and_entries_wait_in_memory(
+    case: str, tmp_path: Path, scripts: Scripts
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     service = Service(tmp_path)
@@ -219,25 +221,25 @@ def test_a_disk_that_takes_nothing_is_told_and_lines_wait_in_memory(
     script = scripts(
         SCRIPT.format(id="full"),
         service.url,
-        **({"spool": tmp_path / "file" / "spool"} if FULL[what] is None else {}),
-    ).start(FULL[what])
+        **({"spool": tmp_path / "file" / "spool"} if FULL[case] is None else {}),
+    ).start(FULL[case])
     script.wait_for("went on")
-    wait_until(lambda: len(script.told) == 2, "both troubles")
+    wait_until(lambda: len(script.notices) == 2, "both notices")
     try:
         client = service.start().client()
-        wait_until(lambda: "is back" in script.stderr, "a word of it")
-        script.say()
+        wait_until(lambda: "is back" in script.stderr, "a notice")
+        script.send_line()
         assert script.wait() == 0
         assert numbers(client, "full") == list(range(1000))
         assert status(client, "full") == "completed"
     finally:
         service.close()
-    (disk,) = [line for line in script.told if "lines can't be kept in" in line]
+    (disk,) = [notice for notice in script.notices if "lines can't be kept in" in notice]
     assert "they stay in memory" in disk
-    assert len(script.told) == 3
+    assert len(script.notices) == 3
 
 
-def test_lines_that_neither_service_nor_disk_takes_are_counted_as_lost(
+def test_entries_that_neither_service_nor_disk_takes_are_counted_as_lost(
     tmp_path: Path, scripts: Scripts
 ) -> None:
     (tmp_path / "file").write_text("no folder")
@@ -245,46 +247,44 @@ def test_lines_that_neither_service_nor_disk_takes_are_counted_as_lost(
         SCRIPT.format(id="lost"), f"http://127.0.0.1:{free_port()}", spool=tmp_path / "file" / "spool"
     ).start()
     script.wait_for("went on")
-    wait_until(lambda: script.told, "a word of it")
-    script.say()
+    wait_until(lambda: script.notices, "a notice")
+    script.send_line()
     assert script.wait() == 0
-    assert "1,000 lines of run lost are lost" in script.told[-1]
+    assert "1,000 lines of run lost are lost" in script.notices[-1]
 
 
-def test_a_spool_at_its_bound_drops_lines_and_the_log_says_how_many(
-    tmp_path: Path, scripts: Scripts
-) -> None:
+def test_a_full_spool_drops_entries_and_the_log_says_how_many(tmp_path: Path, scripts: Scripts) -> None:
     script = scripts(
         """
-        import sys
-        import athanor
-        from athanor.client import outbox, spool
-        spool.MAX_BYTES = 100_000
-        outbox.MOST_MEMORY_BYTES = 100_000
-        outbox.DISK_PAUSE = 0.0
+        import time
+        from athanor.client.delivery.spool import Registration
+        from athanor.client.limits import ClientLimits
+        from athanor.client.run import Run
+        from athanor.client.settings import ClientSettings
 
-        with athanor.init("bound", id="bound", mode="offline") as run:
+        settings = ClientSettings(mode="offline")
+        registration = Registration(run_id="bound", instance="bound", producer="p", url=settings.url)
+        limits = ClientLimits(spool_bytes=100_000, max_memory_bytes=100_000, disk_pause=0.0)
+        with Run.begin(registration, settings, limits) as run:
             for number in range(10_000):
                 run.log(str(number))
                 if number % 100 == 0:
-                    import time
                     time.sleep(0.02)
         """,
         "",
     )
     assert script.run() == 0
-    assert sum("are being dropped" in line for line in script.told) == 1
+    assert sum("are being dropped" in notice for notice in script.notices) == 1
     service = Service(tmp_path)
     try:
         client = service.start().client()
-        # the spool's bound holds for what the script may write, not for what is delivered
         synced = sync(script.folder, service.url)
         assert synced.returncode == 0, synced.stderr
-        told = messages(client, "bound")
+        logged = messages(client, "bound")
     finally:
         service.close()
     expected = 0
-    for message in told:
+    for message in logged:
         missing = re.match(r"athanor: ([\d,]+) lines are missing here", message)
         if missing is not None:
             expected += int(missing[1].replace(",", ""))
@@ -292,10 +292,10 @@ def test_a_spool_at_its_bound_drops_lines_and_the_log_says_how_many(
             assert message == str(expected)
             expected += 1
     assert expected == 10_000
-    assert any("lines are missing here" in message for message in told)
+    assert any("lines are missing here" in message for message in logged)
 
 
-def test_a_closed_stderr_is_no_trouble(shared_service: Service, scripts: Scripts) -> None:
+def test_a_closed_stderr_is_no_trouble(scripts: Scripts) -> None:
     script = scripts(
         """
         import os, sys
@@ -303,7 +303,7 @@ def test_a_closed_stderr_is_no_trouble(shared_service: Service, scripts: Scripts
         import athanor
 
         with athanor.init("mute", finish_timeout=1) as run:
-            run.log("nobody hears")
+            run.log("not delivered")
             sys.stderr = None
         print("went on")
         """,
@@ -323,7 +323,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", list(SETTINGS))
-def test_a_setting_that_cant_be_is_named_at_once(name: str, tmp_path: Path) -> None:
+def test_an_invalid_setting_is_named_at_once(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import athanor; athanor.init('x')"],
         cwd=tmp_path,
@@ -340,7 +340,7 @@ def test_a_setting_that_cant_be_is_named_at_once(name: str, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_a_producer_loads_neither_the_service_nor_the_command_line(tmp_path: Path) -> None:
+def test_a_producer_imports_neither_the_service_nor_the_command_line(tmp_path: Path) -> None:
     program = (
         "import sys, athanor\n"
         "with athanor.init('x', mode='offline') as run: run.log('x')\n"

@@ -1,4 +1,4 @@
-"""A client that follows a stream to its end, coming back by itself as a browser would."""
+"""A client that follows a stream to its end, and reconnects as a browser would."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .service import lines_in
 
 
 class Follower(threading.Thread):
-    """Follows `path` in a thread until 204; `events` are (id, data) in the order they came."""
+    """Follows `path` in a thread until 204; `events` are (id, data) in the order of arrival."""
 
     def __init__(self, url: str, path: str, last_id: str = "") -> None:
         super().__init__(daemon=True)
@@ -49,24 +49,25 @@ class Follower(threading.Thread):
                         self.events.append((event.id, json.loads(event.data)))
                 self.clean_ends += 1
         except httpx.TransportError:
-            pass  # the service is away; it comes back
+            # the service is unavailable, and will be started again
+            pass
         return True
 
     @property
     def seqs(self) -> list[int]:
-        """The `seq` of every log line, as they came."""
+        """The `seq` of every log entry, in the order of arrival."""
         return [line["seq"] for _, data in self.events for line in lines_in(data)]
 
     def finish(self, timeout: float = 60) -> None:
-        """Wait for its end."""
+        """Wait for the end of the stream. Raises what the thread raised."""
         self.join(timeout)
-        assert not self.is_alive(), f"{self.path} did not end: {len(self.events)} events so far"
+        assert not self.is_alive(), f"{self.path} did not end after {len(self.events)} events"
         if self.error is not None:
             raise self.error
 
 
 def wait_until(condition: Any, what: str, timeout: float = 60) -> None:
-    """Until `condition()` is true; fails, naming `what`, if it does not become so."""
+    """Wait until `condition()` is true; fails with the name `what` if it stays false."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"

@@ -1,4 +1,4 @@
-"""What may stand where the service should be: answers of every kind, and a proxy that cuts."""
+"""What may respond instead of the service: any bytes, or a proxy that cuts connections."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import threading
 from types import TracebackType
 
 
-def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """A whole HTTP answer, after which the connection is closed."""
+def response(status: str, body: bytes = b"", *headers: str) -> bytes:
+    """A complete HTTP response, after which the connection is closed."""
     head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
 def problem(status: int, detail: str, errors: str = "[]") -> bytes:
+    """A response with the service's own error format."""
     body = f'{{"title": "x", "status": {status}, "detail": "{detail}", "errors": {errors}}}'
-    return answer(f"{status} X", body.encode(), "Content-Type: application/problem+json")
+    return response(f"{status} X", body.encode(), "Content-Type: application/problem+json")
 
 
 class Impostor:
-    """Gives every request the same bytes, and closes; None: closes without a word."""
+    """Answers every request with the same bytes, or with none, and closes the connection."""
 
-    def __init__(self, said: bytes | None, port: int = 0) -> None:
-        self._said = said
+    def __init__(self, data: bytes | None, port: int = 0) -> None:
+        self._data = data
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self.requests = 0
@@ -57,8 +58,8 @@ class Impostor:
                 self.requests += 1
                 try:
                     self._read_request(connection)
-                    if self._said is not None:
-                        connection.sendall(self._said)
+                    if self._data is not None:
+                        connection.sendall(self._data)
                 except OSError:
                     continue
 
@@ -79,13 +80,13 @@ class Impostor:
             body += piece
 
 
-class Proxy:
-    """Passes bytes on to `port`, and cuts each connection behind a random number of them."""
+class CuttingProxy:
+    """Passes bytes on to `port`, and cuts each connection after a random number of them."""
 
     def __init__(self, port: int, most: int, seed: int) -> None:
         self._target = port
         self._most = most
-        self._chance = random.Random(seed)
+        self._random = random.Random(seed)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.cuts = 0
@@ -97,7 +98,7 @@ class Proxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> CuttingProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,7 +116,7 @@ class Proxy:
 
     def _pass(self, client: socket.socket) -> None:
         service = socket.create_connection(("127.0.0.1", self._target))
-        up, down = (self._chance.randrange(1, self._most) for _ in range(2))
+        up, down = (self._random.randrange(1, self._most) for _ in range(2))
         back = threading.Thread(target=self._pump, args=[service, client, down], daemon=True)
         back.start()
         self._pump(client, service, up)
@@ -124,7 +125,7 @@ class Proxy:
         service.close()
 
     def _pump(self, source: socket.socket, target: socket.socket, budget: int) -> None:
-        """At most so many bytes; then both are cut, in the middle of whatever it was."""
+        """Pass on at most `budget` bytes; then cut both connections."""
         try:
             while data := source.recv(65536):
                 if self.is_cutting and len(data) >= budget:

@@ -1,4 +1,4 @@
-"""Who posts lines, whatever happens to the service."""
+"""A producer that posts log entries, whatever happens to the service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 
 
 class Producer(threading.Thread):
-    """Posts small batches until told to stop, each under its key until it is acknowledged."""
+    """Posts small batches until `stopping` is set, and each one again until it is acknowledged."""
 
     def __init__(self, url: str, run: str, name: str) -> None:
         super().__init__(daemon=True)
@@ -37,14 +37,15 @@ class Producer(threading.Thread):
         headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid.uuid4().hex}
         while True:
             try:
-                answer = client.post(self.path, content=body, headers=headers)
+                response = client.post(self.path, content=body, headers=headers)
             except httpx.TransportError:
-                threading.Event().wait(0.01)  # killed; it comes back
+                # the service was killed, and will be started again
+                threading.Event().wait(0.01)
                 continue
-            if answer.status_code == 503:
+            if response.status_code == 503:
                 continue
-            assert answer.status_code == 201, answer.text
-            assert answer.json()["accepted"] == count
-            self.acknowledged.append(int(answer.json()["last_event_id"].split("-")[1]))
+            assert response.status_code == 201, response.text
+            assert response.json()["accepted"] == count
+            self.acknowledged.append(int(response.json()["last_event_id"].split("-")[1]))
             self.sent += count
             return

@@ -1,4 +1,4 @@
-"""A network that can be cut."""
+"""A network connection that can be cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .service import Service
 
 
 class Proxy:
-    """A TCP proxy. The `limits`th byte of each answering side is a connection's last one."""
+    """A TCP proxy. The n-th connection ends after the n-th of `limits` bytes of response."""
 
     def __init__(self, port: int, limits: Iterable[int] = ()) -> None:
         self.target = port
@@ -31,7 +31,7 @@ class Proxy:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def cut(self) -> None:
-        """Break every connection there is."""
+        """Break every open connection."""
         for side in list(self._open):
             _shut(side)
 
@@ -49,7 +49,8 @@ class Proxy:
             while True:
                 try:
                     client, _ = self._listener.accept()
-                except ConnectionError:  # it was gone before it was accepted
+                except ConnectionError:
+                    # it was closed before it was accepted
                     continue
                 if self.refusing:
                     client.close()
@@ -88,6 +89,7 @@ def _shut(side: socket.socket) -> None:
 
 @contextmanager
 def proxied(service: Service, limits: Iterable[int] = ()) -> Iterator[Proxy]:
+    """A `Proxy` before the service, closed after the block."""
     proxy = Proxy(service.port, limits)
     try:
         yield proxy

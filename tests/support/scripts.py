@@ -1,4 +1,4 @@
-"""A producer's script as its author runs it: a process of its own, in a folder of its own."""
+"""Producers' scripts, each in its own process and its own folder, as their authors run them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import httpx
 from .follower import wait_until
 from .service import ROOT
 
-PATIENCE = 60
-"""Seconds after which a process that should have ended has not."""
+TIMEOUT = 60
+"""Seconds that a process may take to end."""
 
 
 class Script:
-    """`python -c TEXT` in `folder`, with `ATHANOR_` settings; `stdin` may be given to it by `say`."""
+    """The script `text` in `folder`, run with `ATHANOR_` settings."""
 
     def __init__(self, folder: Path, text: str, url: str = "", **settings: Any) -> None:
         folder.mkdir(exist_ok=True)
@@ -36,13 +36,13 @@ class Script:
         self.process: subprocess.Popen[str] | None = None
 
     def close(self) -> None:
-        """End it, whatever it does; for tests that fail before they have waited for it."""
+        """Kill the process, if a test failed before it ended."""
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
 
     def start(self, before: Callable[[], None] | None = None) -> Script:
-        """Start; `before` runs in the new process first."""
+        """Start the script; `before` runs in its process first."""
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "script.py"],
@@ -57,7 +57,7 @@ class Script:
         return self
 
     def run(self, before: Callable[[], None] | None = None) -> int:
-        """Start, and wait for its end; the exit code."""
+        """Start the script and wait for its end; returns the exit code."""
         return self.start(before).wait()
 
     @property
@@ -69,8 +69,8 @@ class Script:
         return self._err.read_text()
 
     @property
-    def told(self) -> list[str]:
-        """What the client said on stderr, a line each."""
+    def notices(self) -> list[str]:
+        """The client's notices on stderr."""
         return [line for line in self.stderr.splitlines() if line.startswith("athanor: ")]
 
     @property
@@ -83,7 +83,7 @@ class Script:
         return sorted(self.spool.iterdir()) if self.spool.is_dir() else []
 
     def wait_for(self, text: str) -> None:
-        """Until it has printed `text`."""
+        """Wait until the script has printed `text`."""
 
         def printed() -> bool:
             if text in self.stdout:
@@ -91,10 +91,10 @@ class Script:
             assert self.is_alive, f"it ended without {text!r}:\n{self.stderr}"
             return False
 
-        wait_until(printed, f"{text!r} of the script")
+        wait_until(printed, f"{text!r} from the script")
 
-    def say(self, text: str = "go") -> None:
-        """A line on its stdin."""
+    def send_line(self, text: str = "go") -> None:
+        """Write a line to its stdin."""
         assert self.process is not None
         assert self.process.stdin is not None
         self.process.stdin.write(f"{text}\n")
@@ -104,8 +104,8 @@ class Script:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
-        """Its exit code; a process that does not end is killed, and the test fails."""
+    def wait(self, timeout: float = TIMEOUT) -> int:
+        """Wait for its end; returns the exit code. Kills it and fails if it does not end."""
         assert self.process is not None
         try:
             self.process.communicate(timeout=timeout)
@@ -117,7 +117,7 @@ class Script:
 
 
 class Scripts:
-    """Makes them, each in a folder of its own."""
+    """Makes scripts, each in its own folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -135,13 +135,13 @@ class Scripts:
 
 @contextlib.contextmanager
 def scripts_in(folder: Path) -> Iterator[Scripts]:
-    """`Scripts` in that folder; those that still run are ended behind the block."""
+    """`Scripts` in that folder; those that still run are killed after the block."""
     with contextlib.closing(Scripts(folder)) as scripts:
         yield scripts
 
 
 def environment(url: str = "", **settings: Any) -> dict[str, str]:
-    """This process's, with these `ATHANOR_` settings and no others."""
+    """This process's environment, with these `ATHANOR_` settings and no others."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("ATHANOR_")}
     environ |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     if url:
@@ -150,19 +150,19 @@ def environment(url: str = "", **settings: Any) -> dict[str, str]:
 
 
 def sync(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
-    """`athanor sync` in that folder."""
+    """Run `athanor sync` in that folder."""
     return subprocess.run(
         [sys.executable, "-m", "athanor", "sync"],
         cwd=folder,
         env=environment(url),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
 
 
 def messages(client: httpx.Client, run: str) -> list[str]:
-    """All messages of a run, in order; checks that they are numbered 1, 2, 3 …"""
+    """All messages of a run, in order; checks that their `seq` is 1, 2, 3 …"""
     entries: list[dict[str, Any]] = []
     path: str | None = f"/runs/{run}/logs?limit=10000"
     while path:
@@ -174,7 +174,7 @@ def messages(client: httpx.Client, run: str) -> list[str]:
 
 
 def numbers(client: httpx.Client, run: str) -> list[int]:
-    """The messages of a run whose messages are numbers."""
+    """All messages of a run, as numbers."""
     return [int(message) for message in messages(client, run)]
 
 
@@ -183,18 +183,18 @@ def status(client: httpx.Client, run: str) -> str:
 
 
 def stored(client: httpx.Client, run: str) -> int:
-    """How many lines the run has by now; 0 where there is no such run yet."""
-    answer = client.get(f"/runs/{run}")
-    return int(answer.json()["log_count"]) if answer.status_code == 200 else 0
+    """The number of log entries that the run has; 0 if there is no such run yet."""
+    response = client.get(f"/runs/{run}")
+    return int(response.json()["log_count"]) if response.status_code == 200 else 0
 
 
 def spooled_lines(path: Path) -> list[bytes]:
-    """The lines a spool file holds, with neither its two heads nor its end."""
+    """The entries in a spool, without its first two lines and its end."""
     _, _, *lines = path.read_bytes().splitlines()
     return [line for line in lines if re.match(rb'\{"type":', line)]
 
 
 def free_port() -> int:
-    """One that nobody listens on at this moment."""
+    """A port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

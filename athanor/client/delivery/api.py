@@ -1,42 +1,35 @@
-"""Delivery: one run's reports over HTTP, and what every possible answer means."""
+"""The service's HTTP API, as far as one run's reports need it."""
 
 from __future__ import annotations
 
-# httpx imports the following when it first needs them, which is in the courier's thread; a fork
-# in that moment would leave the child with an import lock that nobody ever releases
+# httpx would import certifi, httpcore and encodings.idna in the sender's thread; a fork at that
+# moment would leave the child with an import lock that is never released
+import contextlib
 import encodings.idna  # noqa: F401
 import functools
 import hashlib
 import re
 import ssl
 from typing import Any
+from urllib.parse import urlencode
 
 import certifi  # noqa: F401
 import httpcore  # noqa: F401
 import httpx
 import msgspec
 
+from ...protocol.records import Instance, Run
 from ...protocol.topics import is_id
 from ...version import __version__
+from .. import responses
 from ..notices import Notices
-from ..settings import without_login
+from ..responses import Conflict, Invalid, NotFound, decode
 from .spool import Batch, End, Registration
 
 TIMEOUT = httpx.Timeout(30, connect=5)
-_PASSING = frozenset({408, 425, 429})
-"""Statuses that ask to try again, beside 5xx."""
 
-
-class Unavailable(Exception):
-    """The service can't be reached, or has trouble that may pass; `after` seconds if it said so."""
-
-    def __init__(self, reason: str, after: float | None = None) -> None:
-        super().__init__(reason)
-        self.after = after
-
-
-class Refused(Unavailable):
-    """Something answers that is not the service, or does not let us in; it may change, but not soon."""
+Body = bytes | dict[str, Any] | None
+Headers = dict[str, str] | None
 
 
 class RunEnded(Exception):
@@ -47,18 +40,26 @@ class RunEnded(Exception):
         self.status = status
 
 
-class RunApi:
-    """Speaks to the service for one run. Blocking, and used by one thread.
+class _Accepted(msgspec.Struct):
+    cancel_requested: bool
 
-    Each method raises `Away`, `Refused` or `RunEnded`; what was refused for good of a group is left
-    out of it, with a notice.
+
+class _InstanceList(msgspec.Struct):
+    instances: list[Instance]
+
+
+class RunApi:
+    """Sends one run's reports. Blocking; for one thread.
+
+    Each method raises `RequestFailed` (see `responses`), or `RunEnded`. Entries that the service
+    will never take are left out, with a notice.
     """
 
     def __init__(self, registration: Registration, notices: Notices, has_answered: bool = False) -> None:
         self.registration = registration
         self.cancel_requested = False
         self.has_answered = has_answered
-        """Ever; a service that has is worth waiting for."""
+        """Whether the service has ever responded; then it is worth waiting for."""
         self._notices = notices
         self._registered = False
         self._run = f"/runs/{registration.run_id}"
@@ -70,133 +71,118 @@ class RunApi:
             self._client.close()
 
     def register(self) -> None:
-        """Make the instance, make the run, start it; whatever of that is there already stays."""
+        """Create the instance and the run, and start the run; what exists stays as it is."""
         if self._registered:
             return
-        given = self.registration
-        if not (given.member and self._call("GET", self._run).status_code == 200):
-            body = {"id": given.run_id, "metadata": given.metadata}
-            path = f"/instances/{self._instance()}/runs"
-            answer = self._expect(self._call("POST", path, body), 200, 201, 409)
-            if answer.status_code == 409 and not given.member:
-                raise Refused(f"run {given.run_id} can't be made: {_detail(answer)}")
-        self._start()
+        try:
+            self._create()
+            self._start()
+        except (NotFound, Conflict, Invalid) as error:
+            # these would seem to be about the report that is to be sent
+            raise responses.Refused(error.response) from None
         self._registered = True
 
-    def send(self, group: Batch) -> None:
-        """Store a group's lines, once however often it is sent."""
-        self.register()
-        key = f"{self.registration.producer}-{group.place}"
-        waiting = [group.data]
+    def send(self, batch: Batch) -> None:
+        """Store a batch's entries, once however often it is sent."""
+        key = f"{self.registration.producer}-{batch.place}"
+        waiting = [batch.data]
         number = 0
         while waiting:
             data = waiting.pop()
-            # the rest of a group that was refused as a whole: the same rest if it is all tried again
+            # the parts of a batch that was refused as a whole: the same if it is sent again
             part = key if number == 0 else f"{key}.{number}"
             number += 1
-            answer = self._append(data, part)
-            if answer.status_code in (413, 422):
-                waiting.extend(reversed(self._without_faults(data, answer)))
+            headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": part}
+            try:
+                self._report("POST", "/events", data, headers)
+            except Invalid as error:
+                waiting.extend(reversed(self._without_faults(data, error)))
 
     def progress(self, body: bytes) -> None:
-        self.register()
-        answer = self._again_if_unknown("PUT", "/progress", body)
-        if answer.status_code in (413, 422):
-            self._notices.say("progress", f"a progress was refused: {_detail(answer)}")
+        """Show progress, as `encode_progress` made it."""
+        try:
+            self._report("PUT", "/progress", body)
+        except Invalid as error:
+            self._notices.show("progress", f"progress was refused: {error.detail}")
 
-    def beat(self) -> None:
-        """A sign of life."""
-        self.register()
-        self._again_if_unknown("POST", "/heartbeat", b"")
+    def heartbeat(self) -> None:
+        """Show that the run is alive."""
+        self._report("POST", "/heartbeat", b"")
 
     def end(self, end: End) -> None:
-        """The run's end, behind all its lines."""
-        self.register()
+        """End the run, after all its entries."""
         path = {"completed": "/complete", "failed": "/fail", "cancelled": "/cancelled"}[end.end]
         body = {"error": end.error} if end.end == "failed" else None
-        answer = self._call("POST", self._run + path, body)
-        if answer.status_code == 404:
-            self._registered = False
-            self.register()
-            answer = self._call("POST", self._run + path, body)
-        if self._expect(answer, 200, 409, 413, 422).status_code == 409:
-            raise RunEnded(self._status())
-        if answer.status_code in (413, 422):
-            self._expect(self._call("POST", self._run + path, {"error": "see the log"}), 200)
+        try:
+            self._call_run("POST", path, body)
+        except Invalid:
+            self._call("POST", self._run + path, {"error": "see the log"})
+
+    def _create(self) -> None:
+        given = self.registration
+        if given.member:
+            with contextlib.suppress(NotFound):
+                self._call("GET", self._run)
+                return
+        path = f"/instances/{self._instance()}/runs"
+        try:
+            self._call("POST", path, {"id": given.run_id, "metadata": given.metadata})
+        except Conflict:
+            # another process may have created it meanwhile, as a run of another instance
+            if not given.member:
+                raise
 
     def _instance(self) -> str:
-        """The id of the instance of that name, or of that id, or of a new one."""
+        """The id of the instance of that name or id; created if there is none."""
         name = self.registration.instance
-        answer = self._expect(self._call("GET", "/instances", params={"name": name, "limit": "1"}), 200)
-        found = _json(answer).get("instances")
-        if isinstance(found, list) and found:
-            return str(found[0]["id"])
+        response = self._call("GET", f"/instances?{urlencode({'name': name, 'limit': 1})}")
+        for instance in decode(response, _InstanceList).instances:
+            return instance.id
         id = id_of(name)
         body = {"id": id, "name": name, "configuration": self.registration.configuration}
-        self._expect(self._call("POST", "/instances", body), 201, 409)
+        # the name may be the id of an instance, or another process may have just created it
+        with contextlib.suppress(Conflict):
+            self._call("POST", "/instances", body)
         return id
 
     def _start(self) -> None:
-        answer = self._expect(self._call("POST", f"{self._run}/start"), 200, 409)
-        if answer.status_code == 409:
-            raise RunEnded(self._status())
-        self.cancel_requested |= _json(answer).get("cancel_requested_at") is not None
+        try:
+            response = self._call("POST", f"{self._run}/start")
+        except Conflict:
+            raise RunEnded(decode(self._call("GET", self._run), Run).status) from None
+        self.cancel_requested |= decode(response, Run).cancel_requested_at is not None
 
-    def _status(self) -> str:
-        return str(_json(self._expect(self._call("GET", self._run), 200)).get("status"))
+    def _report(self, method: str, path: str, body: bytes, headers: Headers = None) -> None:
+        response = self._call_run(method, path, body, headers)
+        self.cancel_requested |= decode(response, _Accepted).cancel_requested
 
-    def _append(self, data: bytes, key: str) -> httpx.Response:
-        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": key}
-        return self._again_if_unknown("POST", "/events", data, headers)
+    def _call_run(self, method: str, path: str, body: Body, headers: Headers = None) -> httpx.Response:
+        """Call `path` of the run; again if the run does not exist, or has not started."""
+        self.register()
+        try:
+            return self._call(method, self._run + path, body, headers)
+        except (NotFound, Conflict):
+            self._registered = False
+            self.register()
+            return self._call(method, self._run + path, body, headers)
 
-    def _again_if_unknown(
-        self, method: str, path: str, body: bytes, headers: dict[str, str] | None = None
-    ) -> httpx.Response:
-        """A report; once more where the service does not know the run, or has not started it."""
-        for _ in range(2):
-            answer = self._call(method, self._run + path, body, headers=headers)
-            if answer.status_code in (404, 409):
-                self._registered = False
-                self.register()
-                continue
-            self._expect(answer, 200, 201, 202, 413, 422)
-            if answer.status_code < 300:
-                asked = _json(answer).get("cancel_requested")
-                if not isinstance(asked, bool):
-                    raise Refused(_not_ours(answer))
-                self.cancel_requested |= asked
-            return answer
-        raise Refused(f"{_place(answer)} answered {answer.status_code}: {_detail(answer)}")
-
-    def _without_faults(self, data: bytes, answer: httpx.Response) -> list[bytes]:
-        """What to send instead of lines that were refused: all but the faulty, or each half."""
-        lines = data.splitlines(keepends=True)
-        faulty = {
-            fault["line"] - 1
-            for fault in _json(answer).get("errors") or ()
-            if isinstance(fault, dict) and isinstance(fault.get("line"), int)
-        } & set(range(len(lines)))
-        if len(lines) == 1:
+    def _without_faults(self, data: bytes, error: Invalid) -> list[bytes]:
+        """What to send instead of a refused batch: all but its faulty entries, or each half."""
+        entries = data.splitlines(keepends=True)
+        faulty = {line - 1 for line in error.lines} & set(range(len(entries)))
+        if len(entries) == 1:
             faulty = {0}
         if faulty:
-            first = lines[min(faulty)]
-            self._notices.say(
-                "refused", f"a line was refused and is left out: {_detail(answer)}: {_excerpt(first)}"
-            )
-            rest = b"".join(line for number, line in enumerate(lines) if number not in faulty)
+            excerpt = ascii(entries[min(faulty)][:120].decode("utf-8", "replace").rstrip())
+            text = f"a line was refused and is left out: {error.detail}: {excerpt}"
+            self._notices.show("refused", text)
+            rest = b"".join(entry for number, entry in enumerate(entries) if number not in faulty)
             return [rest] if rest else []
-        half = len(lines) // 2
-        return [b"".join(lines[:half]), b"".join(lines[half:])]
+        half = len(entries) // 2
+        return [b"".join(entries[:half]), b"".join(entries[half:])]
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        body: bytes | dict[str, Any] | None = None,
-        params: dict[str, str] | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> httpx.Response:
-        """The answer; raises where it says nothing about what was asked."""
+    def _call(self, method: str, path: str, body: Body = None, headers: Headers = None) -> httpx.Response:
+        """The response, if it is successful."""
         content = msgspec.json.encode(body) if isinstance(body, dict) else body
         headers = headers or {"Content-Type": "application/json"}
         if self._client is None:
@@ -205,77 +191,31 @@ class RunApi:
                 base_url=self.registration.url, timeout=TIMEOUT, headers=agent, verify=self._tls
             )
         try:
-            answer = self._client.request(method, path, content=content, params=params, headers=headers)
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            raise Unavailable(
-                f"{without_login(self.registration.url)} can't be reached ({reason})"
-            ) from error
-        status = answer.status_code
-        if status >= 500 or status in _PASSING:
-            raise Unavailable(
-                f"{_place(answer)} answered {status}: {_detail(answer)}", _retry_after(answer)
-            )
-        if status not in (404, 409, 413, 422) and not 200 <= status < 300:
-            raise Refused(f"{_place(answer)} answered {status}: {_detail(answer)}")
+            response = self._client.request(method, path, content=content, headers=headers)
+            responses.check(response)
+        except responses.REQUEST_ERRORS as error:
+            raise responses.Unreachable(self.registration.url, error) from error
+        except (NotFound, Conflict, Invalid):
+            self.has_answered = True
+            raise
         self.has_answered = True
-        return answer
-
-    def _expect(self, answer: httpx.Response, *statuses: int) -> httpx.Response:
-        if answer.status_code not in statuses:
-            raise Refused(f"{_place(answer)} answered {answer.status_code}: {_detail(answer)}")
-        return answer
+        return response
 
 
 @functools.cache
 def tls_context(is_needed: bool) -> ssl.SSLContext:
-    """Made by whoever begins a run, and not in the courier's thread: OpenSSL holds locks meanwhile,
-    and a fork in that moment would leave them to a child that hangs at its first connection.
+    """The TLS context, without trusted certificates where none is needed.
 
-    Where it is not needed it trusts nobody.
+    It is made in the thread that begins a run, not in the sender's: OpenSSL holds locks meanwhile,
+    and a child that is forked at that moment would hang at its first connection.
     """
     return httpx.create_ssl_context() if is_needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def id_of(name: str) -> str:
-    """The id of an instance that is made for this name: always the same, whoever makes it."""
+    """The id of an instance that is created for this name; always the same for the same name."""
     if is_id(name):
         return name
     words = re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-")[:50]
-    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{words}-{mark}" if words else mark
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        if answer.status_code >= 300:
-            return {}
-        raise Refused(_not_ours(answer))
-    return found
-
-
-def _not_ours(answer: httpx.Response) -> str:
-    kind = answer.headers.get("content-type", "something of no type")
-    return f"{_place(answer)} answered {answer.status_code} with {kind}: is an Athanor there?"
-
-
-def _detail(answer: httpx.Response) -> str:
-    said = _json(answer).get("detail") if answer.status_code >= 400 else None
-    return str(said or answer.headers.get("location") or answer.reason_phrase)[:300]
-
-
-def _place(answer: httpx.Response) -> str:
-    return str(answer.url.copy_with(query=None, userinfo=b""))
-
-
-def _excerpt(line: bytes) -> str:
-    return ascii(line[:120].decode("utf-8", "replace").rstrip())
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 5 else None
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{words}-{digest}" if words else digest

@@ -1,8 +1,8 @@
-"""The outbox: one process's lines that are not acknowledged yet, in order.
+"""The outbox: one process's entries that are not acknowledged yet, in order.
 
-They wait in memory while the service takes them, and in a spool on disk while it is away or behind.
-Where the disk refuses them they stay in memory; where there is no room at all they are dropped and
-counted, and the run's log says how many, at the place where they are missing.
+They wait in memory while the service takes them, and in a spool on disk while it is unavailable or
+slow. Where the disk takes none they stay in memory. Where there is no room at all they are dropped
+and counted, and a log entry at that place says how many are missing.
 """
 
 from __future__ import annotations
@@ -14,28 +14,33 @@ from pathlib import Path
 
 import msgspec
 
-from ..encode import log_line
+from ..encode import encode_log
+from ..limits import ClientLimits
 from ..notices import Notices
-from .spool import GROUP_BYTES, Batch, End, Registration, Spool, SpoolFull
-
-MEMORY_BYTES = 8 * 1024 * 1024
-"""Bytes in memory behind which lines go to disk."""
-MOST_MEMORY_BYTES = 64 * 1024 * 1024
-"""Bytes in memory where the disk takes none."""
-DISK_PAUSE = 5.0
-"""Seconds between two tries of a disk that failed."""
-SLOW_AFTER = 1.0
-"""Seconds without an answer after which what waits goes to disk, for this process may be killed."""
+from .spool import Batch, End, Registration, Spool, SpoolFull
 
 
 class Outbox:
-    """Lines are added by one thread, and taken by another: `next`, send, `done`."""
+    """One thread adds entries; another one takes them: `next`, send, `done`.
 
-    def __init__(self, registration: Registration, folder: Path, notices: Notices, away: bool) -> None:
+    `spooling`: entries go to disk from the beginning. `spool_type` makes the spool.
+    """
+
+    def __init__(
+        self,
+        registration: Registration,
+        folder: Path,
+        notices: Notices,
+        limits: ClientLimits,
+        spooling: bool,
+        spool_type: type[Spool] = Spool,
+    ) -> None:
         self.registration = registration
         self._folder = folder
         self._notices = notices
-        self._away = away
+        self._limits = limits
+        self._spooling = spooling
+        self._spool_type = spool_type
         self._lock = threading.RLock()
         self._memory: deque[bytes] = deque()
         self._bytes = 0
@@ -47,14 +52,14 @@ class Outbox:
         self._dropped = 0
         self._reason = ""
         self._closed = False
-        self._over = ""
+        self._closed_reason = ""
 
     def add(self, data: bytes, dropped: int = 0) -> None:
-        """Whole lines, and how many were dropped behind them before they came here."""
+        """Add whole entries, and the number of those that were dropped after them by the queue."""
         with self._lock:
             if self._closed:
-                if self._over:
-                    self._notices.say("ended", self._over)
+                if self._closed_reason:
+                    self._notices.show("ended", self._closed_reason)
                 return
             if data:
                 self._take(data)
@@ -62,21 +67,21 @@ class Outbox:
                 self._drop(dropped, "they came faster than this machine could keep them")
 
     def next(self) -> Batch | None:
-        """The group to be sent; the same again until it is `done`."""
+        """The batch to send; the same one until it is `done`."""
         with self._lock:
             if self._closed:
                 return None
             if self._spool is not None:
-                group = self._spool.next()
-                if group is not None:
-                    return group
+                batch = self._spool.next()
+                if batch is not None:
+                    return batch
             if self._sending is None:
                 self._sending = self._first()
                 self._since = time.monotonic()
             return Batch(self._place, self._sending) if self._sending else None
 
     def done(self) -> None:
-        """The group that `next` gave was acknowledged."""
+        """The batch that `next` returned was acknowledged."""
         with self._lock:
             if self._closed:
                 return
@@ -85,43 +90,43 @@ class Outbox:
                 if not self._spool.waiting:
                     self._spool.remove()
                     self._spool = None
-                    self._away = False
+                    self._spooling = False
             elif self._sending is not None:
                 self._place += len(self._sending)
                 self._bytes -= len(self._sending)
                 self._memory.popleft()
                 self._sending = None
-                self._away = False
+                self._spooling = False
 
     def spill(self) -> None:
-        """The service is away: what waits, and what comes until all was taken, goes to disk."""
+        """The service is unavailable: entries go to disk until all of them were acknowledged."""
         with self._lock:
             if not self._closed:
-                self._away = True
-                self._to_disk()
+                self._spooling = True
+                self._move_to_disk()
 
     def check(self) -> None:
-        """Look whether what waits in memory waits too long."""
+        """Move to disk what has waited in memory for too long."""
         with self._lock:
-            slow = self._sending is not None and time.monotonic() - self._since > SLOW_AFTER
-            if slow or self._away:
+            slow = self._sending is not None and time.monotonic() - self._since > self._limits.slow_after
+            if slow or self._spooling:
                 self.spill()
 
     def discard(self, reason: str) -> None:
-        """There is nobody to take any of it, nor what follows; said once, if there is anything."""
+        """Drop all entries, now and later. `reason` is shown if there are any."""
         with self._lock:
             if self._closed:
                 return
             if self._waiting:
-                self._notices.say("ended", reason)
-            self._over = reason
+                self._notices.show("ended", reason)
+            self._closed_reason = reason
             self._closed = True
             self._memory.clear()
             if self._spool is not None:
                 self._spool.remove()
 
     def abandon(self) -> None:
-        """In a forked process: the spool's lock is the parent's alone."""
+        """In a forked process: close the spool, which belongs to the parent."""
         if self._spool is not None:
             self._spool.close()
 
@@ -131,20 +136,20 @@ class Outbox:
         return spooled + sum(piece.count(b"\n") for piece in self._memory)
 
     def close(self, end: End | None) -> tuple[int, Path | None]:
-        """Leave what was not delivered, `end` included, to `athanor sync`.
+        """Leave what was not delivered, and `end`, to `athanor sync`.
 
-        How many lines that are, and the file they are in; None where they are lost with this process.
+        Returns the number of those entries and their file; None if they are lost with this process.
         """
         with self._lock:
             if self._closed:
                 return 0, None
             if self._dropped:
-                self._append(self._confession())
+                self._append(self._missing())
             waiting = self._waiting
             if end is not None:
                 self._append(msgspec.json.encode(end) + b"\n")
             self._disk_at = 0.0
-            self._to_disk(last=True)
+            self._move_to_disk(last=True)
             self._closed = True
             path = None
             if self._spool is not None:
@@ -153,56 +158,62 @@ class Outbox:
             return waiting, path
 
     def _first(self) -> bytes | None:
-        """The first lines in memory, as one piece at the head of it."""
+        """The first batch in memory, joined into one piece at the head of the queue."""
         if not self._memory:
             return None
+        most = self._limits.batch_bytes
         pieces = [self._memory.popleft()]
         size = len(pieces[0])
-        while self._memory and size + len(self._memory[0]) <= GROUP_BYTES:
+        while self._memory and size + len(self._memory[0]) <= most:
             pieces.append(self._memory.popleft())
             size += len(pieces[-1])
         data = b"".join(pieces)
-        if len(data) > 2 * GROUP_BYTES:
-            cut = data.rfind(b"\n", 0, GROUP_BYTES) + 1 or data.find(b"\n") + 1
+        if len(data) > 2 * most:
+            cut = data.rfind(b"\n", 0, most) + 1 or data.find(b"\n") + 1
             self._memory.appendleft(data[cut:])
             data = data[:cut]
         self._memory.appendleft(data)
         return data
 
     def _take(self, data: bytes) -> None:
-        if self._bytes + len(data) > MOST_MEMORY_BYTES:
-            self._to_disk()
-            if self._bytes + len(data) > MOST_MEMORY_BYTES:
+        if self._bytes + len(data) > self._limits.max_memory_bytes:
+            self._move_to_disk()
+            if self._bytes + len(data) > self._limits.max_memory_bytes:
                 self._drop(data.count(b"\n"), self._reason)
                 return
         if self._dropped:
-            self._append(self._confession())
+            self._append(self._missing())
         self._append(data)
-        if self._away or self._bytes > MEMORY_BYTES:
-            self._to_disk()
+        if self._spooling or self._bytes > self._limits.memory_bytes:
+            self._move_to_disk()
 
     def _append(self, data: bytes) -> None:
         self._memory.append(data)
         self._bytes += len(data)
 
-    def _to_disk(self, last: bool = False) -> None:
-        """All that is in memory, behind what is on disk already; where that fails it stays."""
+    def _move_to_disk(self, last: bool = False) -> None:
+        """Append all that is in memory to the spool; where that fails it stays."""
         if not self._memory or time.monotonic() < self._disk_at:
             return
         data = b"".join(self._memory)
         try:
             if self._spool is None:
-                sending = len(self._sending or b"")
-                self._spool = Spool.create(self._folder, self.registration, self._place, data, sending)
+                self._spool = self._spool_type.create(
+                    self._folder,
+                    self.registration,
+                    self._limits,
+                    Batch(self._place, data),
+                    sending=len(self._sending or b""),
+                )
             else:
                 self._spool.append(data, last)
         except (OSError, SpoolFull) as error:
-            self._disk_at = time.monotonic() + DISK_PAUSE
+            self._disk_at = time.monotonic() + self._limits.disk_pause
             self._reason = str(error)
-            self._notices.say(
+            self._notices.show(
                 "disk",
                 f"lines can't be kept in {self._folder} ({error}); they stay in memory, up to "
-                f"{MOST_MEMORY_BYTES >> 20} MiB, while the service does not take them",
+                f"{self._limits.max_memory_bytes >> 20} MiB, while the service does not take them",
             )
             return
         self._place += len(data)
@@ -210,13 +221,14 @@ class Outbox:
         self._bytes = 0
         self._sending = None
 
-    def _drop(self, lines: int, reason: str) -> None:
+    def _drop(self, entries: int, reason: str) -> None:
         if not self._dropped:
-            self._notices.say("dropped", f"lines are being dropped: {reason}")
-        self._dropped += lines
+            self._notices.show("dropped", f"lines are being dropped: {reason}")
+        self._dropped += entries
         self._reason = reason
 
-    def _confession(self) -> bytes:
+    def _missing(self) -> bytes:
+        """A log entry that says how many entries are missing before it."""
         dropped, self._dropped = self._dropped, 0
         text = f"athanor: {dropped:,} lines are missing here: {self._reason}"
-        return log_line(text, "warn", {"dropped": dropped})
+        return encode_log(text, "warn", {"dropped": dropped})

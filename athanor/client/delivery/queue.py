@@ -1,72 +1,73 @@
-"""The queue between the experiment and the thread that takes its lines away."""
+"""The queue between the experiment's threads and the recorder."""
 
 from __future__ import annotations
 
 import threading
 import time
 
+from ..limits import ClientLimits
 
-class LineQueue:
-    """Bounded in lines and in bytes. `put` takes well under a microsecond, and never waits long.
 
-    Who finds it full waits for the thread that empties it, which writes to memory or to a local
-    disk; if that hangs, lines are dropped and counted until it moves again.
+class EntryQueue:
+    """Encoded entries, bounded in number and in bytes. `put` takes well under a microsecond.
+
+    A caller that finds the queue full waits for the recorder, which writes to memory or to a local
+    disk. If that takes too long, entries are dropped and counted until the recorder goes on.
     """
 
-    PATIENCE = 1.0
-    """Seconds that a caller waits for room, once; after that lines are dropped without waiting."""
-
-    def __init__(self, most_lines: int = 100_000, most_bytes: int = 64 << 20) -> None:
-        self._most_lines, self._most_bytes = most_lines, most_bytes
+    def __init__(self, limits: ClientLimits) -> None:
+        self._max_entries, self._max_bytes = limits.queue_entries, limits.queue_bytes
+        self._patience = limits.queue_patience
         self._lock = threading.Lock()
-        self._lines: list[bytes] = []
+        self._entries: list[bytes] = []
         self._bytes = 0
-        self._patient = True
-        self.dropped = 0
+        self._may_wait = True
+        self._dropped = 0
         self.filling = threading.Event()
-        """Set by the first line of an empty queue."""
+        """Set by the first entry of an empty queue."""
         self.half_full = threading.Event()
 
-    def put(self, line: bytes) -> None:
+    def put(self, entry: bytes) -> None:
         with self._lock:
-            lines = self._lines
-            lines.append(line)
-            self._bytes += len(line)
-            count = len(lines)
+            entries = self._entries
+            entries.append(entry)
+            self._bytes += len(entry)
+            count = len(entries)
             if count == 1:
                 self.filling.set()
-            if count * 2 < self._most_lines and self._bytes * 2 < self._most_bytes:
+            if count * 2 < self._max_entries and self._bytes * 2 < self._max_bytes:
                 return
             self.half_full.set()
-            if count <= self._most_lines and self._bytes <= self._most_bytes:
+            if count <= self._max_entries and self._bytes <= self._max_bytes:
                 return
-            lines.pop()
-            self._bytes -= len(line)
-        self._put_late(line)
+            entries.pop()
+            self._bytes -= len(entry)
+        self._wait_and_put(entry)
 
-    def _put_late(self, line: bytes) -> None:
-        deadline = time.monotonic() + (self.PATIENCE if self._patient else 0)
+    def _wait_and_put(self, entry: bytes) -> None:
+        deadline = time.monotonic() + (self._patience if self._may_wait else 0)
         while True:
             with self._lock:
-                fits = len(self._lines) < self._most_lines
-                if fits and self._bytes + len(line) <= self._most_bytes:
-                    self._lines.append(line)
-                    self._bytes += len(line)
-                    self.filling.set()  # it may have been emptied in between
+                fits = len(self._entries) < self._max_entries
+                if fits and self._bytes + len(entry) <= self._max_bytes:
+                    self._entries.append(entry)
+                    self._bytes += len(entry)
+                    # the queue may have been emptied since the caller found it full
+                    self.filling.set()
                     return
                 if time.monotonic() >= deadline:
-                    self._patient = False
-                    self.dropped += 1
+                    self._may_wait = False
+                    self._dropped += 1
                     return
             time.sleep(0.001)
 
     def take(self) -> tuple[list[bytes], int]:
-        """All lines, oldest first, and how many were dropped behind them."""
+        """All entries, oldest first, and how many were dropped after them."""
         with self._lock:
-            lines, self._lines = self._lines, []
-            dropped, self.dropped = self.dropped, 0
+            entries, self._entries = self._entries, []
+            dropped, self._dropped = self._dropped, 0
             self._bytes = 0
-            self._patient = True
+            self._may_wait = True
             self.filling.clear()
             self.half_full.clear()
-        return lines, dropped
+        return entries, dropped

@@ -1,56 +1,56 @@
-"""The reporter: one process's reports of one run, from the caller's hands to the service.
+"""The reporter: one process's reports of one run, from the caller to the service.
 
-    put ─▶ LineQueue ─▶ recorder ─▶ Outbox (memory, or a spool on disk) ─▶ Courier ─▶ service
-                 progress, latest wins ────────────────────────────────────▶
+    put ─▶ EntryQueue ─▶ recorder ─▶ Outbox (memory, or a spool on disk) ─▶ Sender ─▶ service
+                  progress, the newest only ────────────────────────────────▶
 
-The recorder empties the queue every few hundredths of a second whatever the network does, so the
-queue stays short, and what can't be sent is on disk soon.
+The recorder empties the queue every 50 ms, whatever the network does. So the queue stays short, and
+what can't be sent is on disk soon.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
+from ..limits import ClientLimits
 from ..notices import Notices
 from ..settings import ClientSettings, without_login
 from .api import RunApi
 from .outbox import Outbox
-from .queue import LineQueue
-from .sender import Sender
+from .queue import EntryQueue
+from .sender import EncodeProgress, Sender
 from .spool import End, Registration
 
-REST = 0.05
-"""Seconds between two visits of the queue."""
+INTERVAL = 0.05
+"""Seconds between two rounds of the recorder."""
 
-GOODBYE = 0.2
-"""Seconds for a courier that was told to stop; one that waits for an answer is left behind."""
+STOP_TIMEOUT = 0.2
+"""Seconds that a stopped sender is waited for; one that waits for a response is left behind."""
 
 THREAD_NAME = "athanor-recorder"
 
 
 class Reporter:
-    """Threads start with the first thing that is reported, or with `start`."""
+    """The threads start with the first report, or with `start`."""
 
     def __init__(
         self,
         registration: Registration,
         settings: ClientSettings,
+        limits: ClientLimits,
         notices: Notices,
         has_answered: bool = False,
     ) -> None:
         self.registration = registration
-        self._settings = settings
         self._notices = notices
-        self._queue = LineQueue()
+        self._queue = EntryQueue(limits)
         self.put = self._queue.put
         offline = settings.mode == "offline"
-        self._outbox = Outbox(registration, settings.spool, notices, away=offline)
-        self._courier: Sender | None = None
+        self._outbox = Outbox(registration, settings.spool, notices, limits, spooling=offline)
+        self._sender: Sender | None = None
         if not offline:
-            delivery = RunApi(registration, notices, has_answered)
-            self._courier = Sender(delivery, self._outbox, notices)
+            api = RunApi(registration, notices, has_answered)
+            self._sender = Sender(api, self._outbox, notices)
         self._moving = threading.Lock()
         self._starting = threading.Lock()
         self._started = False
@@ -62,8 +62,8 @@ class Reporter:
                 return
             self._started = True
             threading.Thread(target=self._record, name=THREAD_NAME, daemon=True).start()
-            if self._courier is not None:
-                self._courier.start()
+            if self._sender is not None:
+                self._sender.start()
 
     @property
     def is_started(self) -> bool:
@@ -71,19 +71,21 @@ class Reporter:
 
     @property
     def has_answered(self) -> bool:
-        """Whether the service ever has."""
-        return self._courier is not None and self._courier.has_answered
+        """Whether the service has ever responded."""
+        return self._sender is not None and self._sender.has_answered
 
     @property
     def cancel_requested(self) -> bool:
-        return self._courier is not None and self._courier.cancel_requested
+        """Whether the run was asked to end."""
+        return self._sender is not None and self._sender.cancel_requested
 
-    def show(self, progress: Callable[[], bytes | None]) -> None:
-        if self._courier is not None:
-            self._courier.show(progress)
+    def set_progress(self, progress: EncodeProgress) -> None:
+        """Replace the progress to send."""
+        if self._sender is not None:
+            self._sender.set_progress(progress)
 
     def close(self, end: End | None, timeout: float) -> None:
-        """Deliver what is left, then `end`, within `timeout` seconds; what remains is left to `sync`."""
+        """Deliver what is left, then `end`, within `timeout` seconds; `sync` delivers the rest."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -91,52 +93,48 @@ class Reporter:
         self._queue.filling.set()
         self._move()
         try:
-            if self._courier is not None and self._started:
-                self._courier.finish(end)
-                self._courier.over.wait(timeout)
+            if self._sender is not None and self._started:
+                self._sender.finish(end)
+                self._sender.finished.wait(timeout)
         finally:
-            self._leave(end)
+            self._close_outbox(end)
 
     def abandon(self) -> None:
-        """In a forked process: let go of the file that the parent writes. No lock can be taken here."""
+        """In a forked process: close the parent's spool. The parent's threads may hold any lock."""
         self._outbox.abandon()
 
-    def _leave(self, end: End | None) -> None:
-        sender = self._courier
-        if sender is None:
-            return self._tell(*self._outbox.close(end), end)
-        sender.stop()
-        if self._started:
-            sender.join(GOODBYE)
-        if sender.delivered:
-            return None
-        return self._tell(*self._outbox.close(end), end)
+    def _close_outbox(self, end: End | None) -> None:
+        if self._sender is not None:
+            self._sender.stop()
+            if self._started:
+                self._sender.join(STOP_TIMEOUT)
+            if self._sender.delivered:
+                return
+        entries, path = self._outbox.close(end)
+        if entries or end is not None:
+            self._notices.show("remaining", self._remaining(entries, path))
 
-    def _tell(self, lines: int, path: Path | None, end: End | None) -> None:
-        """What remains, and where."""
-        if not lines and end is None:
-            return
+    def _remaining(self, entries: int, path: Path | None) -> str:
+        """What was not delivered, and where it is."""
         run, url = self.registration.run_id, without_login(self.registration.url)
-        count = f"{lines:,} line{'' if lines == 1 else 's'}"
-        if path is not None:
-            why = "offline" if self._courier is None else f"not delivered to {url}"
-            text = f"{why}: {count} of run {run} in {path}; `athanor sync` delivers them"
-        else:
-            text = f"{count} of run {run} are lost: {url} did not take them, nor did the disk"
-        self._notices.say("remaining", text)
+        count = f"{entries:,} line{'' if entries == 1 else 's'}"
+        if path is None:
+            return f"{count} of run {run} are lost: {url} did not take them, nor did the disk"
+        why = "offline" if self._sender is None else f"not delivered to {url}"
+        return f"{why}: {count} of run {run} in {path}; `athanor sync` delivers them"
 
     def _record(self) -> None:
         while not self._closed.is_set():
             self._queue.filling.wait(1.0)
             self._move()
             self._outbox.check()
-            self._queue.half_full.wait(REST)
+            self._queue.half_full.wait(INTERVAL)
 
     def _move(self) -> None:
-        """From the queue to the outbox."""
+        """Move entries from the queue to the outbox."""
         with self._moving:
-            lines, dropped = self._queue.take()
-            if lines or dropped:
-                self._outbox.add(b"".join(lines), dropped)
-                if self._courier is not None:
-                    self._courier.wake.set()
+            entries, dropped = self._queue.take()
+            if entries or dropped:
+                self._outbox.add(b"".join(entries), dropped)
+                if self._sender is not None:
+                    self._sender.wake.set()

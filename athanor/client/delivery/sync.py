@@ -1,4 +1,4 @@
-"""Syncing: what processes left in spools is delivered, run by run."""
+"""The delivery of what processes left in spools, run by run."""
 
 from __future__ import annotations
 
@@ -10,43 +10,45 @@ from pathlib import Path
 import msgspec
 
 from ...exceptions import AthanorError
+from ..limits import ClientLimits
 from ..notices import Notices
-from .api import RunApi, RunEnded, Unavailable
+from .api import RunApi, RunEnded
 from .spool import End, Spool, SpoolInUse
 
-WITHOUT_A_WORD = "the process ended without a word"
-"""The error of a run whose process could not say how it ended."""
+UNKNOWN_END = "the process ended without reporting how"
+"""The error of a run whose process died before it could end the run."""
 
-Moved = Callable[[int], None]
+OnDelivered = Callable[[int], None]
+"""Called with the bytes of each batch that was delivered."""
 
 
 @dataclass
 class Outcome:
-    """What came of the spools of a folder."""
+    """The result for the spools of a folder."""
 
     lines: int = 0
-    """Delivered."""
+    """Lines of the spools that were delivered: entries."""
     runs: set[str] = field(default_factory=set)
-    """Those they were of."""
+    """The runs they belong to."""
     in_use: list[Path] = field(default_factory=list)
-    """Left alone: the processes that write them are alive, and deliver by themselves."""
+    """Spools that were left alone: the processes that write them are alive, and deliver them."""
     remaining: dict[Path, str] = field(default_factory=dict)
-    """Not delivered, and why."""
+    """Spools that were not delivered, each with the reason."""
 
 
 class Sync:
-    """The spools that lie in `folder`, for one pass over them.
+    """One pass over the spools in `folder`, which stay locked until the end of the `with` block.
 
-    They stay locked until `close`, so nobody else delivers them meanwhile. `url`: where to, instead of
-    where they were meant to go. `OSError` if the folder can't be read.
+    `url` replaces the address in each spool. Raises `OSError` if the folder can't be read.
     """
 
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self._url = url
         self._notices = Notices()
+        self._limits = ClientLimits()
         self._runs: dict[str, list[Spool]] = defaultdict(list)
         self._busy: set[str] = set()
-        """Runs of which a process is alive."""
+        """Runs that can't be ended yet: a process is alive, or entries remain."""
         self.outcome = Outcome()
         for path in sorted(folder.glob("*.ndjson")):
             self._open(path)
@@ -61,51 +63,53 @@ class Sync:
 
     @property
     def size(self) -> int:
-        """Bytes that wait."""
+        """Bytes that wait for delivery."""
         return sum(spool.waiting for spools in self._runs.values() for spool in spools)
 
-    def deliver(self, moved: Moved) -> Outcome:
-        """Deliver all of it; `moved` is told the bytes of each group that was. Raises nothing."""
+    def deliver(self, on_delivered: OnDelivered) -> Outcome:
+        """Deliver all of it. What fails is in `Outcome.remaining`."""
         for run_id, spools in self._runs.items():
-            # who began a run ends it, so its lines and its end come behind those of its members
+            # the process that began a run ends it, so its entries come after those of the members
             spools.sort(key=lambda spool: not spool.registration.member)
             for spool in spools:
                 try:
-                    self._deliver(spool, moved)
+                    self._deliver(spool, on_delivered)
                 except RunEnded as ended:
                     if spool.next() is None:
-                        spool.remove()  # its process died when all had been said
+                        # its process died after the run had ended
+                        spool.remove()
                         continue
                     self.outcome.remaining[spool.path] = (
                         f"run {run_id} is {ended.status}, and takes nothing behind its end"
                     )
-                except (Unavailable, OSError, AthanorError) as error:
+                except (OSError, AthanorError) as error:
                     self.outcome.remaining[spool.path] = str(error)
-                    self._busy.add(run_id)  # its end would shut the door on these lines
+                    self._busy.add(run_id)
         return self.outcome
 
     def _open(self, path: Path) -> None:
         try:
-            spool = Spool.open(path)
+            spool = Spool.open(path, self._limits)
         except SpoolInUse:
             self.outcome.in_use.append(path)
             self._busy.add(path.name.rpartition("-")[0])
         except FileNotFoundError:
-            pass  # its process has just delivered it
+            # its process has just delivered it
+            pass
         except (OSError, ValueError) as error:
             self.outcome.remaining[path] = str(error)
         else:
             self._runs[spool.registration.run_id].append(spool)
 
-    def _deliver(self, spool: Spool, moved: Moved) -> None:
+    def _deliver(self, spool: Spool, on_delivered: OnDelivered) -> None:
         registration = spool.registration
         if self._url is not None:
             registration = msgspec.structs.replace(registration, url=self._url)
-        delivery = RunApi(registration, self._notices)
+        api = RunApi(registration, self._notices)
         try:
-            delivery.register()
-            for data in self._groups(spool, delivery):
-                moved(len(data))
+            api.register()
+            for data in self._batches(spool, api):
+                on_delivered(len(data))
                 self.outcome.lines += data.count(b"\n")
                 self.outcome.runs.add(registration.run_id)
             if not registration.member:
@@ -114,16 +118,16 @@ class Sync:
                         f"run {registration.run_id} goes on in another process; its end waits"
                     )
                     return
-                delivery.end(spool.end() or End(end="failed", error=WITHOUT_A_WORD))
+                api.end(spool.end() or End(end="failed", error=UNKNOWN_END))
                 self.outcome.runs.add(registration.run_id)
         finally:
-            delivery.close()
+            api.close()
         spool.remove()
 
     @staticmethod
-    def _groups(spool: Spool, delivery: RunApi) -> Iterator[bytes]:
-        """Each group, once the service has it."""
-        while group := spool.next():
-            delivery.send(group)
+    def _batches(spool: Spool, api: RunApi) -> Iterator[bytes]:
+        """Each batch, once it is delivered."""
+        while batch := spool.next():
+            api.send(batch)
             spool.done()
-            yield group.data
+            yield batch.data
