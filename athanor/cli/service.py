@@ -1,4 +1,4 @@
-"""The service as commands ask it: typed answers, and one clear line for everything that goes wrong."""
+"""The service as commands call it: typed results, and one-line errors."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ import click
 import httpx
 import msgspec
 
+from ..client import responses
 from ..client.settings import ClientSettings, without_login
 from ..exceptions import AthanorError, ConfigurationError
-from ..protocol.records import Instance, Run
+from ..protocol.records import Instance, Run, RunState, Status
 from ..protocol.topics import is_id
 from ..version import __version__
 from .terminal import sanitized
 
 TIMEOUT = httpx.Timeout(30, connect=5)
 NEWEST = 1000
-"""Runs among which a prefix of an id is looked for."""
+"""The number of runs among which a prefix of an id is searched."""
 
 TROUBLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
-"""Exit codes; the last two are what a shell makes of SIGINT and SIGPIPE."""
+"""Exit codes; the last two are those of a shell for SIGINT and SIGPIPE."""
 
 T = TypeVar("T")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Trouble(click.ClickException):
-    """What a command can't do, in a line; exit code 2."""
+    """A command failed, for a reason of one line; exit code 2."""
 
     exit_code = TROUBLE
 
@@ -45,16 +46,10 @@ class Unknown(Trouble):
     """There is no such run or instance."""
 
 
-class RunState(Run, kw_only=True):
-    """A run as answers have it; `stale`: it runs, and has given no sign of life for a minute."""
-
-    stale: bool = False
-
-    @property
-    def name(self) -> str | None:
-        """What its producer called it."""
-        name = self.metadata.get("name")
-        return name if isinstance(name, str) else None
+def name_of(run: Run) -> str:
+    """The name that a run's producer gave it, or an empty text."""
+    name = run.metadata.get("name")
+    return name if isinstance(name, str) else ""
 
 
 class _RunPage(msgspec.Struct):
@@ -68,7 +63,7 @@ class _InstancePage(msgspec.Struct):
 
 
 class Service:
-    """Asks the service at `url`; raises `Trouble` where it does not answer what was asked."""
+    """The service at `url`. Its methods raise `Trouble` if a request fails."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -83,7 +78,7 @@ class Service:
         self._client.close()
 
     def resolve(self, text: str) -> RunState:
-        """The run that `text` means: an id, the beginning of one, or `latest`."""
+        """The run that `text` names: an id, a prefix of one, or `latest`. Raises `Trouble`."""
         if text == "latest":
             for run in self.runs(1):
                 return msgspec.json.decode(run, type=RunState)
@@ -104,10 +99,13 @@ class Service:
         return found[0]
 
     def run(self, id: str) -> RunState:
+        """The run with that id. Raises `Unknown` if there is none."""
         return self.ask("GET", f"/runs/{id}", RunState)
 
-    def runs(self, limit: int, status: str | None = None, instance: str | None = None) -> Iterator[bytes]:
-        """The newest runs' JSON, newest first, page by page; `instance` is an id."""
+    def runs(
+        self, limit: int, status: Status | None = None, instance: str | None = None
+    ) -> Iterator[bytes]:
+        """The JSON of the newest runs, newest first. `instance`: the id of an instance."""
         path = "/runs" if instance is None else f"/instances/{instance}/runs"
         query: dict[str, str] | None = {"status": status} if status else {}
         while query is not None and limit > 0:
@@ -116,21 +114,17 @@ class Service:
             limit -= len(page.runs)
             query = next_query(page.next)
 
-    def instances(self, **query: str) -> Iterator[Instance]:
-        """Instances, newest first, page by page."""
-        following: dict[str, str] | None = query
+    def instances(self, name: str | None = None) -> Iterator[Instance]:
+        """All instances, or those of that name, newest first."""
+        following: dict[str, str] | None = {} if name is None else {"name": name}
         while following is not None:
             page = self.ask("GET", "/instances", _InstancePage, following | {"limit": "1000"})
             yield from page.instances
             following = next_query(page.next)
 
     def ask(self, method: str, path: str, type_: type[T], query: dict[str, str] | None = None) -> T:
-        """The answer's JSON as `type_`."""
-        answer = self.answer(method, path, query)
-        try:
-            return msgspec.json.decode(answer.content, type=type_)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._not_ours(answer) from error
+        """The response's JSON as `type_`. Raises `Trouble`, or `responses.NotAthanor`."""
+        return responses.decode(self.answer(method, path, query), type_)
 
     def answer(
         self,
@@ -139,53 +133,48 @@ class Service:
         query: dict[str, str] | None = None,
         accept: str = "application/json",
     ) -> httpx.Response:
-        """The answer, if it is one of the kind that was asked for."""
+        """The response, if it is successful and of the media type `accept`. Raises `Trouble`."""
+        headers = {"Accept": accept}
         try:
-            answer = self._client.request(
-                method, self.url + path, params=query, headers={"Accept": accept}
+            response = responses.check(
+                self._client.request(method, self.url + path, params=query, headers=headers)
             )
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Trouble(
+            if responses.media_type(response) != accept:
+                raise responses.NotAthanor(response)
+        except responses.REQUEST_ERRORS as error:
+            raise self._trouble(responses.Unreachable(self.url, error)) from error
+        except responses.RequestFailed as error:
+            raise self._trouble(error) from error
+        return response
+
+    def _trouble(self, error: responses.RequestFailed) -> Trouble:
+        """One line about a request that failed, with the remedy if there is one."""
+        if isinstance(error, responses.Unreachable):
+            if error.is_connected:
+                return Trouble(f"the service at {self.place} broke off: {error.reason}")
+            return Trouble(
                 f"no service answers at {self.place}; `athanor serve` starts one, "
                 "ATHANOR_URL or --url says where it is"
-            ) from error
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            raise Trouble(f"the service at {self.place} broke off: {reason}") from error
-        kind = str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower()
-        if answer.is_success:
-            if kind != accept:
-                raise self._not_ours(answer)
-            return answer
-        if kind != "application/problem+json":
-            raise self._not_ours(answer)
-        detail = self._detail(answer)
-        if answer.status_code == 404:
-            raise Unknown(detail)
-        if answer.status_code < 500:
-            raise Trouble(detail)
-        raise Trouble(f"the service at {self.place} has trouble: {detail}")
-
-    def _detail(self, answer: httpx.Response) -> str:
-        try:
-            return str(answer.json()["detail"])[:500]
-        except (ValueError, KeyError, TypeError):
-            raise self._not_ours(answer) from None
-
-    def _not_ours(self, answer: httpx.Response) -> Trouble:
-        kind = answer.headers.get("content-type", "something of no type")[:100]
-        place = answer.url.copy_with(query=None, userinfo=b"")
-        return Trouble(f"{place} answered {answer.status_code} with {kind}: is an Athanor there?")
+            )
+        if not isinstance(error, responses.ErrorResponse):
+            return Trouble(str(error))
+        if not error.is_problem:
+            return Trouble(str(responses.NotAthanor(error.response)))
+        if isinstance(error, responses.NotFound):
+            return Unknown(error.detail)
+        if isinstance(error, responses.Unavailable):
+            return Trouble(f"the service at {self.place} has trouble: {error.detail}")
+        return Trouble(error.detail)
 
 
 def next_query(path: str | None) -> dict[str, str] | None:
-    """The query of the next page: a proxy may have another path for it than the service knows."""
+    """The query of the next page's path; behind a proxy the path itself may be another one."""
     return None if path is None else dict(parse_qsl(urlsplit(path).query))
 
 
 def url_option(function: Function) -> Function:
-    """`--url`, given to the command as `url`, checked; ATHANOR_URL without it."""
-    option = click.option("--url", callback=_checked_url, help="Where the service is; ATHANOR_URL.")
+    """Add the option `--url`, which is checked and passed as `url`; its default is ATHANOR_URL."""
+    option = click.option("--url", callback=_checked_url, help="The service; default: ATHANOR_URL.")
     return option(function)
 
 
@@ -197,9 +186,9 @@ def _checked_url(context: click.Context, _: click.Parameter, url: str | None) ->
 
 
 def orderly(function: Function) -> Function:
-    """A command that never ends with a traceback for what is no mistake of ours.
+    """Make a command exit with one line instead of a traceback, except for errors in this program.
 
-    Ctrl-C is exit code 130, and a reader that has read enough (`| head -1`) no trouble.
+    Ctrl-C is exit code 130. A reader that closes the pipe (`| head -1`) is not an error.
     """
 
     @functools.wraps(function)
@@ -208,7 +197,7 @@ def orderly(function: Function) -> Function:
             result = function(*args, **kwargs)
             sys.stdout.flush()
         except BrokenPipeError:
-            # what is still buffered has nowhere to go, and Python would complain about it at its end
+            # Python would report at its end that what is buffered can't be written
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(BROKEN_PIPE)
         except KeyboardInterrupt:
