@@ -1,4 +1,4 @@
-"""Everything that depends on parts of sse-starlette which its documentation does not promise.
+"""Everything that depends on undocumented parts of sse-starlette.
 
 `tests/contract/test_event_stream.py` names each of these parts, and `pyproject.toml` limits
 sse-starlette to the minor version with which they were tested.

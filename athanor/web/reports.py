@@ -52,7 +52,7 @@ async def post_heartbeat(request: Request) -> Response:
 
 
 async def _append(request: Request, reader: Reader, text: bool = False) -> Response:
-    """Answer 201 after the commit, or 202 when the entries are buffered, if the request prefers that."""
+    """Respond with 201 after the commit, or with 202 before it if the request prefers that."""
     engine, run_id = engine_of(request), request.path_params["id"]
     key = idempotency_key(request)
     entries = await read_entries(request, reader, text)

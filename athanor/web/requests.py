@@ -36,7 +36,9 @@ def engine_of(request: Request) -> Athanor:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body. Raises `TooLarge`, `UnsupportedType` if it is compressed, or `ClientDisconnect`.
+    """The whole body.
+
+    Raises `TooLarge`, `ClientDisconnect`, or `UnsupportedType` if the body is compressed.
 
     The rest of a body that is not much too large is read and dropped. A response before its end
     would close the connection, and a client that still sends, such as a proxy, might lose it.
@@ -66,7 +68,7 @@ async def read_body(request: Request) -> bytes:
 async def read_object(request: Request, type_: type[T], default: bytes = b"") -> T:
     """The body as one JSON object; an empty body means `default`.
 
-    Raises `InvalidInput`, and whatever `read_body` raises.
+    Raises `InvalidInput`, and what `read_body` raises.
     """
     body = (await read_body(request)).strip() or default
     if not body:
@@ -79,9 +81,10 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
 
 
 async def read_entries(request: Request, reader: Reader, text: bool = False) -> list[Report]:
-    """The reports in the body. Its media type gives the format; if it does not, the first byte does.
+    """The reports in the body.
 
-    Raises `UnsupportedType`, `InvalidInput`, `TooLarge`, and whatever `read_body` raises.
+    The media type gives the format; if it does not, the first byte does. Raises `InvalidInput`,
+    and what `read_body` raises.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _NDJSON_TYPES | _OTHER_TYPES and not (text and media_type == TEXT):
@@ -98,7 +101,7 @@ async def read_entries(request: Request, reader: Reader, text: bool = False) -> 
 
 
 def number(request: Request, name: str, default: int | None, least: int, most: int = 2**62) -> int | None:
-    """The query parameter `name` as an integer. Raises `InvalidQuery` if it is none, or out of range."""
+    """The query parameter `name` as an integer in a range. Raises `InvalidQuery`."""
     text = request.query_params.get(name)
     if text is None or text == "":
         return default

@@ -24,8 +24,8 @@ from .uvicorn_adapter import STARTUP_FAILURE, OnReady, Server, Supervisor
 from .worker_metrics import WorkerMetrics
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds after which a thread releases the interpreter's lock. The database's threads need the lock
-only for moments, and beside a busy event loop they would wait the default 5 ms for each of them."""
+"""Seconds after which a thread releases the interpreter's lock. The database's threads need the
+lock for moments only; beside a busy event loop they would wait the default 5 ms each time."""
 
 FOLDER = "_ATHANOR_WORKERS"
 """The environment variable with the folder in which workers find each other's metrics."""

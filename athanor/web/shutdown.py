@@ -19,7 +19,7 @@ from .uvicorn_adapter import stop_server
 
 SIGNALS: tuple[int, ...] = (signal.SIGTERM, signal.SIGINT)
 RESPONSE_MARGIN = 2.0
-"""Seconds after `timeout` in which last responses are sent, such as a 503 for what was not stored."""
+"""Seconds after `timeout` for last responses, such as a 503 for entries that were not stored."""
 
 
 @contextmanager

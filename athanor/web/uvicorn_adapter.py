@@ -1,7 +1,7 @@
-"""Everything that depends on parts of uvicorn which its documentation does not promise.
+"""Everything that depends on undocumented parts of uvicorn.
 
-`tests/contract/test_uvicorn_adapter.py` names each of these parts, and `pyproject.toml` limits uvicorn
-to the minor version with which they were tested.
+`tests/contract/test_uvicorn_adapter.py` names each of these parts, and `pyproject.toml` limits
+uvicorn to the minor version with which they were tested.
 """
 
 from __future__ import annotations

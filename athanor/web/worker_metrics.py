@@ -56,7 +56,7 @@ class WorkerMetrics:
 
 
 async def _read(path: Path) -> str:
-    """The metrics of the worker at `path`; empty if it was killed and only its socket's file is left."""
+    """The metrics of the worker at `path`; empty if only the socket of a killed worker is left."""
     try:
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_unix_connection(path)

@@ -1,4 +1,4 @@
-"""`kill -9` under load: each acknowledged entry is stored once, in order; event numbers only grow."""
+"""`kill -9` under load: each acknowledged entry is stored once, and event numbers only grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of sse-starlette that `web/event_stream.py` uses, though no documentation promises them."""
+"""The undocumented parts of sse-starlette that `web/event_stream.py` uses."""
 
 from __future__ import annotations
 

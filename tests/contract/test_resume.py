@@ -1,8 +1,8 @@
 """A stream that breaks after any byte and resumes with its last id adds up to exactly the log.
 
-The tests call the application over ASGI, so that a schedule decides after which byte a stream is cut,
-and when its reader stalls. Pages, frames and inboxes are tiny, so that every schedule crosses their
-borders many times.
+The tests call the application over ASGI, so that a schedule decides after which byte a stream is
+cut, and when its reader stalls. Pages, frames and inboxes are tiny, so that every schedule crosses
+their borders many times.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 class Reader:
-    """A client as in the HTML standard: it takes whole events only, and resumes with the last id."""
+    """A client as in the HTML standard: takes whole events only, and resumes with the last id."""
 
     def __init__(self, world: World, query: str) -> None:
         self.world = world

@@ -1,4 +1,4 @@
-"""SIGTERM with open streams and buffered entries: an orderly end, and clients resume without loss."""
+"""SIGTERM with open streams and buffered entries: an orderly end, and no loss on resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of uvicorn that `web/uvicorn_adapter.py` uses, though no documentation promises them."""
+"""The undocumented parts of uvicorn that `web/uvicorn_adapter.py` uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def server() -> uvicorn.Server:
 
 @pytest.fixture
 def supervisor(server: uvicorn.Server) -> Iterator[Multiprocess]:
-    """A supervisor that has not started a worker; the signal handlers that it replaced come back."""
+    """A supervisor without workers; the signal handlers that it replaces are restored."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     with socket.socket() as listener:
         try:
