@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from ..exceptions import InvalidInput
 from ..protocol.entries import ProgressInput, Reader, read_events, read_logs, read_progress, read_results
-from .requests import engine_of, idempotency_key, read_body, read_entries, wants_async
+from .requests import engine_of, idempotency_key, read_body, read_reports, wants_async
 from .responses import json_response
 
 
@@ -34,10 +34,10 @@ async def post_events(request: Request) -> Response:
 
 async def post_progress(request: Request) -> Response:
     engine, run_id = engine_of(request), request.path_params["id"]
-    entries = await read_entries(request, read_progress)
-    if not entries:
+    reports = await read_reports(request, read_progress)
+    if not reports:
         raise InvalidInput("the body contains no progress")
-    newest = entries[-1]
+    newest = reports[-1]
     assert isinstance(newest, ProgressInput)
     run = await engine.report_progress(run_id, newest)
     asked = run.cancel_requested_at is not None
@@ -55,16 +55,16 @@ async def _append(request: Request, reader: Reader, text: bool = False) -> Respo
     """Respond with 201 after the commit, or with 202 before it if the request prefers that."""
     engine, run_id = engine_of(request), request.path_params["id"]
     key = idempotency_key(request)
-    entries = await read_entries(request, reader, text)
-    if not entries:
+    reports = await read_reports(request, reader, text)
+    if not reports:
         raise InvalidInput("the body contains no report")
     headers: dict[str, str] = {}
     if wants_async(request):
-        receipt = await engine.append_later(run_id, entries, key=key)
+        receipt = await engine.append_later(run_id, reports, key=key)
         status = 202
         headers["preference-applied"] = "respond-async"
     else:
-        receipt = await engine.append(run_id, entries, key=key)
+        receipt = await engine.append(run_id, reports, key=key)
         status = 201
         if receipt.replayed:
             headers["idempotency-replayed"] = "true"

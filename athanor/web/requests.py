@@ -80,7 +80,7 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None
 
 
-async def read_entries(request: Request, reader: Reader, text: bool = False) -> list[Report]:
+async def read_reports(request: Request, reader: Reader, text: bool = False) -> list[Report]:
     """The reports in the body.
 
     The media type gives the format; if it does not, the first byte does. Raises `InvalidInput`,
