@@ -193,14 +193,14 @@ class Run:
         self._end(End(end="completed"))
 
     def fail(self, error: BaseException | str | None = None) -> None:
-        """End the run as failed; an exception is shown as its traceback. Otherwise like `finish`."""
+        """End the run as failed; an exception is shown with its traceback. See `finish`."""
         if isinstance(error, BaseException):
             error = "".join(traceback.format_exception(error)).rstrip()
         text = None if error is None else str(error)[-MAX_ERROR:]
         self._end(End(end="failed", error=text))
 
     def cancel(self) -> None:
-        """End the run as cancelled. Otherwise like `finish`."""
+        """End the run as cancelled. See `finish`."""
         self._end(End(end="cancelled"))
 
     def __enter__(self) -> Self:

@@ -218,5 +218,5 @@ def test_sync_keeps_the_lines_of_a_run_that_has_ended(
     client.post("/runs/ended/complete").raise_for_status()
     done = athanor_("sync", folder=script.folder)
     assert done.returncode == 1
-    assert "run ended is completed, and takes nothing behind its end" in done.stderr
+    assert "run ended is completed, and takes nothing after its end" in done.stderr
     assert len(script.spools) == 1

@@ -35,20 +35,13 @@ class BreakableSpool(Spool):
     is_broken = False
 
     @classmethod
-    def create(
-        cls,
-        folder: Path,
-        registration: Registration,
-        limits: ClientLimits,
-        content: Batch,
-        sending: int = 0,
-    ) -> Spool:
+    def create(cls, folder: Path, registration: Registration, content: Batch, sending: int = 0) -> Spool:
         cls._fail_if_broken()
-        return super().create(folder, registration, limits, content, sending)
+        return super().create(folder, registration, content, sending)
 
-    def append(self, data: bytes, last: bool = False) -> None:
+    def append(self, data: bytes, most: int | None = None) -> None:
         self._fail_if_broken()
-        super().append(data, last)
+        super().append(data, most)
 
     @classmethod
     def _fail_if_broken(cls) -> None:
@@ -121,9 +114,9 @@ class OutboxMachine(RuleBasedStateMachine):
         if hasattr(self, "outbox"):
             left, path = self.outbox.close(End(end="completed"))
             assert path is not None
-            spool = Spool.open(path, SMALL)
+            spool = Spool.open(path)
             assert left == spool.count() - 1
-            while batch := spool.next():
+            while batch := spool.next(60):
                 self.store(batch)
                 spool.done()
             assert spool.end() == End(end="completed")
@@ -161,25 +154,25 @@ def test_entries_without_room_are_counted_at_their_place(tmp_path: Path) -> None
 
 
 def test_a_spool_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path, REGISTRATION, SMALL, Batch(0, entry(0)))
+    spool = Spool.create(tmp_path, REGISTRATION, Batch(0, entry(0)))
     with pytest.raises(SpoolInUse):
-        Spool.open(spool.path, SMALL)
+        Spool.open(spool.path)
     spool.close()
-    again = Spool.open(spool.path, SMALL)
+    again = Spool.open(spool.path)
     assert again.registration == REGISTRATION
     again.close()
 
 
 def test_an_entry_that_was_not_written_completely_is_left_out(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path, REGISTRATION, SMALL, Batch(1000, entry(0) + entry(1)))
+    spool = Spool.create(tmp_path, REGISTRATION, Batch(1000, entry(0) + entry(1)))
     spool.close()
     whole = spool.path.read_bytes()
     for cut in range(1, len(entry(1)) + 1):
         spool.path.write_bytes(whole[:-cut])
-        torn = Spool.open(spool.path, SMALL)
-        assert torn.next() == Batch(1000, entry(0))
+        torn = Spool.open(spool.path)
+        assert torn.next(60) == Batch(1000, entry(0))
         torn.done()
-        assert torn.next() is None
+        assert torn.next(60) is None
         assert torn.end() is None
         torn.close()
 
@@ -192,5 +185,5 @@ def test_a_file_that_is_not_a_spool_is_refused_and_unchanged(content: bytes, tmp
     path = tmp_path / "x.ndjson"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r".+"):
-        Spool.open(path, SMALL)
+        Spool.open(path)
     assert path.read_bytes() == content

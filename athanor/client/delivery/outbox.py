@@ -2,7 +2,7 @@
 
 They wait in memory while the service takes them, and in a spool on disk while it is unavailable or
 slow. Where the disk takes none they stay in memory. Where there is no room at all they are dropped
-and counted, and a log entry at that place says how many are missing.
+and counted, and a log entry at that place gives their number.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Outbox:
             if self._closed:
                 return None
             if self._spool is not None:
-                batch = self._spool.next()
+                batch = self._spool.next(self._limits.batch_bytes)
                 if batch is not None:
                     return batch
             if self._sending is None:
@@ -198,15 +198,10 @@ class Outbox:
         data = b"".join(self._memory)
         try:
             if self._spool is None:
-                self._spool = self._spool_type.create(
-                    self._folder,
-                    self.registration,
-                    self._limits,
-                    Batch(self._place, data),
-                    sending=len(self._sending or b""),
-                )
+                content, sending = Batch(self._place, data), len(self._sending or b"")
+                self._spool = self._spool_type.create(self._folder, self.registration, content, sending)
             else:
-                self._spool.append(data, last)
+                self._spool.append(data, None if last else self._limits.spool_bytes)
         except (OSError, SpoolFull) as error:
             self._disk_at = time.monotonic() + self._limits.disk_pause
             self._reason = str(error)
@@ -228,7 +223,7 @@ class Outbox:
         self._reason = reason
 
     def _missing(self) -> bytes:
-        """A log entry that says how many entries are missing before it."""
+        """A log entry with the number of entries that are missing before it."""
         dropped, self._dropped = self._dropped, 0
         text = f"athanor: {dropped:,} lines are missing here: {self._reason}"
         return encode_log(text, "warn", {"dropped": dropped})

@@ -21,7 +21,6 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from ...exceptions import AthanorError
-from ..limits import ClientLimits
 
 try:
     import fcntl
@@ -79,26 +78,16 @@ class SpoolFull(AthanorError):
 class Spool:
     """One process's entries of one run, on disk. Raises `OSError` where the disk fails."""
 
-    def __init__(
-        self, path: Path, file: int, registration: Registration, limits: ClientLimits, start: int
-    ) -> None:
+    def __init__(self, path: Path, file: int, registration: Registration, start: int) -> None:
         self.path = path
         self.registration = registration
-        self._limits = limits
         self._file = file
         self._start = start
         self._state = _State(base=0)
         self._size = 0
 
     @classmethod
-    def create(
-        cls,
-        folder: Path,
-        registration: Registration,
-        limits: ClientLimits,
-        content: Batch,
-        sending: int = 0,
-    ) -> Spool:
+    def create(cls, folder: Path, registration: Registration, content: Batch, sending: int = 0) -> Spool:
         """A new file with the entries `content`, whose first `sending` bytes are being sent.
 
         Raises `OSError`, and leaves no file then.
@@ -110,7 +99,7 @@ class Spool:
         try:
             _lock(file, path)
             head = msgspec.json.encode(registration) + b"\n"
-            spool = cls(path, file, registration, limits, STATE_BYTES + len(head))
+            spool = cls(path, file, registration, STATE_BYTES + len(head))
             spool._state = _State(base=content.place, sending=sending)
             spool._write(spool._state_line() + head + content.data, 0)
             spool._size = len(content.data)
@@ -122,7 +111,7 @@ class Spool:
         return spool
 
     @classmethod
-    def open(cls, path: Path, limits: ClientLimits) -> Spool:
+    def open(cls, path: Path) -> Spool:
         """The spool that an earlier process left.
 
         Raises `SpoolInUse` if that process is alive, `ValueError` if the file is not a spool, and
@@ -142,7 +131,7 @@ class Spool:
             if state.version != 1:
                 raise ValueError(f"{path} was written by a later version of Athanor")
             registration = msgspec.json.decode(second, type=Registration)
-            spool = cls(path, file, registration, limits, STATE_BYTES + len(second) + 1)
+            spool = cls(path, file, registration, STATE_BYTES + len(second) + 1)
             spool._state = state
             spool._size = max(0, os.fstat(file).st_size - spool._start)
         except BaseException:
@@ -155,22 +144,21 @@ class Spool:
         """Bytes that are not acknowledged."""
         return self._size - self._state.sent
 
-    def append(self, data: bytes, last: bool = False) -> None:
-        """Append whole entries: all or none. The `last` ones may exceed the bound.
+    def append(self, data: bytes, most: int | None = None) -> None:
+        """Append whole entries: all or none.
 
-        Raises `SpoolFull`, or `OSError`.
+        Raises `SpoolFull` if there were more than `most` bytes, or `OSError`.
         """
-        most = self._limits.spool_bytes
-        if self._size + len(data) > most and not last:
+        if most is not None and self._size + len(data) > most:
             raise SpoolFull(f"{self.path} has reached {most:,} bytes")
         self._write(data, self._start + self._size)
         self._size += len(data)
 
-    def next(self) -> Batch | None:
-        """The batch to send, recorded as being sent; None if no entry waits."""
+    def next(self, most: int) -> Batch | None:
+        """The batch to send, about `most` bytes, recorded as being sent; None if no entry waits."""
         state = self._state
         if state.sending <= state.sent:
-            data = self._entries(state.sent, self._limits.batch_bytes)
+            data = self._entries(state.sent, most)
             if not data:
                 return None
             self._move(state.sent, state.sent + len(data))

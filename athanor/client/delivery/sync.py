@@ -45,7 +45,7 @@ class Sync:
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self._url = url
         self._notices = Notices()
-        self._limits = ClientLimits()
+        self._batch_bytes = ClientLimits().batch_bytes
         self._runs: dict[str, list[Spool]] = defaultdict(list)
         self._busy: set[str] = set()
         """Runs that can't be ended yet: a process is alive, or entries remain."""
@@ -75,12 +75,12 @@ class Sync:
                 try:
                     self._deliver(spool, on_delivered)
                 except RunEnded as ended:
-                    if spool.next() is None:
+                    if spool.next(self._batch_bytes) is None:
                         # its process died after the run had ended
                         spool.remove()
                         continue
                     self.outcome.remaining[spool.path] = (
-                        f"run {run_id} is {ended.status}, and takes nothing behind its end"
+                        f"run {run_id} is {ended.status}, and takes nothing after its end"
                     )
                 except (OSError, AthanorError) as error:
                     self.outcome.remaining[spool.path] = str(error)
@@ -89,7 +89,7 @@ class Sync:
 
     def _open(self, path: Path) -> None:
         try:
-            spool = Spool.open(path, self._limits)
+            spool = Spool.open(path)
         except SpoolInUse:
             self.outcome.in_use.append(path)
             self._busy.add(path.name.rpartition("-")[0])
@@ -124,10 +124,9 @@ class Sync:
             api.close()
         spool.remove()
 
-    @staticmethod
-    def _batches(spool: Spool, api: RunApi) -> Iterator[bytes]:
+    def _batches(self, spool: Spool, api: RunApi) -> Iterator[bytes]:
         """Each batch, once it is delivered."""
-        while batch := spool.next():
+        while batch := spool.next(self._batch_bytes):
             api.send(batch)
             spool.done()
             yield batch.data
