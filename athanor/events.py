@@ -1,44 +1,7 @@
 """The typed events that subscribers receive, under their public name: `athanor.events`.
 
-The definitions are in `protocol.events`; `match` statements in scripts and hosts use this module.
+The definitions are in `protocol.events`. Scripts and hosts use this module in `match` statements.
 """
 
-from __future__ import annotations
-
-from .protocol.events import (
-    Event,
-    Gap,
-    InstanceCreated,
-    InstanceDeleted,
-    InstanceUpdated,
-    RunCancelled,
-    RunCancelRequested,
-    RunCompleted,
-    RunCreated,
-    RunFailed,
-    RunLog,
-    RunLogs,
-    RunProgress,
-    RunResult,
-    RunResults,
-    RunStarted,
-)
-
-__all__ = [
-    "Event",
-    "Gap",
-    "InstanceCreated",
-    "InstanceDeleted",
-    "InstanceUpdated",
-    "RunCancelRequested",
-    "RunCancelled",
-    "RunCompleted",
-    "RunCreated",
-    "RunFailed",
-    "RunLog",
-    "RunLogs",
-    "RunProgress",
-    "RunResult",
-    "RunResults",
-    "RunStarted",
-]
+from .protocol.events import *  # noqa: F403 - exactly the names in its `__all__`
+from .protocol.events import __all__ as __all__

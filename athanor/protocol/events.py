@@ -15,6 +15,13 @@ from .encoding import encode
 from .records import Amount, Instance, LogEntry, Result, Run
 from .topics import Topic
 
+__all__ = [
+    "Event", "Gap", "InstanceCreated", "InstanceDeleted", "InstanceUpdated",
+    "RunCancelRequested", "RunCancelled", "RunCompleted", "RunCreated", "RunFailed", "RunLog",
+    "RunLogs", "RunProgress", "RunResult", "RunResults", "RunStarted",
+]  # fmt: skip
+"""The public events; `athanor.events` re-exports them."""
+
 
 class StoredEvent(NamedTuple):
     """A row of the event log.
