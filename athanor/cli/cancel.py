@@ -8,7 +8,8 @@ import click
 
 from ..client.subscriber import subscribe
 from ..protocol.events import RUN_ENDS, RunCancelled, RunCompleted, RunFailed
-from .service import RunState, Service, orderly, url_option
+from ..protocol.records import RunState
+from .service import Service, orderly, url_option
 from .terminal import sanitized
 
 

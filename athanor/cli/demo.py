@@ -36,7 +36,7 @@ POLL_INTERVAL = 0.05
 
 @click.command("demo")
 @click.option("--epochs", type=click.IntRange(1), default=EPOCHS, show_default=True)
-@click.option("--url", help="The service's address; default: ATHANOR_URL, or a new service.")
+@click.option("--url", help="The service; default: ATHANOR_URL, or a new one.")
 @click.option("--open", "-o", "opens", is_flag=True, help="Open the run in a browser.")
 def command(epochs: int, url: str | None, opens: bool) -> None:
     """Run an example experiment, which takes about a minute.

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 import click
 
-from .service import RunState, Service, Trouble, next_query, orderly, url_option
+from ..protocol.records import RunState
+from .service import Service, Trouble, next_query, orderly, url_option
 
 PAGE = "10000"
 """Lines per request."""

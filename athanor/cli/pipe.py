@@ -20,7 +20,7 @@ POLL_INTERVAL = 0.5
 @click.argument("instance", metavar="NAME")
 @click.option("--name", help="The run's name.")
 @click.option("--quiet", "-q", is_flag=True, help="Don't copy the input to stdout.")
-@click.option("--url", help="The service's address; default: ATHANOR_URL.")
+@click.option("--url", help="The service; default: ATHANOR_URL.")
 def command(instance: str, name: str | None, quiet: bool, url: str | None) -> None:
     """Record stdin as a run of NAME, and copy it to stdout.
 

@@ -35,7 +35,7 @@ DRAIN_TIMEOUT = 1.0
 @click.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--instance", "-i", help="The instance's name; default: the program's.")
 @click.option("--name", "-n", help="The run's name.")
-@click.option("--url", help="The service's address; default: ATHANOR_URL.")
+@click.option("--url", help="The service; default: ATHANOR_URL.")
 @click.argument("arguments", metavar="-- COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(instance: str | None, name: str | None, url: str | None, arguments: tuple[str, ...]) -> None:
     """Run a program, and record its output as a run.

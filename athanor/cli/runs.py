@@ -9,8 +9,8 @@ from typing import get_args
 import click
 import msgspec
 
-from ..protocol.records import Status
-from .service import RunState, Service, Trouble, orderly, url_option
+from ..protocol.records import RunState, Status
+from .service import Service, Trouble, name_of, orderly, url_option
 from .terminal import STATUS_COLOURS, Screen, duration, fit, sanitized, seconds_between, width_of
 
 SHORTEST = 8
@@ -26,7 +26,7 @@ WIDEST = 32
 @click.option("--json", "as_json", is_flag=True, help="Print each run as a JSON object, one per line.")
 @url_option
 @orderly
-def command(instance: str | None, status: str | None, limit: int, as_json: bool, url: str) -> None:
+def command(instance: str | None, status: Status | None, limit: int, as_json: bool, url: str) -> None:
     """List runs, newest first.
 
     \b
@@ -64,7 +64,7 @@ def _show(screen: Screen, runs: list[RunState], url: str) -> None:
         return
     ids = _short_ids([run.id for run in runs])
     rows = [
-        (id, run.instance_id, run.name or "", _status(run), _began(run), _took(run), f"{run.log_count:,}")
+        (id, run.instance_id, name_of(run), _status(run), _began(run), _took(run), _lines(run))
         for id, run in zip(ids, runs, strict=True)
     ]
     rows.insert(0, ("run", "of", "name", "status", "began", "took", "lines"))
@@ -89,6 +89,10 @@ def _short_ids(ids: list[str]) -> list[str]:
         common = len(list(same))
         shared[one], shared[other] = max(shared[one], common), max(shared[other], common)
     return [id[: max(SHORTEST, common + 1)] for id, common in zip(ids, shared, strict=True)]
+
+
+def _lines(run: RunState) -> str:
+    return f"{run.log_count:,}"
 
 
 def _status(run: RunState) -> str:

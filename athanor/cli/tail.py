@@ -30,8 +30,8 @@ from ..protocol.events import (
     RunResults,
     RunStarted,
 )
-from ..protocol.records import Level, LogEntry, Result, Run
-from .service import RunState, Service, orderly, url_option
+from ..protocol.records import Level, LogEntry, Result, Run, RunState
+from .service import Service, orderly, url_option
 from .terminal import COLOURS, STATUS_COLOURS, Bar, Screen, duration, sanitized, seconds_between
 
 EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 3}
