@@ -454,13 +454,8 @@ class Athanor:
         Raises `NotFound` or `InvalidQuery` for a topic, a type or a cursor that does not exist; its
         start raises `NotFound` for a run or an instance.
         """
-        parts, selection = self.parts, Selection.make(topics, types)
-        cursor = None if after is None else Cursor.parse(after)
-        return Subscription(
-            *(parts.hub, parts.store, parts.replay, selection, cursor, tail),
-            settings=self.settings,
-            limits=self.limits,
-        )
+        source, selection = self.parts.replay, Selection.make(topics, types)
+        return Subscription(source, selection, None if after is None else Cursor.parse(after), tail)
 
     def subscribe_to_run(
         self,

@@ -148,5 +148,5 @@ def _assemble(settings: Settings, limits: Limits, store: Store) -> Parts:
     broadcaster: Broadcaster = relay or LocalBroadcaster(hub)
     flusher = Flusher(ring, store, runs, broadcaster, settings.flush_interval, limits)
     maintenance = Maintenance(settings, limits, store, flusher, hub, runs)
-    replay = Replay(hub, store, runs.progress, limits)
+    replay = Replay(hub, store, runs.progress, settings, limits)
     return Parts(store, hub, runs, ring, flusher, maintenance, replay, relay, peers)

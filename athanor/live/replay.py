@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from ..config import Limits
+from ..config import Limits, Settings
 from ..protocol.selection import Selection
 from ..store import replay
 from ..store.store import Store
@@ -17,13 +17,19 @@ Page = tuple[list[Frame], int]
 
 
 class Replay:
-    """Subscriptions that replay one selection from one cursor at one time share a read and its frames."""
+    """What all subscriptions read from.
 
-    def __init__(self, hub: Hub, store: Store, progress: ProgressBoard, limits: Limits) -> None:
-        self._hub = hub
-        self._store = store
+    Subscriptions that replay one selection from one cursor at one time share a read and its frames.
+    """
+
+    def __init__(
+        self, hub: Hub, store: Store, progress: ProgressBoard, settings: Settings, limits: Limits
+    ) -> None:
+        self.hub = hub
+        self.store = store
+        self.settings = settings
+        self.limits = limits
         self._progress = progress
-        self._limits = limits
         self._reads: dict[tuple[Selection, int, int], asyncio.Task[Page]] = {}
         self.pages = 0
 
@@ -52,7 +58,7 @@ class Replay:
             for data in map(self._progress.encoded, runs)
             if data is not None
         ]
-        return [Frame(self._hub.epoch, events)] if events else []
+        return [Frame(self.hub.epoch, events)] if events else []
 
     def _forget(self, key: tuple[Selection, int, int], read: asyncio.Task[Page]) -> None:
         del self._reads[key]
@@ -61,13 +67,13 @@ class Replay:
             read.exception()
 
     async def _read(self, selection: Selection, after: int, upto: int) -> Page:
-        events = await self._store.read(
-            lambda session: replay.page(session, selection, after, upto, self._limits)
+        events = await self.store.read(
+            lambda session: replay.page(session, selection, after, upto, self.limits)
         )
         self.pages += 1
         if not events:
             return [], upto
         made = frames_of(
-            self._hub.epoch, events, selection.hidden, selection.ends, self._limits.frame_bytes
+            self.hub.epoch, events, selection.hidden, selection.ends, self.limits.frame_bytes
         )
         return list(made), events[-1].n

@@ -13,16 +13,13 @@ from functools import partial
 from types import TracebackType
 from typing import Literal
 
-from ..config import Limits, Settings
 from ..exceptions import NotFound
 from ..protocol.cursor import Cursor
 from ..protocol.events import Event, Gap
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
 from ..store import queries, replay
-from ..store.store import Store
 from .frames import Frame, gap_frame
-from .hub import Hub
 from .inbox import Inbox
 from .replay import Replay
 
@@ -37,24 +34,14 @@ class Subscription:
     """
 
     def __init__(
-        self,
-        hub: Hub,
-        store: Store,
-        source: Replay,
-        selection: Selection,
-        cursor: Cursor | None,
-        tail: int,
-        settings: Settings,
-        limits: Limits,
+        self, source: Replay, selection: Selection, cursor: Cursor | None = None, tail: int = 0
     ) -> None:
+        settings = source.settings
         self.selection = selection
         self.nothing_left = False
-        self._hub = hub
-        self._store = store
         self._source = source
         self._cursor = cursor
         self._tail = tail
-        self._most_bytes = limits.frame_bytes
         self._inbox = Inbox(settings.queue_frames, settings.queue_bytes)
         self._at = 0
         self._upto = 0
@@ -80,10 +67,10 @@ class Subscription:
         Raises `NotFound` for a topic whose run or instance does not exist, and
         `DatabaseUnavailable`.
         """
-        self._hub.register(self.selection, self._inbox)
-        if self._hub.closed:
+        self._source.hub.register(self.selection, self._inbox)
+        if self._source.hub.closed:
             self._inbox.close()
-        self._upto = self._at = self._hub.reading_to
+        self._upto = self._at = self._source.hub.reading_to
         try:
             await self._wait_for_cursor()
             await self._check_topics()
@@ -94,7 +81,7 @@ class Subscription:
 
     def close(self) -> None:
         """End the stream and leave the hub; may be called at any time, and more than once."""
-        self._hub.unregister(self.selection, self._inbox)
+        self._source.hub.unregister(self.selection, self._inbox)
         self._inbox.close()
 
     async def next(self) -> list[Frame]:
@@ -113,7 +100,7 @@ class Subscription:
                 # the service shuts down, or the reader has left: it resumes from its cursor
                 self._ended = self._inbox.closed
             else:
-                made = self._unseen(await self._inbox.get(self._most_bytes))
+                made = self._unseen(await self._inbox.get(self._source.limits.frame_bytes))
                 if self._inbox.overflowed:
                     await self._fall_back()
                 elif not made and self._inbox.closed:
@@ -141,16 +128,16 @@ class Subscription:
     async def _fall_back(self) -> None:
         """The inbox overflowed: collect again from now on, and replay what was dropped."""
         self._inbox.reset()
-        self._upto = max(self._upto, self._hub.newest)
+        self._upto = max(self._upto, self._source.hub.newest)
         self._first += self._source.progress(self.selection)
-        await self._report_expired(Cursor(self._store.epoch, self._at))
+        await self._report_expired(Cursor(self._source.store.epoch, self._at))
 
     async def _wait_for_cursor(self) -> None:
         """A peer may have shown more than this process has reached; wait until it has.
 
         Otherwise one frame could hold events from before and after the cursor.
         """
-        cursor, hub, store = self._cursor, self._hub, self._store
+        cursor, hub, store = self._cursor, self._source.hub, self._source.store
         if cursor is None or cursor.epoch != store.epoch or cursor.n <= self._upto:
             return
         if cursor.n <= await store.newest_number():
@@ -168,16 +155,16 @@ class Subscription:
 
     async def _run_end(self, id: str) -> int | None:
         """The number of the run's final event, None while there is none."""
-        record = await self._store.read(partial(queries.find_run, id=id))
+        record = await self._source.store.read(partial(queries.find_run, id=id))
         if record is None:
             raise NotFound(f"there is no run {id}")
         return record.ended_n
 
     async def _instance_end(self, id: str) -> int | None:
         """The number of the event that deleted the instance, None while it exists."""
-        if await self._store.read(partial(queries.has_instance, id=id)):
+        if await self._source.store.read(partial(queries.has_instance, id=id)):
             return None
-        deleted_n = await self._store.read(partial(queries.deleted_n, instance_id=id))
+        deleted_n = await self._source.store.read(partial(queries.deleted_n, instance_id=id))
         if deleted_n is None:
             raise NotFound(f"there is no instance {id}")
         return deleted_n
@@ -187,7 +174,7 @@ class Subscription:
         if self._cursor is not None:
             self._at = await self._start_of(self._cursor)
         elif self._tail:
-            self._at = await self._store.read(
+            self._at = await self._source.store.read(
                 lambda session: replay.before_tail(session, selection, self._tail, self._upto)
             )
         elif self._final_at is not None:
@@ -203,7 +190,7 @@ class Subscription:
         """The number after which to begin; a gap is reported first where events are missing."""
         if not cursor.epoch:
             return 0
-        if cursor.epoch != self._store.epoch:
+        if cursor.epoch != self._source.store.epoch:
             await self._report_gap(cursor, "foreign", self.selection)
             return 0
         if cursor.n > self._upto:
@@ -216,7 +203,7 @@ class Subscription:
         runs = [topic.id for topic in self.selection.topics if topic.kind == "run" and topic.id]
         if not runs:
             return
-        trimmed = await self._store.read(lambda session: queries.trimmed_n(session, runs))
+        trimmed = await self._source.store.read(lambda session: queries.trimmed_n(session, runs))
         for id, trimmed_n in trimmed:
             if cursor.n < trimmed_n:
                 topic = Topic("run", id)
@@ -225,11 +212,11 @@ class Subscription:
     async def _report_gap(
         self, cursor: Cursor, reason: GapReason, selection: Selection, topic: str | None = None
     ) -> None:
-        oldest = await self._store.read(lambda session: replay.oldest(session, selection))
+        oldest = await self._source.store.read(lambda session: replay.oldest(session, selection))
         gap = Gap(
             after=str(cursor),
-            oldest=None if oldest is None else self._store.cursor(oldest),
+            oldest=None if oldest is None else self._source.store.cursor(oldest),
             reason=reason,
             topic=topic if len(self.selection.topics) > 1 else None,
         )
-        self._first.append(gap_frame(self._store.epoch, gap))
+        self._first.append(gap_frame(self._source.store.epoch, gap))
