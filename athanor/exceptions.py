@@ -13,6 +13,8 @@
     │   └── UnsupportedType     a body has a media type that can't be read
     ├── RingFull                too much is buffered; try again soon
     └── DatabaseUnavailable     the database failed; what was accepted is kept, and tried again
+
+All of them can be imported from `athanor`.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_a_node_that_ends_without_its_database_answers_who_waits(
         server.start()
     assert [answer.status_code for answer in answers] == [503] * 3
     assert "ended before this could be written" in answers[0].json()["detail"]
-    assert "3 lines could not be written" in node.log.read_text()
+    assert "3 entries could not be written" in node.log.read_text()
     assert "Traceback" not in node.log.read_text()
 
 
