@@ -15,14 +15,13 @@ import httpx
 import msgspec
 
 from ..client import responses
+from ..client.http import connection_to
 from ..client.settings import ClientSettings, without_login
 from ..exceptions import AthanorError, ConfigurationError
 from ..protocol.records import Instance, Run, RunState, Status
 from ..protocol.topics import is_id
-from ..version import __version__
 from .terminal import sanitized
 
-TIMEOUT = httpx.Timeout(30, connect=5)
 NEWEST = 1000
 """The number of runs among which a prefix of an id is searched."""
 
@@ -68,8 +67,10 @@ class Service:
     def __init__(self, url: str) -> None:
         self.url = url
         self.place = without_login(url)
-        agent = {"User-Agent": f"athanor/{__version__}"}
-        self._client = httpx.Client(timeout=TIMEOUT, headers=agent, follow_redirects=True)
+        connection = connection_to(url)
+        for problem in connection.problems:
+            click.echo(f"athanor: {sanitized(problem)}", err=True)
+        self._client = connection.client(follow_redirects=True)
 
     def __enter__(self) -> Service:
         return self
@@ -150,6 +151,8 @@ class Service:
     def _trouble(self, error: responses.RequestFailed) -> Trouble:
         """One line about a request that failed, with the remedy if there is one."""
         if isinstance(error, responses.Unreachable):
+            if error.certificate_fault is not None:
+                return Trouble(f"{self.place}: {error.reason}")
             if error.is_connected:
                 return Trouble(f"the service at {self.place} broke off: {error.reason}")
             return Trouble(

@@ -22,6 +22,7 @@ import msgspec
 
 from ..exceptions import AthanorError
 from ..protocol.encoding import JSON_ERRORS
+from .http import certificate_fault
 from .settings import without_login
 
 MAX_DETAIL = 500
@@ -56,11 +57,17 @@ class Unavailable(RequestFailed):
 class Unreachable(Unavailable):
     """There was no response. `is_connected`: the connection had been made.
 
-    `is_permanent`: another attempt would fail in the same way.
+    `is_permanent`: another attempt would fail in the same way. `certificate_fault`: why TLS failed.
     """
 
     def __init__(self, url: str, error: httpx.RequestError | httpx.InvalidURL) -> None:
         self.reason = str(error) or type(error).__name__
+        self.certificate_fault = certificate_fault(error)
+        if self.certificate_fault is not None:
+            self.reason = (
+                f"its certificate is not accepted: {self.certificate_fault}; "
+                "SSL_CERT_FILE may name a file with certificates to trust"
+            )
         self.is_connected = not isinstance(error, _NOT_CONNECTED)
         self.is_permanent = isinstance(error, _PERMANENT)
         super().__init__(f"{without_login(url)} can't be reached ({self.reason})")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -22,8 +23,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `mode`: `online` sends, `offline` only writes to the spool for `athanor sync`, `disabled` does
     nothing at all. `run_id`: a run that this process joins instead of beginning one. `spool`: the
-    folder for entries that wait. `finish_timeout`: seconds that the end of a run waits for
-    delivery.
+    folder for entries that wait, absolute from the start. `finish_timeout`: seconds that the end of
+    a run waits for delivery.
     """
 
     url: str = DEFAULT_URL
@@ -54,28 +55,68 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
                 value = environ.get(name) or None
             if value is not None:
                 values[field] = _READ[field](name, value)
+        # a script may change its folder later
+        values["spool"] = _absolute(values.get("spool", cls().spool))
         return cls(**values)
 
 
 def without_login(url: str) -> str:
-    """`url` without a user and a password, to be shown."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    """`url` without a user and a password, to be shown.
+
+    All up to the last `@` is left out: a password that is not escaped may hold any character.
+    """
+    scheme, separator, rest = url.rpartition("://") if url.count("://") == 1 else url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def checked_url(name: str, url: str) -> str:
     """A service's address. Raises `ConfigurationError` if it can't be one.
 
-    Without this check a typing error would look like a service that is away.
+    Without this check a typing error would look like a service that is away. The error shows no
+    password; a user and a password that are not escaped are escaped in the result.
     """
+    url = _with_escaped_login(url.strip())
+    shown = without_login(url)
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{name} is {url!r}, which is no URL: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ConfigurationError(f"{name} is {url!r}, which is no URL of a service, as in {DEFAULT_URL}")
+    except ValueError:
+        # the text of Python's error may hold a part of the password
+        raise ConfigurationError(f"{name} is {shown!r}, which is no URL") from None
+    is_service = parts.scheme in ("http", "https") and parts.hostname and port != 0
+    if not is_service or parts.path.startswith("//"):
+        raise ConfigurationError(
+            f"{name} is {shown!r}, which is no URL of a service, as in {DEFAULT_URL}"
+        )
     return url.rstrip("/")
+
+
+def _with_escaped_login(url: str) -> str:
+    """Escape `#`, `/`, `?` and `@` in a login, which would otherwise end the host's part."""
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    host_part = re.split("[/?#]", rest, maxsplit=1)[0]
+    # without an @ in the host's part, an @ after a / belongs to the path: host:8000/a@b
+    is_path = "@" not in host_part and rest[len(host_part) :].startswith("/")
+    if not separator or not at or (is_path and _PORT.search(host_part)):
+        return url
+    user, colon, password = login.partition(":")
+    escaped = f"{quote(user, safe='%')}{colon}{quote(password, safe='%')}"
+    return f"{scheme}{separator}{escaped}@{place}"
+
+
+_PORT = re.compile(r"^[^:]*(?::\d*)?$|\]")
+"""A host's part that needs no login to make sense."""
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:
+        # the current folder was deleted: writing will fail, and entries stay in memory
+        return path
 
 
 def _mode(name: str, value: str) -> str:

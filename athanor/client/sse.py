@@ -7,8 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-MAX_RETRY = 2**31 - 1
+MAX_RETRY = 60_000
 """Milliseconds; a larger `retry`, which may have any number of digits, counts as this."""
+MAX_BYTES = 64 << 20
+"""Bytes of a line, and of an event. The service's largest event has about 8 MiB."""
+
+
+class EventTooLarge(Exception):
+    """A line or an event has more than `MAX_BYTES`."""
 
 
 class ServerSentEvent(NamedTuple):
@@ -32,12 +38,13 @@ class SseDecoder:
         self._id = ""
         self._type = ""
         self._data: list[str] = []
+        self._size = 0
         self._line = bytearray()
         self._at_start = True
         self._after_cr = False
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
-        """The events that this piece completes."""
+        """The events that this piece completes. Raises `EventTooLarge`."""
         if not piece:
             return []
         if self._after_cr:
@@ -47,6 +54,8 @@ class SseDecoder:
         events: list[ServerSentEvent] = []
         for part in piece.splitlines(keepends=True):
             self._line += part
+            if len(self._line) + self._size > MAX_BYTES:
+                raise EventTooLarge(f"an event has more than {MAX_BYTES >> 20} MiB")
             if not part.endswith((b"\n", b"\r")):
                 break
             # in UTF-8 no other character contains a line end's byte, so lines can be decoded
@@ -66,6 +75,7 @@ class SseDecoder:
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
+            self._size += len(value)
         elif name == "event":
             self._type = value
         elif name == "id":
@@ -77,7 +87,7 @@ class SseDecoder:
     def _dispatch(self) -> ServerSentEvent | None:
         self.last_event_id = self._id
         type_, data = self._type, self._data
-        self._type, self._data = "", []
+        self._type, self._data, self._size = "", [], 0
         if not data:
             return None
         return ServerSentEvent(type_ or "message", "\n".join(data), self.last_event_id)

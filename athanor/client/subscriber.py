@@ -25,8 +25,9 @@ from ..protocol.cursor import Cursor
 from ..protocol.events import TYPES, Event, Gap, RunProgress, decode
 from ..protocol.selection import Selection
 from . import responses
+from .http import Connection, connection_to
 from .settings import ClientSettings, without_login
-from .sse import ServerSentEvent, SseDecoder
+from .sse import EventTooLarge, ServerSentEvent, SseDecoder
 
 logger = logging.getLogger("athanor")
 
@@ -41,7 +42,7 @@ _FAILURES = (*responses.REQUEST_ERRORS, responses.RequestFailed)
 _OPTIONS: dict[str, Any] = {
     "timeout": httpx.Timeout(10, read=SILENCE),
     "follow_redirects": True,
-    "headers": {"Accept-Encoding": "identity", "Cache-Control": "no-cache"},
+    "headers": {"Cache-Control": "no-cache"},
 }
 
 BackOff = Callable[[int | None, int], float]
@@ -116,7 +117,7 @@ class Subscriber:
         self._decoder = SseDecoder()
 
     def __iter__(self) -> Generator[Event]:
-        with httpx.Client(**_OPTIONS) as client:
+        with self._connection().client(**_OPTIONS) as client:
             while not self._ended:
                 try:
                     if self._needs_now:
@@ -134,7 +135,7 @@ class Subscriber:
                 time.sleep(self._pause())
 
     async def __aiter__(self) -> AsyncGenerator[Event]:
-        async with httpx.AsyncClient(**_OPTIONS) as client:
+        async with self._connection().async_client(**_OPTIONS) as client:
             while not self._ended:
                 try:
                     if self._needs_now:
@@ -151,6 +152,12 @@ class Subscriber:
                 except _FAILURES as error:
                     self._on_failure(error)
                 await asyncio.sleep(self._pause())
+
+    def _connection(self) -> Connection:
+        connection = connection_to(self._url)
+        for problem in connection.problems:
+            logger.warning("%s", problem)
+        return connection
 
     @property
     def _needs_now(self) -> bool:
@@ -193,7 +200,10 @@ class Subscriber:
     def _events(self, piece: bytes) -> Iterator[Event]:
         """The events that this piece of the stream completes. Each moves the cursor."""
         self._failures = 0
-        events = self._decoder.feed(piece)
+        try:
+            events = self._decoder.feed(piece)
+        except EventTooLarge as error:
+            raise AthanorError(f"{without_login(self._url)} can't be read: {error}") from None
         if self._decoder.retry is not None:
             self._retry = self._decoder.retry
         for event in events:

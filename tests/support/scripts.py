@@ -32,7 +32,7 @@ class Script:
         self.spool = folder / ".athanor" / "spool"
         (folder / "script.py").write_text(textwrap.dedent(text))
         self._out, self._err = folder / "stdout", folder / "stderr"
-        self._environ = environment(url, **settings)
+        self.environ = environment(url, **settings)
         self.process: subprocess.Popen[str] | None = None
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class Script:
             self.process = subprocess.Popen(
                 [sys.executable, "script.py"],
                 cwd=self.folder,
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=err,

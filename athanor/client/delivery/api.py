@@ -6,10 +6,8 @@ from __future__ import annotations
 # moment would leave the child with an import lock that is never released
 import contextlib
 import encodings.idna  # noqa: F401
-import functools
 import hashlib
 import re
-import ssl
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,13 +18,11 @@ import msgspec
 
 from ...protocol.records import Instance, Run
 from ...protocol.topics import is_id
-from ...version import __version__
 from .. import responses
+from ..http import connection_to
 from ..notices import Notices
 from ..responses import Conflict, Invalid, NotFound, decode
 from .spool import Batch, End, Registration
-
-TIMEOUT = httpx.Timeout(30, connect=5)
 
 Body = bytes | dict[str, Any] | None
 Headers = dict[str, str] | None
@@ -63,7 +59,9 @@ class RunApi:
         self._notices = notices
         self._registered = False
         self._run = f"/runs/{registration.run_id}"
-        self._tls = tls_context(registration.url.startswith("https:"))
+        self._connection = connection_to(registration.url)
+        for problem in self._connection.problems:
+            notices.show(problem, problem)
         self._client: httpx.Client | None = None
 
     def close(self) -> None:
@@ -186,10 +184,7 @@ class RunApi:
         content = msgspec.json.encode(body) if isinstance(body, dict) else body
         headers = headers or {"Content-Type": "application/json"}
         if self._client is None:
-            agent = {"User-Agent": f"athanor/{__version__}"}
-            self._client = httpx.Client(
-                base_url=self.registration.url, timeout=TIMEOUT, headers=agent, verify=self._tls
-            )
+            self._client = self._connection.client(base_url=self.registration.url)
         try:
             response = self._client.request(method, path, content=content, headers=headers)
             responses.check(response)
@@ -200,16 +195,6 @@ class RunApi:
             raise
         self.has_answered = True
         return response
-
-
-@functools.cache
-def tls_context(is_needed: bool) -> ssl.SSLContext:
-    """The TLS context, without trusted certificates where none is needed.
-
-    It is made in the thread that begins a run, not in the sender's: OpenSSL holds locks meanwhile,
-    and a child that is forked at that moment would hang at its first connection.
-    """
-    return httpx.create_ssl_context() if is_needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def id_of(name: str) -> str:

@@ -14,6 +14,7 @@ process it is sent.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +22,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from ...exceptions import AthanorError
+from ..settings import without_login
 
 try:
     import fcntl
@@ -59,12 +61,14 @@ class Batch(NamedTuple):
     data: bytes
 
 
-class _State(msgspec.Struct, kw_only=True):
+class _State(msgspec.Struct, kw_only=True, omit_defaults=True):
     version: int = 1
     base: int
     """The place in the process's stream at which this file's entries begin."""
     sent: int = 0
     sending: int = 0
+    done: bool = False
+    """Everything was delivered, but the file can't be deleted."""
 
 
 class SpoolInUse(AthanorError):
@@ -93,12 +97,20 @@ class Spool:
         Raises `OSError`, and leaves no file then.
         """
         _create_folder(folder)
-        path = folder / f"{registration.run_id}-{registration.producer}.ndjson"
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
+        name = f"{registration.run_id}-{registration.producer}"
+        path = folder / f"{name}.ndjson"
+        # an earlier one of this process, which can't be deleted
+        for number in itertools.count(1):
+            if not path.exists():
+                break
+            path = folder / f"{name}.{number}.ndjson"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
         file = os.open(path, flags, 0o600)
         try:
             _lock(file, path)
-            head = msgspec.json.encode(registration) + b"\n"
+            # a password stays in memory; `athanor sync` takes it from ATHANOR_URL
+            shown = msgspec.structs.replace(registration, url=without_login(registration.url))
+            head = msgspec.json.encode(shown) + b"\n"
             spool = cls(path, file, registration, STATE_BYTES + len(head))
             spool._state = _State(base=content.place, sending=sending)
             spool._write(spool._state_line() + head + content.data, 0)
@@ -191,11 +203,26 @@ class Spool:
             os.close(self._file)
             self._file = -1
 
-    def remove(self) -> None:
-        """Delete the file: everything was delivered."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was delivered earlier, and only the file is left."""
+        return self._state.done
+
+    def remove(self) -> bool:
+        """Delete the file: everything was delivered. False if that fails.
+
+        Then the file stays locked until this process ends, and marked, so that no process delivers
+        it again or ends its run.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError:
+            self._state.done = True
+            with contextlib.suppress(OSError):
+                self._move(self._state.sent, self._state.sending)
+            return False
         self.close()
+        return True
 
     def _entries(self, place: int, most: int) -> bytes:
         """Whole entries from `place` on: about `most` bytes, and at least one; without the end."""

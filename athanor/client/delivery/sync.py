@@ -77,7 +77,7 @@ class Sync:
                 except RunEnded as ended:
                     if spool.next(self._batch_bytes) is None:
                         # its process died after the run had ended
-                        spool.remove()
+                        self._remove(spool)
                         continue
                     self.outcome.remaining[spool.path] = (
                         f"run {run_id} is {ended.status}, and takes nothing after its end"
@@ -103,6 +103,9 @@ class Sync:
 
     def _deliver(self, spool: Spool, on_delivered: OnDelivered) -> None:
         registration = spool.registration
+        if spool.is_done:
+            self._remove(spool)
+            return
         if self._url is not None:
             registration = msgspec.structs.replace(registration, url=self._url)
         api = RunApi(registration, self._notices)
@@ -122,7 +125,11 @@ class Sync:
                 self.outcome.runs.add(registration.run_id)
         finally:
             api.close()
-        spool.remove()
+        self._remove(spool)
+
+    def _remove(self, spool: Spool) -> None:
+        if not spool.remove():
+            self.outcome.remaining[spool.path] = "all of it is delivered, but it can't be deleted"
 
     def _batches(self, spool: Spool, api: RunApi) -> Iterator[bytes]:
         """Each batch, once it is delivered."""
