@@ -1,8 +1,8 @@
-"""Connections to the database, each held by a task of its own.
+"""Connections to the database, each in a task of its own.
 
-`databases` binds a connection to the task that opened it, and opens a new one, with a new thread,
-for every call outside a held one; a request that is cancelled inside a transaction would leave it
-open. So requests never touch a connection: they hand a job to a worker and wait for its outcome.
+`databases` binds a connection to the task that opened it. Every call from another task opens a new
+one, with a new thread, and a cancelled request would leave its transaction open. So requests never
+use a connection: they hand a job to a task, and wait for its outcome.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Item = tuple[Job[Any], "asyncio.Future[Any]"]
 class ConnectionPool:
     """`size` connections that take jobs from one queue, each one job at a time.
 
-    One that breaks is opened again for the next job, which fails if that can't be done.
+    A broken connection is opened again for the next job, which fails if that is impossible.
     """
 
     def __init__(self, connect: Connect, size: int) -> None:
@@ -29,7 +29,7 @@ class ConnectionPool:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the connections; raises what the first one that fails raises."""
+        """Open the connections. Raises the error of the first one that fails."""
         loop = asyncio.get_running_loop()
         for number in range(self._size):
             opened: asyncio.Future[Any] = loop.create_future()
@@ -38,14 +38,14 @@ class ConnectionPool:
             await opened
 
     async def stop(self) -> None:
-        """Finish the jobs that were given, and close the connections."""
+        """Finish the jobs in the queue, and close the connections."""
         for _ in self._tasks:
             self._jobs.put_nowait(None)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
     async def run(self, job: Job[T]) -> T:
-        """The job's outcome. Who stops waiting does not stop the job."""
+        """Run a job, and return or raise its outcome. A cancelled caller does not stop the job."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put_nowait((job, outcome))
         return await outcome
@@ -57,7 +57,8 @@ class ConnectionPool:
                 async with self._connect() as session:
                     while item is not None and not session.is_broken:
                         await _do(session, *item)
-                        item = None  # so that it is not given an error as well, where closing fails
+                        # else an error on closing would be set as its outcome too
+                        item = None
                         item = await self._jobs.get()
             except Exception as error:
                 if item is not None:
@@ -69,7 +70,7 @@ class ConnectionPool:
 
 
 async def _nothing(_: Session) -> None:
-    """What a connection is opened for at first."""
+    """The first job of a connection: to be open."""
 
 
 async def _do(session: Session, job: Job[Any], outcome: asyncio.Future[Any]) -> None:

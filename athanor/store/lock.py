@@ -1,4 +1,4 @@
-"""One process a file: SQLite's own lock on a file beside the database, held while the store is open."""
+"""One process for a file: SQLite's own lock on a second file, held while the store is open."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from ..exceptions import ConfigurationError, DatabaseInUse
 
 
 class ProcessLock:
-    """The operating system lets go of it when the process ends, however it ends."""
+    """A lock that the operating system releases when the process ends, however it ends."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
     def acquire(self) -> None:
-        """`DatabaseInUse` if another process has it, `ConfigurationError` if no file can be there."""
+        """Take the lock. Raises `DatabaseInUse` if another process has it.
+
+        Raises `ConfigurationError` if the file can't be created.
+        """
         try:
             connection = sqlite3.connect(
                 f"{self._path}.lock", timeout=0, isolation_level=None, check_same_thread=False

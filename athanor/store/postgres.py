@@ -1,4 +1,4 @@
-"""PostgreSQL: any number of processes; through asyncpg, each connection held for its worker's life."""
+"""PostgreSQL, for any number of processes, through asyncpg; each session keeps one connection."""
 
 from __future__ import annotations
 
@@ -9,35 +9,26 @@ from urllib.parse import urlsplit
 
 try:
     import asyncpg
-except ImportError:  # an extra, and only asked for by a PostgreSQL URL
+except ImportError:
+    # an extra, which only a PostgreSQL URL needs
     asyncpg = None  # type: ignore[assignment]
 
+from ..config import Limits
 from ..exceptions import ConfigurationError
-from .postgres_session import BROKEN, CHANNEL, OURS, TELL, PostgresSession, numbered
+from .postgres_session import BUGS, CHANNEL, NOTIFY, UNAVAILABLE, PostgresSession, numbered
 from .session import Session
-
-TIMEOUT = 10.0
-"""Seconds after which a connection that gives no answer counts as broken."""
-SEARCH_TIMEOUT = 60.0
-"""… where it may be searching: some ten million lines a minute."""
-CONNECT_TIMEOUT = 3.0
-"""… after which a host that has not let us in does; TCP's own tries get rarer, and ours do not."""
-HOLD_TIMEOUT = 5.0
-"""… after which the server ends a transaction whose process is silent, and may have vanished."""
 
 _SERVER = {
     "application_name": "athanor",
-    # a node that vanished in the middle of a flush must not hold the counter for long
-    "idle_in_transaction_session_timeout": f"{HOLD_TIMEOUT:.0f}s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
-    # for a key and a number always
+    # parameters are keys and numbers: a plan for the actual ones is the better one
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
-    # what is read is read in the order of an index and up to a limit. The planner does not see that in a
-    # table that grows faster than it is analyzed (a page of a long run: 148 ms, so 15), and to start
-    # workers takes longer than to read (a relay's read: 12 ms, so 1)
+    # every read follows an index up to a limit. The planner does not see that in a table that grows
+    # faster than it is analyzed (a page of a long run: 148 ms, else 15), and to start workers takes
+    # longer than to read (a relay's read: 12 ms, else 1)
     "enable_bitmapscan": "off",
     "max_parallel_workers_per_gather": "0",
 }
@@ -46,45 +37,57 @@ _SERVER = {
 class Postgres:
     """The server, and the connections to it."""
 
-    broken, ours = BROKEN, OURS
+    unavailable, bugs = UNAVAILABLE, BUGS
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits, version: int) -> None:
+        """Raises `ConfigurationError` if asyncpg is not installed."""
         if asyncpg is None:
             raise ConfigurationError(
                 "ATHANOR_DATABASE_URL names PostgreSQL, which needs asyncpg: "
                 "pip install 'athanor-sse[postgres]'"
             )
         self._urls = _each_host(url)
+        self._limits = limits
+        self._version = version
 
     async def open(self) -> None:
-        """Nothing is shared between the connections."""
+        """Nothing to do: the connections share nothing."""
 
     async def close(self) -> None:
-        """Nor to be closed behind them."""
+        """Nothing to do."""
 
     def writer(self) -> AbstractAsyncContextManager[Session]:
-        return self._connect(TIMEOUT)
+        return self._connect(self._limits.statement_timeout)
 
     follower = writer
 
     def reader(self) -> AbstractAsyncContextManager[Session]:
-        return self._connect(SEARCH_TIMEOUT)
+        return self._connect(self._limits.search_timeout)
 
     @asynccontextmanager
-    async def _connect(self, patience: float) -> AsyncIterator[Session]:
-        raw = await self._open(patience)
+    async def _connect(self, statement_timeout: float) -> AsyncIterator[Session]:
+        raw = await self._open(statement_timeout)
         try:
-            yield PostgresSession(raw)
+            yield PostgresSession(raw, self._version)
         finally:
             await _close(raw)
 
-    async def _open(self, patience: float) -> Any:
-        """To the first host that takes us; asyncpg's timeout would be one for all of them together."""
+    async def _open(self, statement_timeout: float) -> Any:
+        """A connection to the first host that accepts one.
+
+        asyncpg's own list of hosts has one timeout for all of them together.
+        """
+        # a node that vanished during a flush must not hold the counter for long
+        idle = f"{self._limits.idle_transaction_timeout * 1000:.0f}ms"
+        server = {**_SERVER, "idle_in_transaction_session_timeout": idle}
         first: Exception | None = None
         for url in self._urls:
             try:
                 return await asyncpg.connect(
-                    url, timeout=CONNECT_TIMEOUT, command_timeout=patience, server_settings=_SERVER
+                    url,
+                    timeout=self._limits.connect_timeout,
+                    command_timeout=statement_timeout,
+                    server_settings=server,
                 )
             except Exception as error:
                 first = first or error
@@ -92,25 +95,25 @@ class Postgres:
         raise first
 
     @asynccontextmanager
-    async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:
-        """A connection that hears what all processes say."""
-        raw = await self._open(TIMEOUT)
+    async def listening(self, receive: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:
+        """A connection that passes the notifications of all processes to `receive`."""
+        raw = await self._open(self._limits.statement_timeout)
         try:
-            await raw.add_listener(CHANNEL, lambda _, __, ___, payload: heard(payload))
+            await raw.add_listener(CHANNEL, lambda _, __, ___, payload: receive(payload))
             yield NotifyConnection(raw)
         finally:
             await _close(raw)
 
 
 class NotifyConnection:
-    """The line between processes: what is said is heard by all, this one too, and kept by nobody."""
+    """Sends notifications to all processes, this one included; the database keeps none of them."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
 
-    async def send(self, notices: list[str]) -> None:
-        """Raises if the line is cut; nothing at all is how to find out."""
-        await self._raw.execute(numbered(TELL), notices)
+    async def send(self, notifications: list[str]) -> None:
+        """Raises if the connection is cut; an empty list finds that out."""
+        await self._raw.execute(numbered(NOTIFY), notifications)
 
 
 def _each_host(url: str) -> list[str]:

@@ -1,50 +1,52 @@
-"""A session on PostgreSQL: its words, its tables, its text.
+"""A session on PostgreSQL: its dialect, its tables, its text.
 
-The numbers are one row of `counter`, locked from before they are drawn until the commit, so that
-number order is commit order; whoever writes takes that lock.
+Event numbers come from the one row of `counter`. A writer locks it before it takes a number, and until
+its commit, so number order is commit order.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
 try:
     import asyncpg
-except ImportError:  # an extra, and only asked for by a PostgreSQL URL
+except ImportError:
+    # an extra, which only a PostgreSQL URL needs
     asyncpg = None  # type: ignore[assignment]
 
 from ..exceptions import DatabaseUnavailable
 from ..protocol.events import StoredEvent
-from .schema import VERSION, Dialect, tables
+from .schema import Dialect, tables
 from .session import Params, Session
 
 T = TypeVar("T")
 
-BROKEN: tuple[type[Exception], ...] = (OSError, TimeoutError)
-"""What says that the server, the network or a lock is at fault …"""
-OURS: tuple[type[Exception], ...] = ()
-"""… but for these: a statement of ours is."""
+UNAVAILABLE: tuple[type[Exception], ...] = (OSError, TimeoutError)
+"""Errors of the server, the network or a lock, except those in `BUGS`."""
+BUGS: tuple[type[Exception], ...] = ()
+"""Errors of our own statements."""
 if asyncpg is not None:
-    BROKEN += (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-    OURS += (
+    UNAVAILABLE += (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    BUGS += (
         asyncpg.IntegrityConstraintViolationError,
         asyncpg.SyntaxOrAccessError,
         asyncpg.DataError,
     )
 
-# \u0000 is JSON, but no text of PostgreSQL's; behind an odd number of backslashes it is none
+# JSON may have \u0000, and a text of PostgreSQL may not. After an odd number of backslashes it is
+# not an escape
 _JSON = r"""
 CREATE OR REPLACE FUNCTION athanor_json(data TEXT) RETURNS JSON LANGUAGE sql IMMUTABLE AS $$
     SELECT (CASE WHEN position('\u0000' IN data) = 0 THEN data
         ELSE regexp_replace(data, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g') END)::json
 $$;
 """
-_OURS = """
+_CLUSTER = """
 CREATE TABLE IF NOT EXISTS counter (newest BIGINT NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
 
@@ -60,19 +62,21 @@ DIALECT = Dialect(
     view="CREATE OR REPLACE VIEW",
     field="(athanor_json(data) ->> '{}')",
 )
-TABLES = _JSON + tables(DIALECT) + _OURS
+TABLES = _JSON + tables(DIALECT) + _CLUSTER
 
 PREPARING = 0x61746861  # "atha"
-"""The advisory lock of whoever looks at the tables, or makes them."""
+"""The advisory lock of a process that checks or creates the tables."""
 CHANNEL = "athanor"
-TELL = f"SELECT count(pg_notify('{CHANNEL}', notice)::text) FROM unnest(?::text[]) AS notice"
+NOTIFY = f"SELECT count(pg_notify('{CHANNEL}', notice)::text) FROM unnest(?::text[]) AS notice"
 
-# PostgreSQL takes no NUL in a text; JSON has none, but names and errors may
+# a text of PostgreSQL has no NUL; JSON escapes it, but names and errors may have one
 _ESCAPE = str.maketrans({"\0": "\x01\x02", "\x01": "\x01\x01"})
 _UNESCAPE = {"\x01\x02": "\0", "\x01\x01": "\x01"}
 
 
 class PostgresSession(Session):
+    """A session on PostgreSQL, for tables of the version `version`."""
+
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT newest FROM counter"
@@ -80,55 +84,54 @@ class PostgresSession(Session):
         'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
     )
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, version: int) -> None:
         self._raw = raw
+        self._version = version
 
     @property
     def is_broken(self) -> bool:
         return bool(self._raw.is_closed())
 
-    async def _told(self, answer: Awaitable[T]) -> T:
-        """What the server answers. A connection that gives none is given up, for nothing is known of it.
+    async def _answer(self, answer: Awaitable[T]) -> T:
+        """The server's answer. A connection without an answer is given up: its state is unknown.
 
-        So is one whose server refuses for a reason of its own: it may be ending, or a standby by now, and
-        another one answer at the same URL.
+        So is one whose server refuses for a reason of its own: it may be stopping, or be a standby
+        now, and another server may answer at the same URL.
         """
         try:
             return await answer
         except BaseException as error:
-            if not isinstance(error, OURS):
+            if not isinstance(error, BUGS):
                 self._raw.terminate()
             raise
 
     async def _rows(self, sql: str, params: Params | list[Any]) -> list[Any]:
-        """As the server has them."""
-        return await self._told(self._raw.fetch(numbered(sql), *map(_to, params)))
+        """The rows as asyncpg returns them."""
+        return await self._answer(self._raw.fetch(numbered(sql), *map(_to, params)))
 
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
         return [tuple(map(_from, row)) for row in await self._rows(sql, params)]
 
     async def execute_many(self, sql: str, params: list[Params]) -> None:
-        await self._told(self._raw.executemany(numbered(sql), [tuple(map(_to, row)) for row in params]))
+        await self._answer(self._raw.executemany(numbered(sql), [tuple(map(_to, row)) for row in params]))
 
     async def script(self, sql: str) -> None:
-        await self._told(self._raw.execute(sql))
+        await self._answer(self._raw.execute(sql))
 
     async def change(self, sql: str, params: Params = ()) -> int:
-        status: str = await self._told(self._raw.execute(numbered(sql), *map(_to, params)))
+        status: str = await self._answer(self._raw.execute(numbered(sql), *map(_to, params)))
         return int(status.rpartition(" ")[2])
 
-    async def fetch(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[Any]]:
-        return [list(row) for row in await self.execute(f"SELECT {', '.join(columns)} {rest}", params)]
+    async def fetch(self, sql: str, params: Params = ()) -> list[list[Any]]:
+        return [list(row) for row in await self.execute(sql, params)]
 
-    async def entries(self, rest: str, params: Params = ()) -> list[tuple[int, bytes]]:
-        rows = await self._rows(f"SELECT seq, data {rest}", params)
-        return [(seq, data.encode()) for seq, data in rows]
+    async def entries(self, sql: str, params: Params = ()) -> list[tuple[int, bytes]]:
+        return [(seq, data.encode()) for seq, data in await self._rows(sql, params)]
 
-    async def events(self, rest: str, params: Params = ()) -> list[StoredEvent]:
-        rows = await self._rows(f"SELECT n, type, instance_id, run_id, data {rest}", params)
+    async def events(self, sql: str, params: Params = ()) -> list[StoredEvent]:
         return [
             StoredEvent(n, type_, instance_id, run_id, None, None, data.encode())
-            for n, type_, instance_id, run_id, data in rows
+            for n, type_, instance_id, run_id, data in await self._rows(sql, params)
         ]
 
     async def insert(self, events: list[StoredEvent]) -> None:
@@ -139,7 +142,7 @@ class PostgresSession(Session):
             for n, type_, instance_id, run_id, seq, label, data in events
         ]
         columns = ("n", "type", "instance_id", "run_id", "seq", "label", "size", "data")
-        await self._told(self._raw.copy_records_to_table("events", records=records, columns=columns))
+        await self._answer(self._raw.copy_records_to_table("events", records=records, columns=columns))
 
     def among(self, columns: str, values: Iterable[Any]) -> tuple[str, Params]:
         listed = list(values)
@@ -152,11 +155,11 @@ class PostgresSession(Session):
     async def preparing(self) -> AsyncIterator[None]:
         async with self._transaction(f"BEGIN; SELECT pg_advisory_xact_lock({PREPARING})"):
             yield
-            # of processes that are long gone, or idle and sure of their last flush
+            # rows of processes that have ended, or that know the outcome of their last flush
             await self.execute("DELETE FROM flushes WHERE at < now() - interval '1 day'")
 
     async def has_tables(self) -> bool:
-        """Not asked of each table and index: to look for one waits for a flush, and that for us."""
+        """One look-up: `IF NOT EXISTS` for each table would wait for a flush, which waits for us."""
         return await self.value("SELECT to_regclass('meta')::text") is not None
 
     async def fence(self) -> None:
@@ -165,13 +168,13 @@ class PostgresSession(Session):
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[int]:
         async with self._transaction("BEGIN; SELECT FROM counter FOR UPDATE"):
-            # in a statement of its own, which sees what was committed while we waited for the lock
+            # a separate statement sees what was committed while this one waited for the lock
             sql = "SELECT newest, value FROM counter, meta WHERE key = 'version'"
             ((newest, version),) = await self.execute(sql)
-            if int(version) != VERSION:
+            if int(version) != self._version:
                 raise DatabaseUnavailable(
-                    f"the database was upgraded to version {version}, and this Athanor knows {VERSION}: "
-                    "start the newer one in its place"
+                    f"the database was upgraded to version {version}, and this Athanor knows "
+                    f"{self._version}: start the newer one in its place"
                 )
             yield newest
 
@@ -182,17 +185,18 @@ class PostgresSession(Session):
 
     @asynccontextmanager
     async def _transaction(self, begin: str) -> AsyncIterator[None]:
-        await self._told(self._raw.execute(begin))
+        await self._answer(self._raw.execute(begin))
         try:
             yield
-            await self._told(self._raw.execute("COMMIT"))
+            await self._answer(self._raw.execute("COMMIT"))
         except BaseException:
-            with contextlib.suppress(Exception):  # the first error is the one to tell
-                await self._told(self._raw.execute("ROLLBACK"))
+            # the first error is the one to raise
+            with contextlib.suppress(Exception):
+                await self._answer(self._raw.execute("ROLLBACK"))
             raise
 
-    async def advance(self, newest: int, notices: list[str]) -> None:
-        await self.execute(f"UPDATE counter SET newest = ? RETURNING ({TELL})", (newest, notices))
+    async def advance(self, newest: int, notifications: list[str]) -> None:
+        await self.execute(f"UPDATE counter SET newest = ? RETURNING ({NOTIFY})", (newest, notifications))
 
     async def is_new(self, flush: tuple[str, int]) -> bool:
         sql = """
@@ -216,5 +220,6 @@ def _from(value: Any) -> Any:
 
 @lru_cache(2048)
 def numbered(sql: str) -> str:
+    """The statement with `$1`, `$2` … for each `?`, as asyncpg wants it."""
     parts = sql.split("?")
     return "".join(f"{part}${at}" for at, part in enumerate(parts[:-1], 1)) + parts[-1]

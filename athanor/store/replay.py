@@ -1,4 +1,4 @@
-"""Reading the event log behind a cursor, for any selection, in pages bounded in rows and bytes."""
+"""Replay: the event log after a cursor, for any selection, in pages bounded in rows and bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WHERE = {
 def _branch(topic: Topic, types: frozenset[str] | None, order: str) -> str:
     wanted = ""
     if types is not None:
-        # the types are ours, checked against the vocabulary
+        # the types were checked against `TYPES`
         wanted = " AND type IN ({})".format(", ".join(f"'{name}'" for name in sorted(types)))
     return (
         f"SELECT * FROM (SELECT n, size FROM events WHERE {_WHERE[topic.kind]}{wanted} "
@@ -31,7 +31,7 @@ def _branch(topic: Topic, types: frozenset[str] | None, order: str) -> str:
 
 @lru_cache(1024)
 def _union(selection: Selection, order: str) -> str:
-    """The numbers and sizes of a selection's events between two numbers; an event counts once."""
+    """The numbers and sizes of a selection's events between two numbers, each event once."""
     types = selection.stored_types
     return " UNION ".join(_branch(topic, types, order) for topic in selection.topics)
 
@@ -46,16 +46,17 @@ def _params(selection: Selection, after: int, upto: int, limit: int) -> tuple[st
 
 
 def _measured(found: str) -> str:
-    """What follows the columns: the rows that `found` gives `n` and `size` of, up to some bytes."""
+    """The events whose `n` and `size` the statement `found` selects: up to some rows and bytes."""
     return f"""
-        FROM (
+        SELECT n, type, instance_id, run_id, data FROM (
             SELECT n AS measured_n, sum(size) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING) - size AS before
             FROM ({found} ORDER BY n LIMIT ?) AS found
         ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY n"""
 
 
 @lru_cache(1024)
-def page_rest(selection: Selection) -> str:
+def page_sql(selection: Selection) -> str:
+    """A page of a selection; its parameters are those of `_params`, then rows and bytes."""
     return _measured(_union(selection, "ASC"))
 
 
@@ -66,27 +67,27 @@ async def page(
     if after >= upto:
         return []
     params = _params(selection, after, upto, limits.page_rows)
-    return await session.events(page_rest(selection), (*params, limits.page_rows, limits.page_bytes))
+    return await session.events(page_sql(selection), (*params, limits.page_rows, limits.page_bytes))
 
 
 async def relay_page(
     session: Session, run_ids: list[str], after: int, upto: int, limits: Limits
 ) -> tuple[list[StoredEvent], int]:
-    """The first events with `after < n <= upto` of any life, and the lines of these runs.
+    """The first events with `after < n <= upto`: all events of lives, and the entries of these runs.
 
-    In pages like any replay's, each cut where it has enough; and the number up to which it has all.
+    Also returns the number up to which the page is complete.
     """
     among, params = session.among("run_id", run_ids)
     where = f"n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among})"
-    rest = _measured(f"SELECT n, size FROM events WHERE {where}")
-    rows = await session.events(rest, (after, upto, *params, limits.relay_rows, limits.relay_bytes))
+    sql = _measured(f"SELECT n, size FROM events WHERE {where}")
+    rows = await session.events(sql, (after, upto, *params, limits.relay_rows, limits.relay_bytes))
     size = sum(len(row.data) for row in rows)
     full = len(rows) == limits.relay_rows or size >= limits.relay_bytes
     return rows, rows[-1].n if full else upto
 
 
 async def before_tail(session: Session, selection: Selection, count: int, upto: int) -> int:
-    """The number behind which the selection's newest `count` events begin."""
+    """The number after which the selection's newest `count` events begin."""
     sql = f"SELECT min(n) FROM ({_union(selection, 'DESC')} ORDER BY n DESC LIMIT ?) AS newest"
     params = _params(selection, 0, upto, count)
     first: int | None = await session.value(sql, (*params, count))
@@ -94,7 +95,7 @@ async def before_tail(session: Session, selection: Selection, count: int, upto: 
 
 
 async def oldest(session: Session, selection: Selection) -> int | None:
-    """The number of the selection's oldest event that is still there."""
+    """The number of the selection's oldest event that still exists; None if there is none."""
     sql = f"SELECT min(n) FROM ({_union(selection, 'ASC')}) AS oldest"
     number: int | None = await session.value(sql, _params(selection, 0, 2**63 - 1, 1))
     return number

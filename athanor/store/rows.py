@@ -8,26 +8,27 @@ import msgspec
 
 from ..protocol.records import Instance, InstanceSummary, Run
 
-INSTANCE_COLUMNS = (
-    *("id", "name", "experiment_module", "description"),
-    *("configuration", "created_at", "updated_at"),
+INSTANCE = "id, name, experiment_module, description, configuration, created_at, updated_at"
+"""The columns of an `Instance`, in its order of fields."""
+SUMMARY = f"""
+    {INSTANCE},
+    (SELECT count(*) FROM runs WHERE instance_id = instances.id),
+    (SELECT created_at FROM runs WHERE instance_id = instances.id ORDER BY created_n DESC LIMIT 1),
+    (SELECT status FROM runs WHERE instance_id = instances.id ORDER BY created_n DESC LIMIT 1)"""
+"""The columns of an `InstanceSummary`."""
+RUN = (
+    "id, instance_id, status, error, metadata, created_at, started_at, completed_at, "
+    "cancel_requested_at, log_count, result_count"
 )
-SUMMARY_COLUMNS = (
-    *INSTANCE_COLUMNS,
-    "(SELECT count(*) FROM runs WHERE instance_id = instances.id)",
-    "(SELECT created_at FROM runs WHERE instance_id = instances.id ORDER BY created_n DESC LIMIT 1)",
-    "(SELECT status FROM runs WHERE instance_id = instances.id ORDER BY created_n DESC LIMIT 1)",
-)
-RUN_COLUMNS = (
-    *("id", "instance_id", "status", "error", "metadata", "created_at", "started_at"),
-    *("completed_at", "cancel_requested_at", "log_count", "result_count"),
-)
+"""The columns of a `Run`."""
 
-_SUMMARY_FIELDS = (*INSTANCE_COLUMNS, "run_count", "last_run_at", "last_run_status")
+_INSTANCE_FIELDS = tuple(INSTANCE.split(", "))
+_SUMMARY_FIELDS = (*_INSTANCE_FIELDS, "run_count", "last_run_at", "last_run_status")
+_RUN_FIELDS = tuple(RUN.split(", "))
 
 
 def instance_of(row: list[Any]) -> Instance:
-    return Instance(**_fields(INSTANCE_COLUMNS, row, "configuration"))
+    return Instance(**_fields(_INSTANCE_FIELDS, row, "configuration"))
 
 
 def summary_of(row: list[Any]) -> InstanceSummary:
@@ -35,12 +36,20 @@ def summary_of(row: list[Any]) -> InstanceSummary:
 
 
 def run_of(row: list[Any]) -> Run:
-    return Run(**_fields(RUN_COLUMNS, row, "metadata"))
+    return Run(**_fields(_RUN_FIELDS, row, "metadata"))
 
 
-def row_of(thing: Instance | Run, columns: tuple[str, ...]) -> tuple[Any, ...]:
-    """The values of `columns`; an object among them as JSON."""
-    values = (getattr(thing, column) for column in columns)
+def instance_row(instance: Instance) -> tuple[Any, ...]:
+    return _row(instance, _INSTANCE_FIELDS)
+
+
+def run_row(run: Run) -> tuple[Any, ...]:
+    return _row(run, _RUN_FIELDS)
+
+
+def _row(record: Instance | Run, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """The values of the columns; an object among them as JSON."""
+    values = (getattr(record, name) for name in names)
     return tuple(
         msgspec.json.encode(value).decode() if isinstance(value, dict) else value for value in values
     )

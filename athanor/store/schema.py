@@ -1,52 +1,63 @@
-"""The tables. `events` is the truth; `instances` and `runs` are its present state."""
+"""The schema: `events` is the truth; `instances` and `runs` are its present state."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-VERSION = 1
-"""Of the tables below; the database says in `meta` which it has."""
+
+class Schema(NamedTuple):
+    """A version of the tables, and the upgrades that lead to it.
+
+    `upgrades` has, by version, the statements that make the next version of it; `tables` fills in
+    the dialect. The database stores its version in `meta`.
+    """
+
+    version: int
+    upgrades: Mapping[int, str]
+
 
 UPGRADES: dict[int, str] = {}
-"""By version, the statements that make the next one of it; each with what `tables` fills in."""
+SCHEMA = Schema(1, UPGRADES)
+"""The tables below."""
 
 
 class Dialect(NamedTuple):
-    """What the databases say differently."""
+    """The parts of the schema in which the databases differ."""
 
     number: str
     """The type of an event's number."""
     in_order: str
-    """What makes an index give the rows of one key in the order of `n`."""
+    """The column that gives the rows of one key of an index in the order of `n`."""
     integer: str
-    """The type of a number of 64 bits."""
+    """The type of a 64-bit integer."""
     keyed: str
-    """What makes a table that is read by its key only."""
+    """The option of a table that is read by its key only."""
     view: str
-    """How to make a view, if it is not there."""
+    """The statement that creates a view if it does not exist."""
     field: str
-    """A field of the JSON in `data`, for `str.format`."""
+    """A field of the JSON in `data`; `{}` stands for its name."""
 
 
 def tables(dialect: Dialect) -> str:
-    """The statements that make what is not there yet."""
-    return _worded(_TABLES, dialect)
+    """The statements that create what does not exist yet."""
+    return _in_dialect(_TABLES, dialect)
 
 
-def upgrades(dialect: Dialect, version: int) -> str:
-    """The statements that make a database of the present version of one of `version`."""
-    return "".join(_worded(UPGRADES[old], dialect) for old in range(version, VERSION))
+def upgrades(schema: Schema, dialect: Dialect, version: int) -> str:
+    """The statements that upgrade a database of `version` to the present one."""
+    return "".join(_in_dialect(schema.upgrades[old], dialect) for old in range(version, schema.version))
 
 
-def _worded(statements: str, dialect: Dialect) -> str:
+def _in_dialect(statements: str, dialect: Dialect) -> str:
     fields = ("message", "metadata", "timestamp", "value", "step")
     return statements.format(
         **dialect._asdict(), **{field: dialect.field.format(field) for field in fields}
     )
 
 
-# `size` stands before `data`, so that a page can be measured without reading what is in it.
-# Lines have no `instance_id`, so that the indexes over a run's life stay as small as that is.
+# `size` precedes `data`, so that a page can be measured without reading `data`.
+# Entries have no `instance_id`, so that the indexes of lives stay small.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) {keyed};
 

@@ -1,9 +1,9 @@
-"""A session: one open connection, in the words the store needs. Each database speaks them its own way."""
+"""A session: one open connection, with the operations that differ between the databases."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
 
@@ -15,22 +15,22 @@ Params = tuple[Any, ...]
 
 
 class Session(ABC):
-    """SQL is written once, with `?` for a parameter; what differs between databases has a word here.
+    """SQL is written once, with `?` for a parameter, and never with a `?` of another meaning.
 
-    No statement here has a `?` of another meaning.
+    Each method raises the error of its database; `Store` translates it.
     """
 
     dialect: ClassVar[Dialect]
     tables: ClassVar[str]
-    """The statements that make what an empty database needs."""
+    """The statements that create what an empty database needs."""
     newest_sql: ClassVar[str]
-    """Gives the number of the newest event that was ever committed."""
+    """Selects the number of the newest event that was ever committed."""
     contains_sql: ClassVar[str]
-    """Whether a log entry's message, out of `data`, contains a text; both in ASCII's lower case."""
+    """The condition that the message in `data` contains a text, whatever the case of ASCII letters."""
 
     @abstractmethod
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
-        """Run one statement; the rows, if it gives any."""
+        """Run one statement; returns its rows, if it has any."""
 
     @abstractmethod
     async def execute_many(self, sql: str, params: list[Params]) -> None:
@@ -38,23 +38,26 @@ class Session(ABC):
 
     @abstractmethod
     async def script(self, sql: str) -> None:
-        """Run several statements, within the transaction that is open."""
+        """Run several statements inside the open transaction."""
 
     @abstractmethod
     async def change(self, sql: str, params: Params = ()) -> int:
-        """Run one statement that changes rows; how many."""
+        """Run one statement that changes rows; returns their number."""
 
     @abstractmethod
-    async def fetch(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[Any]]:
-        """The rows of `SELECT columns rest`."""
+    async def fetch(self, sql: str, params: Params = ()) -> list[list[Any]]:
+        """The rows of a SELECT, in the way that is fastest for many of them."""
 
     @abstractmethod
-    async def entries(self, rest: str, params: Params = ()) -> list[tuple[int, bytes]]:
-        """`seq` and `data` of log entries or results, as `SELECT seq, data rest` has them."""
+    async def entries(self, sql: str, params: Params = ()) -> list[tuple[int, bytes]]:
+        """The rows of a SELECT of `seq, data` from `events`."""
 
     @abstractmethod
-    async def events(self, rest: str, params: Params = ()) -> list[StoredEvent]:
-        """Events without `seq` and `label`, which `data` has as well; as `SELECT … rest` has them."""
+    async def events(self, sql: str, params: Params = ()) -> list[StoredEvent]:
+        """The rows of a SELECT of `n, type, instance_id, run_id, data` from `events`.
+
+        Their `seq` and `label` are None; `data` has both.
+        """
 
     @abstractmethod
     async def insert(self, events: list[StoredEvent]) -> None:
@@ -62,35 +65,38 @@ class Session(ABC):
 
     @abstractmethod
     def among(self, columns: str, values: Iterable[Any]) -> tuple[str, Params]:
-        """The condition that `columns` (one, or several in parentheses) are one of `values`."""
+        """The condition that `columns` (one, or several in parentheses) are one of `values`.
+
+        Returns it with its parameters.
+        """
 
     @abstractmethod
     def preparing(self) -> AbstractAsyncContextManager[None]:
-        """A transaction of the one process at a time that looks at the tables, or makes them."""
+        """A transaction in which one process at a time checks or creates the tables."""
 
     @abstractmethod
     async def has_tables(self) -> bool:
-        """Within `preparing`: whether there are any of ours."""
+        """Inside `preparing`: whether Athanor's tables exist."""
 
     @abstractmethod
     async def fence(self) -> None:
-        """Within `preparing`: from here on nobody writes."""
+        """Inside `preparing`: from now on no process writes."""
 
     @abstractmethod
     def writing(self) -> AbstractAsyncContextManager[int]:
-        """A transaction of the one writer at a time; gives the newest number. Undone by an error."""
+        """A transaction of one writer at a time; yields the newest number. An error undoes it."""
 
     @abstractmethod
     def reading(self) -> AbstractAsyncContextManager[int]:
-        """A transaction that sees one state of the database; gives its newest number."""
+        """A transaction that sees one state of the database; yields its newest number."""
 
     @abstractmethod
-    async def advance(self, newest: int, notices: list[str]) -> None:
-        """Within `writing`: numbers up to `newest` are taken, and other processes are told `notices`."""
+    async def advance(self, newest: int, notifications: list[str]) -> None:
+        """Inside `writing`: take the numbers up to `newest`, and send `notifications` to peers."""
 
     @abstractmethod
     async def is_new(self, flush: tuple[str, int]) -> bool:
-        """Within `writing`: whether this process's flush of that number was not committed before."""
+        """Inside `writing`: whether this process has not committed its flush of that number yet."""
 
     async def value(self, sql: str, params: Params = ()) -> Any:
         """The first column of the first row, or None."""
@@ -103,7 +109,7 @@ class Session(ABC):
 
     @property
     def is_broken(self) -> bool:
-        """Whether the connection is of no use any more."""
+        """Whether the connection can't be used any more."""
         return False
 
 

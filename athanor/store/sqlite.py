@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import msgspec
 from databases import Database
 
+from ..config import Limits
 from ..protocol.events import StoredEvent
 from .lock import ProcessLock
 from .schema import Dialect, tables
 from .session import Params, Session
-
-BUSY_TIMEOUT = 0.25
-"""Seconds SQLite waits for a foreign lock before it says so; who flushes waits and tries again."""
 
 PRAGMAS = (
     # readers go on while a flush writes
@@ -30,9 +28,10 @@ PRAGMAS = (
 )
 
 DIALECT = Dialect(
-    # a number is never used again, not even that of a deleted newest row
+    # AUTOINCREMENT never uses a number again, not even that of a deleted newest row
     number="INTEGER PRIMARY KEY AUTOINCREMENT",
-    in_order="",  # as every index does: the number is the row's own
+    # every index does so: the number is the row id
+    in_order="",
     integer="INTEGER",
     keyed="WITHOUT ROWID",
     view="CREATE VIEW IF NOT EXISTS",
@@ -40,21 +39,22 @@ DIALECT = Dialect(
 )
 TABLES = tables(DIALECT)
 
-EVENT_COLUMNS = ("n", "type", "instance_id", "run_id", "data")
+MOST_WIDTHS = 1000
+_widths: dict[str, int] = {}
 
-# `executemany` steps row by row, and gives up and takes back the interpreter's lock each time: 250,000
-# rows/s alone, 300 beside a busy event loop. One statement for many rows: 440,000 and 80,000.
+# `executemany` releases and takes the interpreter's lock for every row: 250,000 rows/s alone, 300
+# beside a busy event loop. One statement for many rows: 440,000 and 80,000.
 _CHUNKS = (1000, 100, 10, 1)
 _INSERT = "INSERT INTO events (n, type, instance_id, run_id, seq, label, size, data) VALUES "
 
 
 class SqliteSession(Session):
-    """Every call is one hop to the connection's thread."""
+    """A session on SQLite. Every call is one hop to the connection's thread."""
 
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
-    # lower() ends at a NUL
+    # lower() stops at a NUL
     contains_sql = (
         r"instr(lower(json_extract(replace(data, '\u0000', '\ufffd'), '$.message')), lower(?)) > 0"
     )
@@ -71,7 +71,8 @@ class SqliteSession(Session):
             pass
 
     async def script(self, sql: str) -> None:
-        for statement in sql.split(";\n"):  # sqlite3's own `executescript` commits first
+        # sqlite3's `executescript` would commit first
+        for statement in sql.split(";\n"):
             await self.execute(statement)
 
     async def change(self, sql: str, params: Params = ()) -> int:
@@ -79,35 +80,44 @@ class SqliteSession(Session):
         count: int = await self.value("SELECT changes()")
         return count
 
-    async def fetch(self, columns: Sequence[str], rest: str, params: Params = ()) -> list[list[Any]]:
-        """The rows, brought over as one JSON text.
+    async def fetch(self, sql: str, params: Params = ()) -> list[list[Any]]:
+        """The rows, returned as one JSON text.
 
-        sqlite3 drops and takes the interpreter's lock for every row, and beside a busy event loop
-        each time costs up to its switch interval of 5 ms (measured: 288 rows/s). One row, one wait.
+        sqlite3 releases and takes the interpreter's lock for every row. Beside a busy event loop
+        each time costs up to its switch interval of 5 ms (measured: 288 rows/s).
         """
-        names = ", ".join(f"c{number}" for number in range(len(columns)))
-        sql = (
-            f"WITH picked ({names}) AS (SELECT {', '.join(columns)} {rest}) "
-            f"SELECT json_group_array(json_array({names})) FROM picked"
+        names = ", ".join(f"c{number}" for number in range(await self._width(sql, params)))
+        text = await self.value(
+            f"WITH picked ({names}) AS ({sql}) SELECT json_group_array(json_array({names})) FROM picked",
+            params,
         )
-        rows: list[list[Any]] = msgspec.json.decode(await self.value(sql, params))
+        rows: list[list[Any]] = msgspec.json.decode(text)
         return rows
 
-    async def entries(self, rest: str, params: Params = ()) -> list[tuple[int, bytes]]:
-        return [(int(seq), data) for seq, data in await self._texts(("seq", "data"), rest, params)]
+    async def _width(self, sql: str, params: Params) -> int:
+        """The number of columns of a SELECT; read once for each text of a statement."""
+        if sql not in _widths:
+            if len(_widths) > MOST_WIDTHS:
+                _widths.clear()
+            async with self._raw.execute(f"SELECT * FROM ({sql}) LIMIT 0", params) as cursor:
+                _widths[sql] = len(cursor.description)
+        return _widths[sql]
 
-    async def events(self, rest: str, params: Params = ()) -> list[StoredEvent]:
+    async def entries(self, sql: str, params: Params = ()) -> list[tuple[int, bytes]]:
+        return [(int(seq), data) for seq, data in await self._texts(sql, 2, params)]
+
+    async def events(self, sql: str, params: Params = ()) -> list[StoredEvent]:
         return [
             StoredEvent(
                 int(n), type_.decode(), instance_id.decode() or None, run_id.decode() or None,
                 None, None, data,
             )
-            for n, type_, instance_id, run_id, data in await self._texts(EVENT_COLUMNS, rest, params)
+            for n, type_, instance_id, run_id, data in await self._texts(sql, 5, params)
         ]  # fmt: skip
 
-    async def _texts(self, columns: Sequence[str], rest: str, params: Params) -> list[list[bytes]]:
-        """As `fetch`, as text, empty for NULL; for columns that hold no raw tab and no line feed."""
-        text: str | None = await self.value(texts_sql(columns, rest), params)
+    async def _texts(self, sql: str, width: int, params: Params) -> list[list[bytes]]:
+        """As `fetch`, as text, empty for NULL; for values without a raw tab or line feed."""
+        text: str | None = await self.value(texts_sql(sql, width), params)
         return [] if text is None else [line.split(b"\t") for line in text.encode().split(b"\n")]
 
     async def insert(self, events: list[StoredEvent]) -> None:
@@ -136,7 +146,7 @@ class SqliteSession(Session):
         return await self.value("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None
 
     async def fence(self) -> None:
-        """No other process has the file."""
+        """Nothing to do: no other process uses the file."""
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[int]:
@@ -155,30 +165,30 @@ class SqliteSession(Session):
             yield
             await self.execute("COMMIT")
         except BaseException:
-            # SQLite may have rolled back by itself; the first error is the one to tell
+            # SQLite may have rolled back by itself; the first error is the one to raise
             with contextlib.suppress(Exception):
                 await self.execute("ROLLBACK")
             raise
 
-    async def advance(self, newest: int, notices: list[str]) -> None:
-        """AUTOINCREMENT remembers, and there is nobody to tell."""
+    async def advance(self, newest: int, notifications: list[str]) -> None:
+        """Nothing to do: AUTOINCREMENT keeps the number, and there are no peers."""
 
     async def is_new(self, flush: tuple[str, int]) -> bool:
-        """A commit here either happened or said so."""
+        """True: a COMMIT on SQLite never has an unknown outcome."""
         return True
 
 
 class Sqlite:
     """The file, and the connections to it."""
 
-    broken = (sqlite3.DatabaseError, OSError)
-    """What says that the file, the disk or a lock is at fault …"""
-    ours = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
-    """… but for these: a statement of ours is."""
+    unavailable = (sqlite3.DatabaseError, OSError)
+    """Errors of the file, the disk or a lock, except those in `bugs`."""
+    bugs = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+    """Errors of our own statements."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limits: Limits) -> None:
         self._lock = ProcessLock(path)
-        self._database = Database(f"sqlite:///{path}", timeout=BUSY_TIMEOUT)
+        self._database = Database(f"sqlite:///{path}", timeout=limits.busy_timeout)
 
     async def open(self) -> None:
         self._lock.acquire()
@@ -205,11 +215,13 @@ class Sqlite:
             yield session
 
 
-def texts_sql(columns: Sequence[str], rest: str) -> str:
-    """One text of all rows, for the reason `SqliteSession.fetch` gives."""
-    names = [f"c{number}" for number in range(len(columns))]
+def texts_sql(sql: str, width: int) -> str:
+    """A statement with one text of all rows of the SELECT `sql`, which has `width` columns.
+
+    `SqliteSession.fetch` gives the reason.
+    """
+    names = [f"c{number}" for number in range(width)]
     line = " || char(9) || ".join(f"coalesce({name}, '')" for name in names)
     return (
-        f"WITH picked ({', '.join(names)}) AS (SELECT {', '.join(columns)} {rest}) "
-        f"SELECT group_concat({line}, char(10)) FROM picked"
+        f"WITH picked ({', '.join(names)}) AS ({sql}) SELECT group_concat({line}, char(10)) FROM picked"
     )

@@ -1,4 +1,4 @@
-"""The store: the only folder with SQL. A writer, a few readers, and jobs for them."""
+"""The store: one writing connection, a few reading ones, and jobs for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..protocol.cursor import Cursor
 from .commit import Commit, Flush, commit
 from .connections import ConnectionPool
 from .postgres import NotifyConnection, Postgres
-from .schema import VERSION, upgrades
+from .schema import SCHEMA, Schema, upgrades
 from .session import Job, Session
 from .sqlite import Sqlite
 
@@ -23,12 +23,16 @@ T = TypeVar("T")
 
 
 class Store:
-    """Athanor's database: one writing connection, and readers beside it."""
+    """Athanor's database. A job is a coroutine function that gets a session."""
 
-    def __init__(self, settings: Settings, limits: Limits | None = None) -> None:
-        path = settings.sqlite_path
-        self.postgres = Postgres(settings.database_url) if path is None else None
-        self._driver = self.postgres or Sqlite(path or "")
+    def __init__(self, settings: Settings, limits: Limits | None = None, schema: Schema = SCHEMA) -> None:
+        """Raises `ConfigurationError`; `limits` and `schema` are for tests."""
+        path, limits = settings.sqlite_path, limits or Limits()
+        self._schema = schema
+        self.postgres: Postgres | None = None
+        if path is None:
+            self.postgres = Postgres(settings.database_url, limits, schema.version)
+        self._driver = self.postgres or Sqlite(path or "", limits)
         self._writer = ConnectionPool(self._driver.writer, 1)
         self._readers = ConnectionPool(self._driver.reader, settings.readers)
         self._follower = ConnectionPool(self._driver.follower, 1 if self.shared else 0)
@@ -37,14 +41,14 @@ class Store:
         self.newest = 0
 
     async def open(self) -> None:
-        """Lock and create what is needed. `DatabaseInUse`, `ConfigurationError` say why it can't."""
+        """Lock, create and upgrade what is needed. Raises `DatabaseInUse`, `ConfigurationError`."""
         try:
             await self._driver.open()
             await self._writer.start()
             await self._writer.run(self._prepare)
             await self._readers.start()
             await self._follower.start()
-        except self._driver.broken as error:
+        except self._driver.unavailable as error:
             await self.close()
             raise ConfigurationError(
                 f"the database that ATHANOR_DATABASE_URL names can't be used: {error}"
@@ -60,24 +64,25 @@ class Store:
         await self._driver.close()
 
     async def _prepare(self, session: Session) -> None:
-        """Make the tables, or bring them to the present version; or find that they are a newer one's."""
+        """Create the tables or upgrade them. Raises `ConfigurationError` for a newer version."""
+        known = self._schema.version
         async with session.preparing():
             version = None
             if await session.has_tables():
                 version = await session.value("SELECT value FROM meta WHERE key = 'version'")
             if version is None:
                 await session.script(session.tables)
-                for item in (("version", str(VERSION)), ("epoch", secrets.token_hex(3))):
+                for item in (("version", str(known)), ("epoch", secrets.token_hex(3))):
                     await session.execute("INSERT INTO meta VALUES (?, ?)", item)
-            elif int(version) > VERSION:
+            elif int(version) > known:
                 raise ConfigurationError(
-                    f"the database was made by a newer Athanor: it is of version {version}, and this one "
-                    f"knows {VERSION}"
+                    f"the database was made by a newer Athanor: it is of version {version}, and "
+                    f"this one knows {known}"
                 )
-            elif int(version) < VERSION:
+            elif int(version) < known:
                 await session.fence()
-                await session.script(upgrades(session.dialect, int(version)))
-                await session.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(VERSION),))
+                await session.script(upgrades(self._schema, session.dialect, int(version)))
+                await session.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(known),))
         self.epoch = await session.value("SELECT value FROM meta WHERE key = 'epoch'")
         self.newest = await session.newest()
 
@@ -88,51 +93,51 @@ class Store:
 
     @property
     def process(self) -> str:
-        """What this process is called among those on the same database."""
-        return self._flush.mark[0]
+        """The name of this process among its peers."""
+        return self._flush.number[0]
 
     def cursor(self, n: int) -> str:
-        """The cursor behind event `n` of this database."""
+        """The cursor of event `n` of this database."""
         return str(Cursor(self.epoch, n))
 
-    async def commit(self, changes: list[Command], notices: list[str]) -> Commit:
-        """One flush, of the flusher's: all of `changes` that are allowed, or `DatabaseUnavailable`.
+    async def commit(self, commands: list[Command], notifications: list[str]) -> Commit:
+        """Make one flush durable, and send `notifications` to peers before its own.
 
-        After that the same changes have to be given again: nobody may know if they were committed.
-        Other processes are told of it, and before it of `notices`.
+        Raises `DatabaseUnavailable`; then the same commands have to be given again, because they may
+        have been committed.
         """
-        same = len(changes) == len(self._flush.changes) and all(map(is_, changes, self._flush.changes))
-        if self._flush.commit is None or not same:
-            process, number = self._flush.mark
-            self._flush = Flush(changes, (process, number + 1))
         flush = self._flush
-        with self._availability("written to"):
-            done = await self._writer.run(lambda session: commit(session, flush, notices))
-        flush.changes = []
+        same = len(commands) == len(flush.commands) and all(map(is_, commands, flush.commands))
+        if flush.commit is None or not same:
+            process, number = flush.number
+            self._flush = flush = Flush(commands, (process, number + 1))
+        with self._available("written to"):
+            done = await self._writer.run(lambda session: commit(session, flush, notifications))
+        flush.commands = []
         self.newest = done.newest
         return done
 
     async def write(self, job: Job[T]) -> T:
-        """A piece of upkeep, between two flushes."""
-        with self._availability("written to"):
+        """Run a job of upkeep between two flushes. Raises `DatabaseUnavailable`."""
+        with self._available("written to"):
             return await self._writer.run(job)
 
     async def read(self, job: Job[T]) -> T:
-        """A read, on the next reader that is free; their number bounds the reads at once."""
-        with self._availability("read"):
+        """Run a job on the next free reader. Raises `DatabaseUnavailable`."""
+        with self._available("read"):
             return await self._readers.run(job)
 
     async def follow(self, job: Job[T]) -> T:
-        """A read of the relay's, which waits for no other: what others wrote is not to be late."""
-        with self._availability("read"):
+        """Run a read of the relay, which waits for no other read. Raises `DatabaseUnavailable`."""
+        with self._available("read"):
             return await self._follower.run(job)
 
     async def newest_number(self) -> int:
-        """The number of the newest event that is committed, maybe not broadcast yet."""
+        """The number of the newest committed event, which may not be broadcast yet."""
         return await self.read(Session.newest)
 
     async def snapshot(self, job: Job[T]) -> tuple[T, str]:
-        """A read, and the cursor of exactly what it saw."""
+        """Run a job on one state of the database; also returns the cursor of that state."""
 
         async def consistent(session: Session) -> tuple[T, str]:
             async with session.reading() as newest:
@@ -141,19 +146,23 @@ class Store:
         return await self.read(consistent)
 
     @asynccontextmanager
-    async def listening(self, heard: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:
-        """A line to the other processes on this database, until it is cut: `DatabaseUnavailable`."""
+    async def listening(self, receive: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:
+        """Pass the notifications of all processes to `receive`, until the connection is cut.
+
+        Raises `DatabaseUnavailable`.
+        """
         assert self.postgres is not None, "on SQLite there is no other process"
-        with self._availability("listened to"):
-            async with self.postgres.listening(heard) as line:
-                yield line
+        with self._available("listened to"):
+            async with self.postgres.listening(receive) as connection:
+                yield connection
 
     @contextmanager
-    def _availability(self, what: str) -> Iterator[None]:
+    def _available(self, what: str) -> Iterator[None]:
+        """Translate the errors of the database, except those of our own statements."""
         try:
             yield
-        except self._driver.broken as error:
-            if isinstance(error, self._driver.ours):
+        except self._driver.unavailable as error:
+            if isinstance(error, self._driver.bugs):
                 raise
-            told = str(error) or type(error).__name__
-            raise DatabaseUnavailable(f"the database can't be {what}: {told}") from error
+            reason = str(error) or type(error).__name__
+            raise DatabaseUnavailable(f"the database can't be {what}: {reason}") from error

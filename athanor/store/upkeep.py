@@ -1,4 +1,4 @@
-"""What deletes, in steps small enough for a flush to fit between two of them."""
+"""Upkeep: deletions, in steps so small that a flush fits between two of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from .session import Params, Session
 
 
 async def purge_step(session: Session, rows: int) -> bool:
-    """Delete some of what deleted runs left behind; whether there may be more."""
+    """Delete about `rows` rows that deleted runs left; returns whether there may be more."""
     async with session.writing():
-        # in here: a run of the same id may be made anew, elsewhere, and its lines are not to go
+        # inside the transaction: another process may create a run of the same id, whose rows stay
         run_id = await session.value("SELECT run_id FROM purges LIMIT 1")
         if run_id is None:
             return False
@@ -25,7 +25,7 @@ async def purge_step(session: Session, rows: int) -> bool:
 
 
 async def forget_receipts(session: Session, before: str, rows: int) -> bool:
-    """Delete some idempotency keys older than `before`; whether there may be more."""
+    """Delete `rows` idempotency keys older than `before`; returns whether there may be more."""
     picked = f"SELECT run_id, key FROM receipts WHERE created_at < ? LIMIT {rows}"
     sql = f"DELETE FROM receipts WHERE (run_id, key) IN ({picked})"
     async with session.writing():
@@ -33,8 +33,8 @@ async def forget_receipts(session: Session, before: str, rows: int) -> bool:
 
 
 async def runs_over(session: Session, rows: int, after: str) -> list[str]:
-    """Runs, by id, that hold more than `rows` log entries or results."""
-    return await _runs_with_lines(
+    """Runs after the id `after` that have more than `rows` log entries or results, in order."""
+    return await _runs_with_entries(
         session,
         "type = 'run_log' AND seq <= log_count - ?",
         "type = 'run_result' AND seq <= result_count - ?",
@@ -43,24 +43,27 @@ async def runs_over(session: Session, rows: int, after: str) -> list[str]:
 
 
 async def runs_ended(session: Session, before: str, after: str) -> list[str]:
-    """Runs, by id, that ended before a time and hold lines."""
+    """Runs after the id `after` that ended before a time and have entries, in order."""
     ended = "completed_at < ? AND type = "
-    return await _runs_with_lines(
+    return await _runs_with_entries(
         session, f"{ended}'run_log'", f"{ended}'run_result'", (after, before, before)
     )
 
 
-async def _runs_with_lines(session: Session, logs: str, results: str, params: Params) -> list[str]:
-    line = "EXISTS (SELECT 1 FROM events WHERE run_id = runs.id AND seq IS NOT NULL AND {})"
-    sql = (
-        f"SELECT id FROM runs WHERE id > ? AND ({line.format(logs)} OR {line.format(results)}) "
-        "ORDER BY id LIMIT 100"
-    )
+async def _runs_with_entries(session: Session, logs: str, results: str, params: Params) -> list[str]:
+    sql = f"""
+        SELECT id FROM runs WHERE id > ? AND (
+            EXISTS (SELECT 1 FROM events WHERE run_id = runs.id AND seq IS NOT NULL AND {logs})
+            OR EXISTS (SELECT 1 FROM events WHERE run_id = runs.id AND seq IS NOT NULL AND {results})
+        ) ORDER BY id LIMIT 100"""
     return [id for (id,) in await session.execute(sql, params)]
 
 
 async def trim_step(session: Session, run_id: str, keep: int, rows: int) -> bool:
-    """Delete some of a run's oldest lines, all but the newest `keep` of each kind; whether more."""
+    """Delete `rows` of a run's oldest entries, never the newest `keep` of each kind.
+
+    Returns whether there may be more.
+    """
     more = False
     for type_, count in (("run_log", "log_count"), ("run_result", "result_count")):
         async with session.writing():

@@ -1,4 +1,4 @@
-"""The store from inside: keyed reads, a change that can not be written, views for plain SQL."""
+"""The store from inside: keyed reads, a command that can not be written, views for plain SQL."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -22,13 +23,10 @@ from athanor.protocol.entries import LogInput, encode_reports
 from athanor.protocol.pages import EntryFilter
 from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
-from athanor.store import postgres as postgres_module
-from athanor.store import postgres_session as session_module
-from athanor.store import replay, schema, upkeep
-from athanor.store import store as store_module
-from athanor.store.postgres_session import PostgresSession
+from athanor.store import replay, upkeep
+from athanor.store.schema import SCHEMA, Schema
 from athanor.store.session import Session
-from athanor.store.sqlite import EVENT_COLUMNS, TABLES, texts_sql
+from athanor.store.sqlite import TABLES, texts_sql
 from athanor.store.store import Store
 
 from ..support import postgres
@@ -74,7 +72,7 @@ TOPICS = [
 async def test_pages_are_read_by_index_only(topics: list[str]) -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(TABLES)
-    sql = texts_sql(EVENT_COLUMNS, replay.page_rest(Selection.make(topics)))
+    sql = texts_sql(replay.page_sql(Selection.make(topics)), 5)
     plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ["x"] * sql.count("?")).fetchall()
     steps = [step for *_, step in plan if "events" in step]
     assert steps
@@ -93,7 +91,7 @@ async def test_pages_are_read_by_index_only_on_postgresql(topics: list[str], dat
         selection = Selection.make(topics)
 
         async def plan(session: Session) -> list[str]:
-            sql = f"EXPLAIN SELECT n, data {replay.page_rest(selection)}"
+            sql = f"EXPLAIN {replay.page_sql(selection)}"
             params = replay._params(selection, 5000, 10_000, LIMITS.page_rows)
             await session.execute("SET enable_seqscan = off")
             rows = await session.execute(sql, (*params, LIMITS.page_rows, LIMITS.page_bytes))
@@ -207,18 +205,19 @@ async def test_search_is_for_any_text_in_any_case_of_ascii(settings: Settings) -
         assert await found("?") == [5]
 
 
-async def test_what_was_committed_without_a_word_of_it_is_not_committed_again(database: str) -> None:
-    """The connection is lost behind COMMIT: the same flush again finds out that it was there."""
+async def test_a_commit_without_an_answer_is_not_committed_again(database: str) -> None:
+    """The connection is lost after COMMIT: the next attempt finds out that it was committed."""
     store = Store(Settings(database_url=database))
     await store.open()
     try:
-        changes: list[Command] = [CreateInstance(instance_id="i", fields={"name": "x"})]
-        happened = await store.commit(changes, [])
-        assert store._flush.commit is happened
-        store._flush.changes = changes  # as if the answer had been an error
-        again = await store.commit(list(changes), [])
-        assert again is happened
-        assert await store.newest_number() == happened.newest == 1
+        commands: list[Command] = [CreateInstance(instance_id="i", fields={"name": "x"})]
+        first = await store.commit(commands, [])
+        assert store._flush.commit is first
+        # as if the answer had been an error
+        store._flush.commands = commands
+        again = await store.commit(list(commands), [])
+        assert again is first
+        assert await store.newest_number() == first.newest == 1
         refused = await store.commit([CreateInstance(instance_id="i", fields={"name": "x"})], [])
         assert refused.decisions[0][0] is False
     finally:
@@ -226,24 +225,23 @@ async def test_what_was_committed_without_a_word_of_it_is_not_committed_again(da
 
 
 async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_writing(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
 ) -> None:
-    """As a version would that has one more column."""
+    """Upgrade as a later version would, with one more column."""
     async with Athanor(settings) as athanor:
         run = await running_run(athanor, "r")
         await athanor.log(run, "of version 1")
     older = Store(settings) if settings.sqlite_path is None else None
     if older:
         await older.open()
-    with monkeypatch.context() as patch:
-        for module in (store_module, schema, session_module):
-            patch.setattr(module, "VERSION", 2)
-        patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\n")
-        newer = [Store(settings) for _ in range(4 if older else 1)]
-        await asyncio.gather(*(store.open() for store in newer))
-        await newer[0].commit([CreateInstance(instance_id="i", fields={"name": "x"})], [])
-        for store in newer:
-            await store.close()
+    newer_schema = Schema(
+        SCHEMA.version + 1, {SCHEMA.version: "ALTER TABLE runs ADD COLUMN colour TEXT;\n"}
+    )
+    newer = [Store(settings, schema=newer_schema) for _ in range(4 if older else 1)]
+    await asyncio.gather(*(store.open() for store in newer))
+    await newer[0].commit([CreateInstance(instance_id="i", fields={"name": "x"})], [])
+    for store in newer:
+        await store.close()
     assert await plain_sql(settings, "SELECT colour FROM runs") == [(None,)]
     assert await plain_sql(settings, "SELECT value FROM meta WHERE key = 'version'") == [("2",)]
     assert await plain_sql(settings, "SELECT message FROM logs") == [("of version 1",)]
@@ -255,80 +253,69 @@ async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_wri
         await Store(settings).open()
 
 
-async def test_upgrade_that_breaks_off_leaves_the_database_as_it_was(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         await running_run(athanor, "r")
-    with monkeypatch.context() as patch:
-        for module in (store_module, schema, session_module):
-            patch.setattr(module, "VERSION", 2)
-        patch.setitem(schema.UPGRADES, 1, "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n")
-        with pytest.raises(ConfigurationError, match="NONSENSE"):
-            await Store(settings).open()
+    broken = Schema(2, {1: "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n"})
+    with pytest.raises(ConfigurationError, match="NONSENSE"):
+        await Store(settings, schema=broken).open()
     async with Athanor(settings) as athanor:
         assert (await athanor.get_run("r")).status == "running"
     columns = "SELECT * FROM runs"
     assert len((await plain_sql(settings, columns))[0]) == 14
 
 
-async def test_what_a_deleted_run_left_is_not_looked_for_in_a_new_run_of_its_id(
-    database: str, monkeypatch: pytest.MonkeyPatch
+async def test_the_rest_of_a_deleted_run_is_not_looked_for_in_a_new_run_of_its_id(
+    database: str,
 ) -> None:
-    """One process makes the run anew, while another is about to delete leftovers."""
+    """One process creates the run again, while another one is about to delete what is left."""
     settings = Settings(database_url=database)
     one, other = Store(settings), Store(settings)
+    blocker = await asyncpg.connect(database)
     for store in (one, other):
         await store.open()
     try:
-        creation: list[Command] = [CreateInstance(instance_id="i", fields={"name": "x"})]
-        await one.commit([*creation, CreateRun(run_id="r", instance_id="i")], [])
+        creation: list[Command] = [
+            CreateInstance(instance_id="i", fields={"name": "x"}),
+            CreateRun(run_id="r", instance_id="i"),
+        ]
+        await one.commit(creation, [])
         await one.commit([DeleteInstance(instance_id="i")], [])
-        locked, go_on = asyncio.Event(), asyncio.Event()
-        is_new = PostgresSession.is_new
-
-        async def slowly(session: PostgresSession, flush: tuple[str, int]) -> bool:
-            locked.set()
-            await go_on.wait()
-            return await is_new(session, flush)
-
-        monkeypatch.setattr(PostgresSession, "is_new", slowly)
-        creating = asyncio.ensure_future(
-            one.commit(
-                [
-                    CreateInstance(instance_id="i", fields={"name": "x"}),
-                    CreateRun(run_id="r", instance_id="i"),
-                ],
-                [],
-            )
-        )
-        await locked.wait()
-        purging = asyncio.ensure_future(other.write(partial(upkeep.purge_step, rows=2000)))
-        name = database.rpartition("/")[2]
-        waiting = (
-            f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{name}'"
-        )
-        while await plain_sql(settings, waiting) != [(1,)]:  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.01)
-        go_on.set()
+        # the next flush has taken its lock when it waits for this row
+        async with blocker.transaction():
+            await blocker.execute("SELECT FROM purges WHERE run_id = 'r' FOR UPDATE")
+            creating = asyncio.ensure_future(one.commit(list(creation), []))
+            await until_waiting(settings, 1)
+            purging = asyncio.ensure_future(other.write(partial(upkeep.purge_step, rows=2000)))
+            await until_waiting(settings, 2)
         await asyncio.gather(creating, purging)
         assert await plain_sql(settings, "SELECT type FROM events WHERE run_id = 'r'") == [
             ("run_created",)
         ]
     finally:
+        await blocker.close()
         for store in (one, other):
             await store.close()
 
 
-async def test_a_host_that_does_not_answer_is_passed_over(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_module, "CONNECT_TIMEOUT", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+async def until_waiting(settings: Settings, connections: int) -> None:
+    """Wait until so many connections of the database wait for a lock."""
+    name = settings.database_url.rpartition("/")[2]
+    waiting = (
+        f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{name}'"
+    )
+    async with asyncio.timeout(30):
+        while await plain_sql(settings, waiting) != [(connections,)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_host_that_does_not_answer_is_skipped(database: str) -> None:
+    # the first host accepts connections, and sends nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:
         host = database.rpartition("@")[2]
         hosts = f"127.0.0.1:{silent.getsockname()[1]},127.0.0.1:1,{host}"
         url = f"{database.replace(host, hosts)}?target_session_attrs=read-write"
-        store = Store(Settings(database_url=url, readers=1))
+        store = Store(Settings(database_url=url, readers=1), Limits(connect_timeout=0.5))
         await store.open()
         assert await store.newest_number() == 0
         await store.close()
