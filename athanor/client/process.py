@@ -1,4 +1,4 @@
-"""Hooks for the end and the forks of the process in which runs live."""
+"""The process in which runs live: its end, its signals, and its forks."""
 
 from __future__ import annotations
 
@@ -10,24 +10,34 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from .log_filter import filter_http_logs
 from .notices import write_notice
 
-EXIT_TIMEOUT = 3.0
-"""Seconds that a worker which gets SIGTERM has to deliver what is left."""
+SIGNAL_TIMEOUT = 2.0
+"""Seconds that a signal leaves for delivery; what is left then is in the spool."""
 REPEAT_INTERVAL = 0.05
 """Seconds after which a signal that was not handled is sent again."""
 
-Hook = Callable[[], None]
-
-_runs: dict[object, tuple[Hook, Hook]] = {}
-"""The runs that have not ended, in the order in which they began, with their two hooks."""
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals by which schedulers, containers and terminals end a process."""
 
 
-def register(run: object, on_exit: Hook, on_fork: Hook) -> None:
-    """Call `on_exit` when the process ends, and `on_fork` in each child that is forked."""
-    _runs[run] = on_exit, on_fork
+class Hooks(NamedTuple):
+    """What a run does at events of its process. `on_signal` gets a signal's name, and seconds."""
+
+    on_exit: Callable[[], None]
+    on_signal: Callable[[str, float], None]
+    on_fork: Callable[[], None]
+
+
+_runs: dict[object, Hooks] = {}
+"""The runs that have not ended, in the order in which they began."""
+
+
+def register(run: object, hooks: Hooks) -> None:
+    _runs[run] = hooks
 
 
 def unregister(run: object) -> None:
@@ -40,25 +50,33 @@ def newest_first() -> Iterator[object]:
     return iter(list(reversed(_runs)))
 
 
-def call_at_end_of_worker(run: object, on_exit: Hook) -> None:
+def handle_signals() -> None:
+    """Deliver before SIGTERM and SIGHUP end this process, where that is all that they would do.
+
+    A handler of the script, an ignored signal (`nohup`) and other threads than the main one are
+    left alone. A worker of `multiprocessing` is included: a pool ends its workers by SIGTERM.
+    """
+    # `signal` raises ValueError outside the main thread
+    with contextlib.suppress(ValueError):
+        for number in ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _on_signal)
+                _watch_signals()
+
+
+def call_at_end_of_worker(run: object, on_exit: Callable[[], None]) -> None:
     """Call `on_exit` when this process ends, if it is a worker of `multiprocessing`.
 
-    Workers end without `atexit`, but call finalizers of their own. A pool ends its workers by
-    SIGTERM as soon as they have nothing more to do.
+    Workers end without `atexit`, but call finalizers of their own.
     """
     if "multiprocessing" in sys.modules:
         from multiprocessing import parent_process, util
 
         if parent_process() is not None:
             util.Finalize(run, _finalizer(on_exit), exitpriority=100)
-            # `signal` raises ValueError outside the main thread
-            with contextlib.suppress(ValueError):
-                if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-                    signal.signal(signal.SIGTERM, _on_sigterm)
-                    _watch_sigterm()
 
 
-def _finalizer(on_exit: Hook) -> Hook:
+def _finalizer(on_exit: Callable[[], None]) -> Callable[[], None]:
     def finalize() -> None:
         global _is_finalizing
         _is_finalizing = True
@@ -68,34 +86,44 @@ def _finalizer(on_exit: Hook) -> Hook:
 
 
 _is_finalizing = False
-_has_sigterm = False
+_signalled: int | None = None
+"""The signal by which the process is about to die."""
 
 
-def _on_sigterm(number: int, _: object) -> None:
+def _on_signal(number: int, _: object) -> None:
     """End all runs, then die by the signal. A thread does it, for this one may hold any lock."""
-    global _has_sigterm
-    had_sigterm, _has_sigterm = _has_sigterm, True
-    if _is_finalizing or had_sigterm:
+    global _signalled
+    if _is_finalizing or _signalled is not None:
         # the process is about to end
         return
-    thread = threading.Thread(target=_end_all, daemon=True)
+    _signalled = number
+    thread = threading.Thread(target=_end_all_by, args=(number,), daemon=True)
     thread.start()
-    thread.join(EXIT_TIMEOUT)
+    thread.join(SIGNAL_TIMEOUT)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _end_all_by(number: int) -> None:
+    deadline = time.monotonic() + SIGNAL_TIMEOUT * 0.75
+    for hooks in list(_runs.values()):
+        left = max(0.1, deadline - time.monotonic())
+        _call(hooks.on_signal, signal.Signals(number).name, left)
 
 
 _wakeup: list[int] = []
 """Both ends of the pipe into which CPython writes the numbers of signals."""
 
 
-def _watch_sigterm() -> None:
-    """Make sure that the main thread handles SIGTERM.
+def _watch_signals() -> None:
+    """Make sure that the main thread handles the signals.
 
     CPython records a signal and handles it at the main thread's next step. If the signal comes just
     before that thread waits for a lock of `multiprocessing`, as a pool's idle worker does, there is
     no next step.
     """
+    if _wakeup:
+        return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     other = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -106,43 +134,58 @@ def _watch_sigterm() -> None:
         os.close(writer)
         return
     _wakeup[:] = reader, writer
-    threading.Thread(target=_repeat_sigterm, args=(reader,), name="athanor-sigterm", daemon=True).start()
+    threading.Thread(target=_repeat_signals, args=(reader,), name="athanor-signals", daemon=True).start()
 
 
-def _repeat_sigterm(reader: int) -> None:
+def _repeat_signals(reader: int) -> None:
     main = threading.main_thread().ident
     assert main is not None
-    while number := os.read(reader, 1):
-        while number[0] == signal.SIGTERM and not _has_sigterm:
+    while data := os.read(reader, 1):
+        number = data[0]
+        began = time.monotonic()
+        while number in ENDING and _signalled is None:
             time.sleep(REPEAT_INTERVAL)
-            if not _has_sigterm:
-                signal.pthread_kill(main, signal.SIGTERM)
+            if signal.getsignal(number) is not _on_signal:
+                break
+            if _signalled is None:
+                signal.pthread_kill(main, number)
+            if time.monotonic() - began > SIGNAL_TIMEOUT / 4:
+                # the main thread is in a long call of a C library: deliver without it
+                _end_all_by(number)
+                began = float("inf")
 
 
 def _stop_watching() -> None:
-    """In a forked process: stop reading the parent's signals."""
-    if _wakeup:
-        # ValueError if another thread forked, which is the main thread now
-        with contextlib.suppress(ValueError):
+    """In a forked process: stop reading the parent's signals, and leave it as the script wants it."""
+    # ValueError if another thread forked, which is the main thread now
+    with contextlib.suppress(ValueError):
+        for number in ENDING:
+            if signal.getsignal(number) is _on_signal:
+                signal.signal(number, signal.SIG_DFL)
+        if _wakeup:
             signal.set_wakeup_fd(-1)
-        for end in _wakeup:
-            os.close(end)
-        _wakeup.clear()
+    for end in _wakeup:
+        os.close(end)
+    _wakeup.clear()
 
 
 @atexit.register
 def _end_all() -> None:
-    for on_exit, _ in list(_runs.values()):
-        try:
-            on_exit()
-        except Exception as error:
-            write_notice(f"a run could not be ended: {error!r}")
+    for hooks in list(_runs.values()):
+        _call(hooks.on_exit)
+
+
+def _call(hook: Callable[..., None], *arguments: object) -> None:
+    try:
+        hook(*arguments)
+    except Exception as error:
+        write_notice(f"a run could not be ended: {error!r}")
 
 
 def _after_fork() -> None:
     _stop_watching()
-    for _, on_fork in list(_runs.values()):
-        on_fork()
+    for hooks in list(_runs.values()):
+        hooks.on_fork()
 
 
 filter_http_logs()

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import sys
 import threading
 import traceback
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
@@ -33,6 +32,8 @@ from .delivery.reporter import Reporter
 from .delivery.spool import End, Registration
 from .encode import encode_log, encode_progress, encode_result, plain
 from .limits import ClientLimits
+from .log_filter import is_own_thread
+from .notebook import last_error, watch_cells
 from .notices import Notices
 from .settings import ClientSettings, without_login
 from .track import Track, Tracks
@@ -64,10 +65,12 @@ class Run:
             self._reporter = Reporter(registration, settings, limits, self._notices)
         self._tracks = Tracks(self.progress, self.check)
         self._captures: list[Capture] = []
-        self._lock = threading.Lock()
+        self._ending = threading.Lock()
+        """Taken for good by the first call that ends the run."""
         self._ended = False
         if self._reporter is not None:
-            process.register(self, self._on_exit, self._on_fork)
+            hooks = process.Hooks(self._on_exit, self._on_signal, self._on_fork)
+            process.register(self, hooks)
 
     @classmethod
     def begin(
@@ -79,7 +82,8 @@ class Run:
         """A new run, which is registered in the background at once."""
         run = cls(registration, settings, limits)
         if run._reporter is not None:
-            run._reporter.start()
+            run._started(run._reporter)
+            watch_cells()
         return run
 
     @property
@@ -247,37 +251,50 @@ class Run:
         """`reporter`, started: in a forked process its first report starts it."""
         if not reporter.is_started:
             process.call_at_end_of_worker(self, self._on_exit)
+            if self._settings.signals:
+                process.handle_signals()
             reporter.start()
         return reporter
 
-    def _end(self, end: End) -> None:
-        with self._lock:
-            if self._ended:
-                return
-            for capture in self._captures:
-                capture.close()
-            if self._reporter is not None and end.end == "failed" and self._registration.member:
-                self._put(encode_log, end.error or "failed", "error", {"pid": os.getpid()})
-            self._ended = True
+    def _end(self, end: End, timeout: float | None = None) -> None:
+        """End the run, once: a call that comes meanwhile, from a signal handler too, returns."""
+        if not self._ending.acquire(blocking=False):
+            return
+        if is_own_thread():
+            # a destructor that the garbage collector runs in the client's own thread
+            threading.Thread(target=self._close, args=(end, timeout), name="end-of-run").start()
+        else:
+            self._close(end, timeout)
+
+    def _close(self, end: End, timeout: float | None) -> None:
+        for capture in self._captures:
+            capture.close()
+        if self._reporter is not None and end.end == "failed" and self._registration.member:
+            self._put(encode_log, end.error or "failed", "error", {"pid": os.getpid()})
+        self._ended = True
         process.unregister(self)
         if self._reporter is not None:
             own_end = None if self._registration.member else end
-            self._reporter.close(own_end, self._settings.finish_timeout)
+            seconds = self._settings.finish_timeout
+            self._reporter.close(own_end, seconds if timeout is None else min(seconds, timeout))
 
     def _on_exit(self) -> None:
         """The process ends, and the script did not end the run."""
-        error = getattr(sys, "last_value", None)
-        # an interactive session goes on after an error
-        if error is None or hasattr(sys, "ps1"):
-            self.__exit__(None, None, None)
+        error = last_error()
+        self.__exit__(None if error is None else type(error), error, None)
+
+    def _on_signal(self, name: str, timeout: float) -> None:
+        """A signal ends the process. A member leaves it to the process that began the run."""
+        if self._registration.member:
+            self._end(End(end="completed"), timeout)
         else:
-            self.__exit__(type(error), error, None)
+            self._end(End(end="failed", error=f"killed by {name}"), timeout)
 
     def _on_fork(self) -> None:
         """In a forked process: become a member of the run, without the parent's entries."""
-        self._lock = threading.Lock()
-        self._captures = []
-        self._notices.after_fork()
+        self._ending = threading.Lock()
+        for capture in self._captures:
+            capture.after_fork()
         if self._reporter is None or self._ended:
             return
         self._reporter.abandon()

@@ -24,7 +24,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     `mode`: `online` sends, `offline` only writes to the spool for `athanor sync`, `disabled` does
     nothing at all. `run_id`: a run that this process joins instead of beginning one. `spool`: the
     folder for entries that wait, absolute from the start. `finish_timeout`: seconds that the end of
-    a run waits for delivery.
+    a run waits for delivery. `signals`: SIGTERM and SIGHUP, where they would just end the process,
+    deliver what is left and end the run as failed first.
     """
 
     url: str = DEFAULT_URL
@@ -32,6 +33,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     spool: Path = Path(".athanor/spool")
     finish_timeout: float = 15.0
+    signals: bool = True
 
     @classmethod
     def from_env(
@@ -135,10 +137,22 @@ def _seconds(name: str, value: float | str) -> float:
     return seconds
 
 
+def _flag(name: str, value: bool | str) -> bool:
+    flag = _FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        raise ConfigurationError(f"{name} is {value!r}, and has to be 1 or 0")
+    return flag
+
+
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
 _READ: dict[str, Any] = {
     "url": checked_url,
     "mode": _mode,
     "run_id": lambda _, value: str(value),
     "spool": lambda _, value: Path(value),
     "finish_timeout": _seconds,
+    "signals": _flag,
 }

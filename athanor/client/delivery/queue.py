@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from collections import deque
 
 from ..limits import ClientLimits
+from ..wake import Wake
 
 
 class EntryQueue:
@@ -13,61 +14,56 @@ class EntryQueue:
 
     A caller that finds the queue full waits for the recorder, which writes to memory or to a local
     disk. If that takes too long, entries are dropped and counted until the recorder goes on.
+
+    There is no lock: a signal handler, or a destructor that the garbage collector runs, may call
+    `put` inside `put` or `take`. `deque.append` and `popleft` are atomic. So is `+=` on a number:
+    CPython switches threads, handles signals and collects garbage at calls and jumps only.
     """
 
     def __init__(self, limits: ClientLimits) -> None:
         self._max_entries, self._max_bytes = limits.queue_entries, limits.queue_bytes
         self._patience = limits.queue_patience
-        self._lock = threading.Lock()
-        self._entries: list[bytes] = []
+        self._entries: deque[bytes] = deque()
         self._bytes = 0
         self._may_wait = True
         self._dropped = 0
-        self.filling = threading.Event()
+        self.filling = Wake()
         """Set by the first entry of an empty queue."""
-        self.half_full = threading.Event()
+        self.half_full = Wake()
 
     def put(self, entry: bytes) -> None:
-        with self._lock:
-            entries = self._entries
-            entries.append(entry)
-            self._bytes += len(entry)
-            count = len(entries)
-            if count == 1:
-                self.filling.set()
-            if count * 2 < self._max_entries and self._bytes * 2 < self._max_bytes:
-                return
+        """Add an entry, or wait, or drop it. Never raises."""
+        size = len(entry)
+        full = len(self._entries) >= self._max_entries or self._bytes + size > self._max_bytes
+        if full and not self._has_room(size):
+            self._dropped += 1
+            return
+        self._entries.append(entry)
+        self._bytes += size
+        if not self.filling.is_set():
+            self.filling.set()
+        if len(self._entries) * 2 >= self._max_entries or self._bytes * 2 >= self._max_bytes:
             self.half_full.set()
-            if count <= self._max_entries and self._bytes <= self._max_bytes:
-                return
-            entries.pop()
-            self._bytes -= len(entry)
-        self._wait_and_put(entry)
 
-    def _wait_and_put(self, entry: bytes) -> None:
+    def _has_room(self, size: int) -> bool:
+        """Wait for room, if callers may wait."""
         deadline = time.monotonic() + (self._patience if self._may_wait else 0)
-        while True:
-            with self._lock:
-                fits = len(self._entries) < self._max_entries
-                if fits and self._bytes + len(entry) <= self._max_bytes:
-                    self._entries.append(entry)
-                    self._bytes += len(entry)
-                    # the queue may have been emptied since the caller found it full
-                    self.filling.set()
-                    return
-                if time.monotonic() >= deadline:
-                    self._may_wait = False
-                    self._dropped += 1
-                    return
+        while len(self._entries) >= self._max_entries or self._bytes + size > self._max_bytes:
+            if time.monotonic() >= deadline:
+                self._may_wait = False
+                return False
             time.sleep(0.001)
+        return True
 
     def take(self) -> tuple[list[bytes], int]:
-        """All entries, oldest first, and how many were dropped after them."""
-        with self._lock:
-            entries, self._entries = self._entries, []
-            dropped, self._dropped = self._dropped, 0
-            self._bytes = 0
-            self._may_wait = True
-            self.filling.clear()
-            self.half_full.clear()
+        """All entries, oldest first, and how many were dropped after them. For one thread at a time."""
+        # first, so that an entry that comes meanwhile sets it again
+        self.filling.clear()
+        self.half_full.clear()
+        entries = [self._entries.popleft() for _ in range(len(self._entries))]
+        size = sum(map(len, entries))
+        self._bytes -= size
+        dropped = self._dropped
+        self._dropped -= dropped
+        self._may_wait = True
         return entries, dropped

@@ -54,16 +54,16 @@ class Reporter:
         self._moving = threading.Lock()
         self._starting = threading.Lock()
         self._started = False
-        self._closed = threading.Event()
+        self._closed = False
 
     def start(self) -> None:
-        with self._starting:
-            if self._started:
-                return
-            self._started = True
-            threading.Thread(target=self._record, name=THREAD_NAME, daemon=True).start()
-            if self._sender is not None:
-                self._sender.start()
+        # a signal handler may interrupt this and come here: it must not wait for the lock
+        if not self._starting.acquire(blocking=False):
+            return
+        self._started = True
+        threading.Thread(target=self._record, name=THREAD_NAME, daemon=True).start()
+        if self._sender is not None:
+            self._sender.start()
 
     @property
     def is_started(self) -> bool:
@@ -86,9 +86,9 @@ class Reporter:
 
     def close(self, end: End | None, timeout: float) -> None:
         """Deliver what is left, then `end`, within `timeout` seconds; `sync` delivers the rest."""
-        if self._closed.is_set():
+        if self._closed:
             return
-        self._closed.set()
+        self._closed = True
         self._queue.half_full.set()
         self._queue.filling.set()
         self._move()
@@ -124,7 +124,7 @@ class Reporter:
         return f"{why}: {count} of run {run} in {path}; `athanor sync` delivers them"
 
     def _record(self) -> None:
-        while not self._closed.is_set():
+        while not self._closed:
             self._queue.filling.wait(1.0)
             self._move()
             self._outbox.check()

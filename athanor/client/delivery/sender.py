@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ..notices import Notices
 from ..responses import RequestFailed, Unavailable
 from ..settings import without_login
+from ..wake import Wake
 from .api import RunApi, RunEnded
 from .outbox import Outbox
 from .spool import End
@@ -39,7 +40,7 @@ class Sender(threading.Thread):
 
     def __init__(self, api: RunApi, outbox: Outbox, notices: Notices) -> None:
         super().__init__(name=THREAD_NAME, daemon=True)
-        self.wake = threading.Event()
+        self.wake = Wake()
         self.finished = threading.Event()
         self.delivered = False
         """Nothing is left to send, or nothing more is accepted."""
