@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import os
 import sys
 import threading
 from collections import deque
@@ -14,8 +16,9 @@ from typing import Any, Protocol, Self, TextIO
 from .log_filter import is_own_thread
 from .transcript import Bar, Transcript
 
-CLOSE_TIMEOUT = 1.0
-"""Seconds that the end of a capture waits for a thread that prints."""
+LOCK_TIMEOUT = 1.0
+"""Seconds that a thread waits for another one that prints. Then it goes on: a destructor that
+prints may have turned the order of two locks round."""
 
 
 class Reports(Protocol):
@@ -41,11 +44,6 @@ class Capture:
     def close(self) -> None:
         for tee in self._tees:
             tee.close_tee()
-
-    def after_fork(self) -> None:
-        """In the child of a fork: go on, without what the parent's threads were doing."""
-        for tee in self._tees:
-            tee.after_fork()
 
     def __enter__(self) -> Self:
         return self
@@ -74,20 +72,40 @@ class _Tee:
         self._name = name
         self._stream: TextIO | None = getattr(sys, name)
         self._closed = False
-        self.after_fork()
+        self._begin()
         setattr(sys, name, self)
+        _tees[self] = None
 
-    def after_fork(self) -> None:
-        """Begin anew: another thread of the parent may have held the lock, or half a line."""
+    def _begin(self) -> None:
         name, capture = self._name, self._capture
+        self._writing = threading.RLock()
+        self._is_held = False
         self._transcript = Transcript(lambda text: capture.take_line(name, text), capture.take_bar)
         self._pending: deque[str] = deque()
         self._lock = threading.Lock()
 
+    def before_fork(self) -> None:
+        """Wait until no other thread is inside the stream, whose own lock a child would inherit.
+
+        CPython renews that lock only for a stream that stands in `sys` itself.
+        """
+        self._is_held = self._writing.acquire(timeout=LOCK_TIMEOUT)
+
+    def after_fork(self, in_child: bool) -> None:
+        if in_child:
+            # another thread of the parent may have held a lock, or written half a line
+            self._begin()
+        elif self._is_held:
+            self._is_held = False
+            self._writing.release()
+
     def write(self, text: str) -> int:
+        held = self._stream is not None and self._writing.acquire(timeout=LOCK_TIMEOUT)
         try:
             return len(text) if self._stream is None else self._stream.write(text)
         finally:
+            if held:
+                self._writing.release()
             if not self._closed and not is_own_thread() and isinstance(text, str):
                 self._pending.append(text)
                 self._read_pending()
@@ -113,14 +131,20 @@ class _Tee:
 
     def flush(self) -> None:
         if self._stream is not None:
-            self._stream.flush()
+            held = self._writing.acquire(timeout=LOCK_TIMEOUT)
+            try:
+                self._stream.flush()
+            finally:
+                if held:
+                    self._writing.release()
 
     def close_tee(self) -> None:
         if self._closed:
             return
         self._closed = True
+        _tees.pop(self, None)
         # another thread may be reading; one that hangs is not waited for
-        if self._lock.acquire(timeout=CLOSE_TIMEOUT):
+        if self._lock.acquire(timeout=LOCK_TIMEOUT):
             with contextlib.suppress(Exception):
                 while self._pending:
                     self._transcript.feed(self._pending.popleft())
@@ -132,6 +156,27 @@ class _Tee:
     def __getattr__(self, name: str) -> Any:
         return getattr(_NO_STREAM if self._stream is None else self._stream, name)
 
+
+_tees: dict[_Tee, None] = {}
+"""Those that are not closed."""
+
+
+def _before_fork() -> None:
+    for tee in list(_tees):
+        tee.before_fork()
+
+
+def _after_fork(in_child: bool) -> None:
+    for tee in list(_tees):
+        tee.after_fork(in_child)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=functools.partial(_after_fork, False),
+        after_in_child=functools.partial(_after_fork, True),
+    )
 
 _NO_STREAM = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
 """Answers for a stream that does not exist: its encoding, that it is no terminal, and so on."""

@@ -81,20 +81,29 @@ def _finalizer(on_exit: Callable[[], None]) -> Callable[[], None]:
         global _is_finalizing
         _is_finalizing = True
         on_exit()
+        # nothing is left to deliver: a signal may end the process at once, and one that came
+        # meanwhile has to, for the worker may hang in a lock of a stream that it inherited
+        _restore_handlers()
+        if _deferred is not None:
+            os.kill(os.getpid(), _deferred)
 
     return finalize
 
 
 _is_finalizing = False
+_deferred: int | None = None
+"""A signal that came while a worker was ending by itself."""
 _signalled: int | None = None
 """The signal by which the process is about to die."""
 
 
 def _on_signal(number: int, _: object) -> None:
     """End all runs, then die by the signal. A thread does it, for this one may hold any lock."""
-    global _signalled
-    if _is_finalizing or _signalled is not None:
-        # the process is about to end
+    global _signalled, _deferred
+    if _is_finalizing:
+        _deferred = number
+        return
+    if _signalled is not None:
         return
     _signalled = number
     thread = threading.Thread(target=_end_all_by, args=(number,), daemon=True)
@@ -106,6 +115,9 @@ def _on_signal(number: int, _: object) -> None:
 
 def _end_all_by(number: int) -> None:
     deadline = time.monotonic() + SIGNAL_TIMEOUT * 0.75
+    if _has_forked:
+        # a scheduler signals all processes of a job: the members deliver before the run ends
+        time.sleep(SIGNAL_TIMEOUT / 4)
     for hooks in list(_runs.values()):
         left = max(0.1, deadline - time.monotonic())
         _call(hooks.on_signal, signal.Signals(number).name, left)
@@ -145,28 +157,44 @@ def _repeat_signals(reader: int) -> None:
         began = time.monotonic()
         while number in ENDING and _signalled is None:
             time.sleep(REPEAT_INTERVAL)
-            if signal.getsignal(number) is not _on_signal:
+            if _is_finalizing or signal.getsignal(number) is not _on_signal:
                 break
             if _signalled is None:
                 signal.pthread_kill(main, number)
             if time.monotonic() - began > SIGNAL_TIMEOUT / 4:
-                # the main thread is in a long call of a C library: deliver without it
-                _end_all_by(number)
-                began = float("inf")
+                _die_without_main_thread(number)
+
+
+def _die_without_main_thread(number: int) -> None:
+    """As `_on_signal`, while the main thread is in a call that Python can't interrupt.
+
+    That may be a computation of a C library, or a lock of a stream that a forked child inherited.
+    `signal.signal` is for the main thread only, so the C API sets the default action.
+    """
+    import ctypes
+
+    _end_all_by(number)
+    ctypes.pythonapi.PyOS_setsig(number, ctypes.c_void_p(0))
+    os.kill(os.getpid(), number)
 
 
 def _stop_watching() -> None:
     """In a forked process: stop reading the parent's signals, and leave it as the script wants it."""
+    _restore_handlers()
     # ValueError if another thread forked, which is the main thread now
     with contextlib.suppress(ValueError):
-        for number in ENDING:
-            if signal.getsignal(number) is _on_signal:
-                signal.signal(number, signal.SIG_DFL)
         if _wakeup:
             signal.set_wakeup_fd(-1)
     for end in _wakeup:
         os.close(end)
     _wakeup.clear()
+
+
+def _restore_handlers() -> None:
+    with contextlib.suppress(ValueError):
+        for number in ENDING:
+            if signal.getsignal(number) is _on_signal:
+                signal.signal(number, signal.SIG_DFL)
 
 
 @atexit.register
@@ -182,12 +210,37 @@ def _call(hook: Callable[..., None], *arguments: object) -> None:
         write_notice(f"a run could not be ended: {error!r}")
 
 
-def _after_fork() -> None:
+_has_forked = False
+_forking = threading.local()
+"""`mask`: the signals that this thread had blocked before it forked."""
+
+
+def _before_fork() -> None:
+    """Hold the signals back until the child has handlers of its own.
+
+    A pool may end a worker that has just been forked. Until then the worker would handle the signal
+    as its parent: end the parent's run, and write into the pipe that the parent reads.
+    """
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
+def _after_fork_in_parent() -> None:
+    global _has_forked
+    _has_forked = True
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _after_fork_in_child() -> None:
     _stop_watching()
     for hooks in list(_runs.values()):
         hooks.on_fork()
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
 filter_http_logs()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

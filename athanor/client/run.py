@@ -293,8 +293,6 @@ class Run:
     def _on_fork(self) -> None:
         """In a forked process: become a member of the run, without the parent's entries."""
         self._ending = threading.Lock()
-        for capture in self._captures:
-            capture.after_fork()
         if self._reporter is None or self._ended:
             return
         self._reporter.abandon()

@@ -185,11 +185,11 @@ while True:
         service.url,
     ).start(os.setsid)
     wait_until(lambda: sorted(script.stdout.split()) == ["child"] * 3 + ["parent"], "all processes")
+    client = service.client()
+    wait_until(lambda: stored(client, "seen") == 4, "the entries of all")
     assert script.process is not None
     os.killpg(script.process.pid, signal.SIGTERM)
     assert script.wait(20) == -signal.SIGTERM
-    client = service.client()
-    wait_until(lambda: stored(client, "seen") == 4, "the entries of all")
     run = client.get("/runs/seen").json()
     assert (run["status"], run["error"]) == ("failed", "killed by SIGTERM")
     assert sorted(messages(client, "seen")) == ["child 0", "child 1", "child 2", "parent"]
