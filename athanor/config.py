@@ -100,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that no operator has to choose. Sizes are in bytes, times in seconds.
 
-    `docs/architecture.md` has the measurements behind them. Tests pass smaller ones.
+    `docs/decisions.md` has the measurements behind them. Tests pass smaller ones.
     """
 
     frame_bytes: int = 256 * 1024

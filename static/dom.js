@@ -57,7 +57,7 @@ export class Bar {
 
   show(progress) {
     if (!progress) return;
-    const { current, total, message } = progress;
+    const { current, total, message, bars = [] } = progress;
     const now = performance.now();
     // a new bar, of another epoch for example, has its own pace
     if (!this.first || this.first.total !== total || current < this.first.current) this.first = { current, total, at: now };
@@ -71,10 +71,15 @@ export class Bar {
     const count = total ? `${number(current)} of ${number(total)}` : number(current);
     const done = current - this.first.current;
     const left = total && done > 0 && current < total ? ((total - current) * (now - this.first.at)) / done / 1000 : 0;
-    this.text.textContent = [count, message, left > 0 ? `${span(left)} left` : null].filter(Boolean).join(" · ");
+    this.text.textContent = [count, message, left > 0 ? `${span(left)} left` : null, ...bars.slice(1).map(brief)].filter(Boolean).join(" · ");
   }
 
   end() {
     if (!this.meter.hasAttribute("value")) this.meter.value = 1;
   }
+}
+
+// One of several bars, inside the first one.
+function brief({ current, total, message }) {
+  return `${message ? `${message} ` : ""}${total ? `${number(current)} of ${number(total)}` : number(current)}`;
 }

@@ -1,6 +1,7 @@
 // Numbers, times and counts as text.
 
 export function number(value) {
+  if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value)) return value.toLocaleString("en");
   if (value === 0) return "0";
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? `${+value.toPrecision(5)}` : value.toExponential(3);

@@ -70,6 +70,10 @@ export class InstanceView extends RunList {
     else if (event.type === "instance_deleted") {
       this.root.replaceChildren(element("section", { class: "card" }, element("p", {}, "This instance was deleted.")));
       this.stream.ended = true;
+    } else if (event.type === "run_deleted") {
+      this.runs.delete(event.run_id);
+      this.draw();
+      if (this.chosen.has(event.run_id)) this.choose(event.run_id, false);
     } else if (event.run) {
       this.runs.set(event.run.id, event.run);
       this.draw();

@@ -59,6 +59,9 @@ export class Overview extends RunList {
         if (run.instance_id === event.instance_id) this.runs.delete(run.id);
       }
     }
+    if (event.type === "run_deleted" && this.runs.delete(event.run_id)) {
+      this.counts.set(event.instance_id, (this.counts.get(event.instance_id) ?? 1) - 1);
+    }
     if (event.run) {
       const { id, instance_id } = event.run;
       if (event.type === "run_created" && !this.runs.has(id)) this.counts.set(instance_id, (this.counts.get(instance_id) ?? 0) + 1);

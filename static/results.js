@@ -6,6 +6,7 @@ import { element } from "./dom.js";
 import { downloadMenu } from "./download.js";
 import { counted } from "./format.js";
 
+const NOT_FINITE = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]);
 const MOST_CHILDREN = 200;
 const MOST_DEPTH = 40;
 const MOST_VALUES = 200;
@@ -34,9 +35,11 @@ export class Results {
     for (const { seq, key, value, step, timestamp } of results) {
       if (seq <= this.seq) continue;
       this.seq = seq;
-      if (typeof value === "number") {
+      // text that means a number is one where the key has numbers (docs/protocol.md)
+      const number = typeof value === "number" ? value : this.series.has(key) ? NOT_FINITE.get(value) : undefined;
+      if (number !== undefined) {
         if (!this.series.has(key)) this.series.set(key, new Series());
-        this.series.get(key).add(step, Date.parse(timestamp) / 1000, value);
+        this.series.get(key).add(step, Date.parse(timestamp) / 1000, number);
       } else {
         if (!this.values.has(key)) this.values.set(key, []);
         const kept = this.values.get(key);

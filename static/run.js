@@ -80,12 +80,14 @@ export class RunView {
       logs: element("div", { role: "tabpanel", id: "panel-logs", "aria-labelledby": "tab-logs", class: "panel" }, this.log.root),
       results: element("div", { role: "tabpanel", id: "panel-results", "aria-labelledby": "tab-results", class: "panel scrolls" }, this.results.root),
     };
-    const metadata = element("details", { class: "about" }, element("summary", {}, "About"), element("pre", {}, JSON.stringify(this.run.metadata ?? {}, null, 2).slice(0, 100000)));
+    this.name = element("span", {});
+    this.metadata = element("pre", {});
+    const metadata = element("details", { class: "about" }, element("summary", {}, "About"), this.metadata);
     this.root.replaceChildren(
       element("div", { class: "run" },
         element("section", { class: "card head" },
           element("div", { class: "line" },
-            element("h1", {}, element("a", { href: `#/instances/${encodeURIComponent(this.instance.id)}` }, this.instance.name), " / ", displayName(this.run)),
+            element("h1", {}, element("a", { href: `#/instances/${encodeURIComponent(this.instance.id)}` }, this.instance.name), " / ", this.name),
             this.pill, this.time, element("span", { class: "space" }), this.problem, this.notify, this.cancel),
           element("div", { class: "line faint small-text" }, element("code", {}, this.id), metadata),
           this.bar.root, this.error),
@@ -137,6 +139,8 @@ export class RunView {
   show() {
     const { status, error, cancel_requested_at } = this.run;
     const isCancelling = status === "running" && cancel_requested_at;
+    this.name.textContent = displayName(this.run);
+    this.metadata.textContent = JSON.stringify(this.run.metadata ?? {}, null, 2).slice(0, 100000);
     this.pill.replaceChildren(statusPill(this.run));
     this.cancel.hidden = this.isFinal;
     this.notify.hidden = this.isFinal || !("Notification" in window);

@@ -1,11 +1,11 @@
 // A tab's one EventSource; it reconnects with its cursor after every kind of failure.
 
 export const RUN_LIFE = [
-  "run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested",
+  "run_created", "run_started", "run_updated", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested",
 ];
 export const RUN_ENDS = ["run_completed", "run_failed", "run_cancelled"];
 const TYPES = [
-  ...RUN_LIFE, "run_log", "run_logs", "run_result", "run_results", "run_progress",
+  ...RUN_LIFE, "run_deleted", "run_log", "run_logs", "run_result", "run_results", "run_progress",
   "instance_created", "instance_updated", "instance_deleted", "gap",
 ];
 const MOST_PAUSE = 15000;

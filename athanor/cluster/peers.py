@@ -170,7 +170,13 @@ def _parts(progress: dict[str, Progress], most_bytes: int) -> Iterator[dict[str,
 
 
 def _shortened(progress: Progress, most_bytes: int) -> tuple[Progress, int]:
-    """Cut the message until the JSON has `most_bytes` at most; returns it with that size."""
+    """Leave out bars, then cut the message, until the JSON has `most_bytes` at most.
+
+    Returns it with that size.
+    """
+    while (size := len(msgspec.json.encode(progress))) > most_bytes and progress.bars:
+        fewer = progress.bars[: len(progress.bars) // 2]
+        progress = msgspec.structs.replace(progress, bars=fewer or msgspec.UNSET)
     while (size := len(msgspec.json.encode(progress))) > most_bytes and progress.message:
         message = progress.message.removesuffix("…")
         progress = msgspec.structs.replace(progress, message=message[: len(message) // 2] + "…")

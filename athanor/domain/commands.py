@@ -155,6 +155,37 @@ class ChangeStatus(Command):
 
 
 @dataclass(slots=True)
+class UpdateRun(Command):
+    """Merges `patch` into a run's metadata, and returns the run; nothing happens without a change."""
+
+    patch: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, ledger: Ledger) -> Run:
+        assert self.run_id is not None
+        run = found_run(ledger.runs[self.run_id], self.run_id)
+        metadata = _merged(run.metadata, self.patch)
+        if metadata != run.metadata:
+            ledger.update_run(run, metadata)
+        return run
+
+
+@dataclass(slots=True)
+class DeleteRun(Command):
+    """Deletes a run, after it cancelled a pending one. Raises `Conflict` while it is running."""
+
+    exclusive: ClassVar[bool] = True
+
+    def apply(self, ledger: Ledger) -> None:
+        assert self.run_id is not None
+        run = found_run(ledger.runs[self.run_id], self.run_id)
+        if run.status == "running":
+            raise Conflict(f"run {run.id} is still running; cancel it first")
+        if run.status == "pending":
+            ledger.set_status(run, "cancelled")
+        ledger.delete_run(run)
+
+
+@dataclass(slots=True)
 class RequestCancel(Command):
     """Asks a running run to end, and cancels a pending one at once; returns the run."""
 
@@ -215,6 +246,19 @@ def require_running(run: Run) -> None:
     if run.status != "running":
         hint = "; start it first" if run.status == "pending" else ""
         raise NotRunning(f"run {run.id} is {run.status}, not running{hint}")
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    """`patch` merged into `target`, of which nothing is changed (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
 
 
 def _new_instance(ledger: Ledger, id: str, fields: dict[str, Any]) -> Instance:

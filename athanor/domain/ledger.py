@@ -6,10 +6,12 @@ a decision is right whatever other processes wrote before.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..protocol.entries import EncodedEntry
 from ..protocol.events import (
+    AFTER_END,
+    Event,
     InstanceCreated,
     InstanceDeleted,
     InstanceUpdated,
@@ -17,15 +19,14 @@ from ..protocol.events import (
     RunCancelRequested,
     RunCompleted,
     RunCreated,
+    RunDeleted,
     RunFailed,
     RunStarted,
+    RunUpdated,
     StoredEvent,
     encode_event,
 )
 from ..protocol.records import Instance, Run, Status
-
-_RunEvent = RunCreated | RunStarted | RunCompleted | RunFailed | RunCancelled | RunCancelRequested
-_InstanceEvent = InstanceCreated | InstanceUpdated | InstanceDeleted
 
 
 class Receipt(NamedTuple):
@@ -58,6 +59,7 @@ class Ledger:
         self.touched_instances: set[str] = set()
         self.new_receipts: dict[tuple[str, str], Receipt] = {}
         self.deleted_instance: str | None = None
+        self.deleted_run: str | None = None
 
     def put_instance(self, instance: Instance, created: bool) -> None:
         self.instances[instance.id] = instance
@@ -77,6 +79,19 @@ class Ledger:
         self.touched_runs.add(run.id)
         self.created[f"run:{run.id}"] = self._emit(RunCreated(run=run), run.instance_id, run.id)
 
+    def update_run(self, run: Run, metadata: dict[str, Any]) -> None:
+        run.metadata = metadata
+        self.touched_runs.add(run.id)
+        label = AFTER_END if run.is_final else None
+        self._emit(RunUpdated(run=run), run.instance_id, run.id, label)
+
+    def delete_run(self, run: Run) -> None:
+        self.runs[run.id] = None
+        self.touched_runs.discard(run.id)
+        self.deleted_run = run.id
+        event = RunDeleted(run_id=run.id, instance_id=run.instance_id)
+        self._emit(event, run.instance_id, run.id, AFTER_END)
+
     def request_cancel(self, run: Run) -> None:
         run.cancel_requested_at = self.now
         self.touched_runs.add(run.id)
@@ -92,7 +107,7 @@ class Ledger:
             return
         run.completed_at = self.now
         run.error = error
-        event: _RunEvent
+        event: Event
         if status == "failed":
             event = RunFailed(run=run, error=error)
         else:
@@ -115,9 +130,9 @@ class Ledger:
         self.touched_runs.add(run_id)
         return n
 
-    def _emit(self, event: _RunEvent | _InstanceEvent, instance_id: str, run_id: str | None) -> int:
+    def _emit(self, event: Event, instance_id: str, run_id: str | None, label: str | None = None) -> int:
         self.newest += 1
         type_ = str(event.__struct_config__.tag)
         data = encode_event(event)
-        self.events.append(StoredEvent(self.newest, type_, instance_id, run_id, None, None, data))
+        self.events.append(StoredEvent(self.newest, type_, instance_id, run_id, None, label, data))
         return self.newest

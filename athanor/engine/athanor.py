@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -17,8 +19,10 @@ from ..domain.commands import (
     CreateInstance,
     CreateRun,
     DeleteInstance,
+    DeleteRun,
     RequestCancel,
     UpdateInstance,
+    UpdateRun,
     found_run,
     no_instance,
 )
@@ -26,7 +30,7 @@ from ..domain.ledger import Receipt
 from ..exceptions import NotFound, NotRunning, NotStarted, TooLarge
 from ..live.subscription import Subscription
 from ..protocol.cursor import Cursor
-from ..protocol.encoding import without_surrogates
+from ..protocol.encoding import spelled, without_surrogates
 from ..protocol.entries import (
     EncodedEntry,
     LogInput,
@@ -35,13 +39,14 @@ from ..protocol.entries import (
     ResultInput,
     encode_reports,
 )
-from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, checked
+from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch, checked
 from ..protocol.pages import EntryFilter, EntryPage, Page
 from ..protocol.records import (
     Instance,
     InstanceSummary,
     LevelName,
     Progress,
+    ProgressBar,
     Run,
     RunDetail,
     RunState,
@@ -315,6 +320,33 @@ class Athanor:
         """End a run as cancelled, which its producer calls. Raises `NotFound` or `Conflict`."""
         return await self._change(ChangeStatus(run_id=id, status="cancelled"))
 
+    async def update_run(
+        self,
+        id: str,
+        *,
+        name: str | UnsetType | None = UNSET,
+        tags: Iterable[str] | UnsetType | None = UNSET,
+        notes: str | UnsetType | None = UNSET,
+        metadata: Mapping[str, Any] | UnsetType = UNSET,
+    ) -> RunState:
+        """Change the given fields of a run's metadata, whatever its status; None removes a field.
+
+        `metadata` is merged into what is there (RFC 7396). Raises `NotFound` or `InvalidInput`.
+        """
+        given = {"name": name, "tags": tags, "notes": notes, "metadata": metadata}
+        fields = {field: value for field, value in given.items() if value is not UNSET}
+        if isinstance(tags, Iterable):
+            fields["tags"] = list(tags)
+        patch = msgspec.to_builtins(checked(fields, RunPatch))
+        merged = patch.pop("metadata", {}) | patch
+        return await self._change(UpdateRun(run_id=id, patch=merged))
+
+    async def delete_run(self, id: str) -> None:
+        """Delete a run with its entries. Raises `NotFound`, or `Conflict` while it is running."""
+        parts = self.parts
+        await parts.submit(DeleteRun(run_id=id))
+        parts.maintenance.hurry_upkeep()
+
     # reports
 
     async def log(
@@ -342,14 +374,15 @@ class Athanor:
         key: str,
         value: Any,
         *,
-        step: int | None = None,
+        step: float | None = None,
         timestamp: str | None = None,
     ) -> None:
         """Add a result, any JSON, to a running run; returns when it is buffered.
 
-        Raises `NotFound`, `NotRunning`, or `InvalidInput` for a bad value.
+        NaN and infinity become the strings that mean them (docs/protocol.md). Raises `NotFound`,
+        `NotRunning`, or `InvalidInput` for a bad value.
         """
-        entry = {"type": "run_result", "key": key, "value": value, "step": step}
+        entry = {"type": "run_result", "key": key, "value": spelled(value), "step": step}
         await self._buffer(run_id, checked({**entry, "timestamp": timestamp}, ResultInput))
 
     async def progress(
@@ -358,12 +391,17 @@ class Athanor:
         current: float,
         total: float | None = None,
         message: str | None = None,
+        bars: Iterable[ProgressBar] | None = None,
     ) -> RunState:
         """Report how far a running run is; broadcast, never stored. Returns the run.
 
+        `bars` are the states of several bars, outermost first, which is the one of `current`.
         Raises `NotFound`, `NotRunning`, `TooLarge`, or `InvalidInput` for a bad value.
         """
-        entry = {"type": "run_progress", "current": current, "total": total, "message": message}
+        entry: dict[str, Any] = {"type": "run_progress", "current": current}
+        entry |= {"total": total, "message": message}
+        if bars is not None:
+            entry["bars"] = list(bars)
         return await self.report_progress(run_id, checked(entry, ProgressInput))
 
     async def report_progress(self, run_id: str, report: ProgressInput) -> RunState:
@@ -418,9 +456,15 @@ class Athanor:
         parts = self.parts
         entries, progress = self._encode(reports)
         run = await parts.runs.cache.running(run_id)
-        parts.flusher.submit_unwatched(_append(run_id, entries, key))
-        if progress is not None:
-            parts.publish_progress(run_id, progress)
+        command = _append(run_id, entries, key)
+        if progress is not None and key is not None:
+            # as in `append`: a repeated request must not show an older progress
+            outcome = parts.flusher.submit(command)
+            outcome.add_done_callback(partial(_show_unless_replayed, parts, run_id, progress))
+        else:
+            parts.flusher.submit_unwatched(command)
+            if progress is not None:
+                parts.publish_progress(run_id, progress)
         parts.beat(run_id)
         return Receipt(len(entries), None, run.cancel_requested_at is not None)
 
@@ -491,7 +535,7 @@ class Athanor:
 
     # inside
 
-    async def _change(self, command: ChangeStatus | RequestCancel) -> RunState:
+    async def _change(self, command: ChangeStatus | RequestCancel | UpdateRun) -> RunState:
         parts = self.parts
         return parts.state_of(await parts.submit(command))
 
@@ -510,6 +554,16 @@ class Athanor:
         await parts.flusher.room_for(command)
         parts.flusher.submit_unwatched(command)
         parts.beat(run_id)
+
+
+def _show_unless_replayed(
+    parts: Parts, run_id: str, progress: Progress, outcome: asyncio.Future[Receipt]
+) -> None:
+    """Show progress that came with a key, once its entries are committed."""
+    if outcome.cancelled() or outcome.exception() is not None or outcome.result().replayed:
+        return
+    if parts.runs.cache.is_running(run_id):
+        parts.publish_progress(run_id, progress)
 
 
 def _append(run_id: str, entries: list[EncodedEntry], key: str | None) -> AppendEntries:

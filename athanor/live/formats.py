@@ -67,6 +67,8 @@ def _lines(data: dict[str, Any]) -> list[str]:
         case {"run": run}:
             error = f": {run['error']}" if run["error"] else ""
             return [f"run {run['id']} {_verb(data['type'], 'run_')}{error}"]
+        case {"type": "run_deleted", "run_id": id}:
+            return [f"run {id} deleted"]
         case {"instance": instance}:
             return [f"instance {instance['id']} {_verb(data['type'], 'instance_')}: {instance['name']}"]
         case {"instance_id": id}:

@@ -69,6 +69,7 @@ class ProgressBoard:
                 current=progress.current,
                 total=progress.total,
                 message=progress.message,
+                bars=progress.bars,
             )
         )
 

@@ -51,6 +51,9 @@ class RunCache:
         while len(self._runs) > self._most_runs:
             self._runs.popitem(last=False)
 
+    def forget(self, id: str) -> None:
+        self._runs.pop(id, None)
+
     def forget_instance(self, instance_id: str | None) -> list[str]:
         """Forget the runs of an instance; returns their ids."""
         ids = [run.id for run in self._runs.values() if run.instance_id == instance_id]

@@ -42,6 +42,9 @@ class RunTracker:
         for event in changes:
             if event.type == "run_started" and event.run_id is not None:
                 self.liveness.beat(event.run_id)
+            if event.type == "run_deleted" and event.run_id is not None:
+                self.cache.forget(event.run_id)
+                self.progress.forget(event.run_id)
             if event.type == "instance_deleted":
                 for run_id in self.cache.forget_instance(event.instance_id):
                     self.progress.forget(run_id)

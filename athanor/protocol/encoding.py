@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from typing import Any, TypeVar
 
@@ -42,6 +43,23 @@ def encode(thing: Any) -> bytes:
     except (TypeError, RecursionError, OverflowError, ValueError) as error:
         raise InvalidInput(f"there is no JSON for this: {error}") from None
     return data if data.isascii() else _UNSAFE.sub(lambda match: _ESCAPED[match[0]], data)
+
+
+def spelled(value: Any) -> Any:
+    """The same lists and dicts with NaN and infinity as `"NaN"`, `"Infinity"` and `"-Infinity"`.
+
+    JSON has no such numbers (RFC 8259, section 6); these are the names that ECMAScript gives them.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _SPELLED[str(float(value))]
+    if isinstance(value, dict):
+        return {key: spelled(value[key]) for key in value}
+    if isinstance(value, list | tuple):
+        return [spelled(item) for item in value]
+    return value
+
+
+_SPELLED = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def decode_json(decoder: msgspec.json.Decoder[T], text: bytes) -> T:

@@ -15,15 +15,12 @@ import msgspec
 
 from ..exceptions import Fault, InvalidInput, TooLarge
 from .encoding import JSON_ERRORS, decode_json, encode
-from .records import LEVELS, Amount, Level, LevelName, Progress, format_time
+from .records import LEVELS, Bars, Level, LevelName, Progress, ProgressBar, Step, format_time
 
 MAX_FAULTS = 20
 """An error lists at most this many faults of a body, the first ones."""
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-MAX_STEP = 2**53
-"""A browser rounds larger integers (ECMAScript, Number.MAX_SAFE_INTEGER + 1)."""
-Step = Annotated[int, msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)]
 
 
 class LogInput(msgspec.Struct, tag_field="type", tag="run_log", kw_only=True):
@@ -44,12 +41,10 @@ class ResultInput(msgspec.Struct, tag_field="type", tag="run_result", kw_only=Tr
     timestamp: datetime | None = None
 
 
-class ProgressInput(msgspec.Struct, tag_field="type", tag="run_progress", kw_only=True):
+class ProgressInput(ProgressBar, tag_field="type", tag="run_progress", kw_only=True):
     """Progress as a producer sends it."""
 
-    current: Amount
-    total: Amount | None = None
-    message: str | None = None
+    bars: Bars | msgspec.UnsetType = msgspec.UNSET
 
 
 Report = LogInput | ResultInput | ProgressInput
@@ -76,7 +71,7 @@ class _LogBody(msgspec.Struct):
 class _ResultBody(msgspec.Struct):
     key: str
     value: Any
-    step: int | None
+    step: int | float | None
     timestamp: str
 
 
@@ -102,11 +97,14 @@ def encode_reports(
             body = encode(_ResultBody(report.key, report.value, report.step, at))
             entries.append(EncodedEntry("run_result", report.key, body[1:]))
         elif type(report) is ProgressInput:
-            _check_size(report.message or "", number, max_message)
+            bars = report.bars or []
+            for bar in (report, *bars):
+                _check_size(bar.message or "", number, max_message)
             progress = Progress(
                 current=report.current,
                 total=report.total,
                 message=report.message,
+                bars=report.bars,
                 updated_at=arrival,
             )
     return entries, progress

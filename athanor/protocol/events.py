@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from .encoding import encode
-from .records import Amount, Instance, LogEntry, Result, Run
+from .records import Amount, Instance, LogEntry, ProgressBar, Result, Run
 from .topics import Topic
 
 __all__ = [
     "Event", "Gap", "InstanceCreated", "InstanceDeleted", "InstanceUpdated",
-    "RunCancelRequested", "RunCancelled", "RunCompleted", "RunCreated", "RunFailed", "RunLog",
-    "RunLogs", "RunProgress", "RunResult", "RunResults", "RunStarted",
+    "RunCancelRequested", "RunCancelled", "RunCompleted", "RunCreated", "RunDeleted", "RunFailed",
+    "RunLog", "RunLogs", "RunProgress", "RunResult", "RunResults", "RunStarted", "RunUpdated",
 ]  # fmt: skip
 """The public events; `athanor.events` re-exports them."""
 
@@ -27,7 +27,8 @@ class StoredEvent(NamedTuple):
     """A row of the event log.
 
     `n` is its number, `seq` the number within its run, `label` the level of a log entry or the key
-    of a result. Entries have no `instance_id`; events of a life have no `seq` and no `label`.
+    of a result. Entries have no `instance_id`; events of a life have no `seq`, and the label
+    `AFTER_END` if the run had ended before.
     """
 
     n: int
@@ -82,6 +83,17 @@ class RunCancelRequested(Event, tag="run_cancel_requested", kw_only=True):
     run: Run
 
 
+class RunUpdated(Event, tag="run_updated", kw_only=True):
+    """The metadata of a run has changed."""
+
+    run: Run
+
+
+class RunDeleted(Event, tag="run_deleted", kw_only=True):
+    run_id: str
+    instance_id: str
+
+
 class RunLog(Event, tag="run_log", kw_only=True):
     run_id: str
     log: LogEntry
@@ -103,10 +115,13 @@ class RunResults(Event, tag="run_results", kw_only=True):
 
 
 class RunProgress(Event, tag="run_progress", kw_only=True):
+    """`bars`: the states of several bars, outermost first; the other fields are the first one's."""
+
     run_id: str
     current: Amount
     total: Amount | None
     message: str | None
+    bars: list[ProgressBar] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Gap(Event, tag="gap", kw_only=True):
@@ -124,10 +139,14 @@ class Gap(Event, tag="gap", kw_only=True):
 
 _PUBLISHED: tuple[type[Event], ...] = (
     *(InstanceCreated, InstanceUpdated, InstanceDeleted),
-    *(RunCreated, RunStarted, RunCompleted, RunFailed, RunCancelled, RunCancelRequested),
+    *(RunCreated, RunStarted, RunUpdated, RunCancelRequested),
+    *(RunCompleted, RunFailed, RunCancelled, RunDeleted),
     *(RunLog, RunLogs, RunResult, RunResults, RunProgress),
 )
 TYPES: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in _PUBLISHED)
+
+AFTER_END = "after end"
+"""The label of events of a run that come after its final event, so not on its own topic."""
 
 PLURAL = {"run_log": "run_logs", "run_result": "run_results"}
 ENTRY_TYPES = frozenset(PLURAL)
@@ -136,7 +155,8 @@ INSTANCE_ENDS = frozenset({"instance_deleted"})
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     InstanceCreated | InstanceUpdated | InstanceDeleted
-    | RunCreated | RunStarted | RunCompleted | RunFailed | RunCancelled | RunCancelRequested
+    | RunCreated | RunStarted | RunUpdated | RunCancelRequested
+    | RunCompleted | RunFailed | RunCancelled | RunDeleted
     | RunLog | RunLogs | RunResult | RunResults | RunProgress | Gap
 )  # fmt: skip
 
@@ -154,10 +174,19 @@ def topics_of(event: StoredEvent) -> tuple[Topic, ...]:
         return (Topic("run", event.run_id),)
     of_instance = Topic("instance", event.instance_id)
     if event.run_id is not None:
-        return (Topic("runs"), of_instance, Topic("run", event.run_id))
+        of_run = () if _is_after_end(event) else (Topic("run", event.run_id),)
+        return (Topic("runs"), of_instance, *of_run)
     if event.type == "instance_created":
         return (Topic("instances"),)
     return (Topic("instances"), of_instance)
+
+
+def _is_after_end(event: StoredEvent) -> bool:
+    """As its label says, which events that were read from the database do not have."""
+    if event.type == "run_updated":
+        updated = decode(event.data, None)
+        return isinstance(updated, RunUpdated) and updated.run.is_final
+    return event.type == "run_deleted"
 
 
 def encode_event(event: Event) -> bytes:

@@ -14,6 +14,7 @@ from .topics import ID_PATTERN
 
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Tags = Annotated[list[Name], msgspec.Meta(max_length=100)]
 
 
 class InstanceInput(msgspec.Struct, kw_only=True):
@@ -40,6 +41,19 @@ class RunInput(msgspec.Struct, kw_only=True):
 
     id: Id | None = None
     metadata: dict[str, Any] = {}
+
+
+class RunPatch(msgspec.Struct, kw_only=True):
+    """What changes in a run's metadata; an absent field stays as it is, and null removes it.
+
+    `metadata` is merged into what is there (RFC 7396, JSON Merge Patch). `name`, `tags` and `notes`
+    are fields of the metadata too.
+    """
+
+    name: Name | msgspec.UnsetType | None = msgspec.UNSET
+    tags: Tags | msgspec.UnsetType | None = msgspec.UNSET
+    notes: str | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 T = TypeVar("T")

@@ -21,7 +21,8 @@ class Page(NamedTuple, Generic[T]):
 class EntryFilter(NamedTuple):
     """Which entries of a run: `after < seq < before`, one of `labels`, `text` in the message.
 
-    A label is the level of a log entry, or the key of a result. With `before` alone, the last
+    A label is the level of a log entry, or the key of a result. `stream` is the metadata's field of
+    that name, as captured output has it. With `before` alone, the last
     entries before it are meant; else the first ones after `after`.
     """
 
@@ -30,6 +31,7 @@ class EntryFilter(NamedTuple):
     before: int | None = None
     labels: tuple[str, ...] = ()
     text: str = ""
+    stream: str = ""
 
     @property
     def is_backwards(self) -> bool:

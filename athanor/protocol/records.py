@@ -17,6 +17,13 @@ Level = Literal["debug", "info", "warn", "error"]
 LevelName = Literal["debug", "info", "warn", "warning", "error", "critical"]
 """A level as a producer may write it; `LEVELS` maps it to the level that is stored."""
 Amount = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
+MAX_STEP = 2**53
+"""A browser rounds larger integers (ECMAScript, Number.MAX_SAFE_INTEGER + 1)."""
+_StepBounds = msgspec.Meta(ge=-MAX_STEP, le=MAX_STEP)
+Step = Annotated[int, _StepBounds] | Annotated[float, _StepBounds]
+"""Steps may be fractions, and may go back."""
+MAX_BARS = 16
+"""Bars that a run shows at once."""
 
 LEVELS: dict[str, Level] = {
     **{"debug": "debug", "info": "info", "warn": "warn", "error": "error"},
@@ -89,16 +96,25 @@ class Result(msgspec.Struct, kw_only=True):
     seq: int
     key: str
     value: Any
-    step: int | None = None
+    step: Step | None = None
     timestamp: str
 
 
-class Progress(msgspec.Struct, kw_only=True):
-    """How far a run is; `total` is None where it is unknown."""
+class ProgressBar(msgspec.Struct, kw_only=True):
+    """One of several bars; `total` is None where it is unknown."""
 
     current: Amount
     total: Amount | None = None
     message: str | None = None
+
+
+Bars = Annotated[list[ProgressBar], msgspec.Meta(max_length=MAX_BARS)]
+
+
+class Progress(ProgressBar, kw_only=True):
+    """How far a run is. With several `bars`, outermost first, the other fields are the first one's."""
+
+    bars: Bars | msgspec.UnsetType = msgspec.UNSET
     updated_at: str = ""
 
 

@@ -115,13 +115,16 @@ async def _write(session: Session, ledger: Ledger) -> None:
     if ledger.deleted_instance is not None:
         for sql in _DELETE_INSTANCE:
             await session.execute(sql, (ledger.deleted_instance,))
+    if ledger.deleted_run is not None:
+        for sql in _DELETE_RUN:
+            await session.execute(sql, (ledger.deleted_run,))
 
 
 async def _finish_purge(session: Session, run_id: str) -> None:
     """Delete what a deleted run of this id left: it does not belong to the new one."""
     if await session.value("SELECT 1 FROM purges WHERE run_id = ?", (run_id,)):
-        for table in ("events", "receipts", "purges"):
-            await session.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
+        for sql in _FINISH_PURGE:
+            await session.execute(sql, (run_id,))
 
 
 _UPSERT_INSTANCE = f"""
@@ -137,10 +140,22 @@ ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error,
     metadata = excluded.metadata, created_at = excluded.created_at,
     started_at = excluded.started_at, completed_at = excluded.completed_at,
     cancel_requested_at = excluded.cancel_requested_at, log_count = excluded.log_count,
-    result_count = excluded.result_count, ended_n = excluded.ended_n"""
+    result_count = excluded.result_count, ended_n = coalesce(excluded.ended_n, runs.ended_n)"""
 
 _DELETE_INSTANCE = (
     "INSERT INTO purges SELECT id FROM runs WHERE instance_id = ? ON CONFLICT DO NOTHING",
     "DELETE FROM runs WHERE instance_id = ?",
     "DELETE FROM instances WHERE id = ?",
+)
+
+_DELETE_RUN = (
+    "INSERT INTO purges VALUES (?) ON CONFLICT DO NOTHING",
+    "DELETE FROM runs WHERE id = ?",
+)
+
+_FINISH_PURGE = (
+    # that a run was deleted stays true
+    "DELETE FROM events WHERE run_id = ? AND type <> 'run_deleted'",
+    "DELETE FROM receipts WHERE run_id = ?",
+    "DELETE FROM purges WHERE run_id = ?",
 )

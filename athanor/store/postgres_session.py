@@ -80,6 +80,7 @@ class PostgresSession(Session):
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT newest FROM counter"
+    stream_sql = "athanor_json(data) -> 'metadata' ->> 'stream' = ?"
     contains_sql = (
         'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
     )

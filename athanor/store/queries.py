@@ -124,7 +124,7 @@ async def list_entries(
 async def _count(session: Session, run_id: str, wanted: EntryFilter) -> int:
     matching, params = _matching(session, run_id, wanted)
     sql = f"SELECT count(*) FROM events WHERE {matching}"
-    if not wanted.labels and not wanted.text:
+    if not (wanted.labels or wanted.text or wanted.stream):
         # `seq` has no holes: two look-ups in the index instead of one for each entry
         sql = f"""
             SELECT coalesce((SELECT max(seq) FROM events WHERE {matching})
@@ -140,6 +140,9 @@ def _matching(session: Session, run_id: str, wanted: EntryFilter) -> tuple[str, 
     if wanted.labels:
         sql += f" AND label IN ({', '.join('?' * len(wanted.labels))})"
         params += wanted.labels
+    if wanted.stream:
+        sql += f" AND {session.stream_sql}"
+        params.append(wanted.stream)
     if wanted.text:
         sql += f" AND {session.contains_sql}"
         params.append(wanted.text)

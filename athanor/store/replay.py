@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ..config import Limits
-from ..protocol.events import StoredEvent
+from ..protocol.events import AFTER_END, StoredEvent
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
 from .session import Session
 
 _WHERE = {
-    "run": "run_id = ?",
+    # what happens to a run after its end is not on its own topic
+    "run": f"run_id = ? AND (seq IS NOT NULL OR label IS NULL OR label <> '{AFTER_END}')",
     "instance": "instance_id = ? AND type <> 'instance_created'",
     "runs": "instance_id IS NOT NULL AND run_id IS NOT NULL",
     "instances": "instance_id IS NOT NULL AND run_id IS NULL",

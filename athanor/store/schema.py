@@ -17,8 +17,11 @@ class Schema(NamedTuple):
     upgrades: Mapping[int, str]
 
 
-UPGRADES: dict[int, str] = {}
-SCHEMA = Schema(1, UPGRADES)
+UPGRADES: dict[int, str] = {
+    # version 2 has events that an older Athanor can't read: run_updated, run_deleted
+    1: "",
+}
+SCHEMA = Schema(2, UPGRADES)
 """The tables below."""
 
 

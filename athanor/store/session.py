@@ -25,6 +25,8 @@ class Session(ABC):
     """The statements that create what an empty database needs."""
     newest_sql: ClassVar[str]
     """Selects the number of the newest event that was ever committed."""
+    stream_sql: ClassVar[str]
+    """The condition that the metadata in `data` has a text as its `stream`."""
     contains_sql: ClassVar[str]
     """The condition that the message in `data` contains a text, whatever the case of ASCII letters."""
 

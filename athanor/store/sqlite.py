@@ -54,6 +54,7 @@ class SqliteSession(Session):
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
+    stream_sql = "json_extract(data, '$.metadata.stream') = ?"
     # lower() stops at a NUL
     contains_sql = (
         r"instr(lower(json_extract(replace(data, '\u0000', '\ufffd'), '$.message')), lower(?)) > 0"

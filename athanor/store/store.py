@@ -81,7 +81,8 @@ class Store:
                 )
             elif int(version) < known:
                 await session.fence()
-                await session.script(upgrades(self._schema, session.dialect, int(version)))
+                if statements := upgrades(self._schema, session.dialect, int(version)):
+                    await session.script(statements)
                 await session.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(known),))
         self.epoch = await session.value("SELECT value FROM meta WHERE key = 'epoch'")
         self.newest = await session.newest()

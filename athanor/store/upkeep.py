@@ -12,16 +12,25 @@ async def purge_step(session: Session, rows: int) -> bool:
         run_id = await session.value("SELECT run_id FROM purges LIMIT 1")
         if run_id is None:
             return False
-        for table, key in (("events", "n"), ("receipts", "key")):
-            picked = f"SELECT {key} FROM {table} WHERE run_id = ? LIMIT {rows}"
+        left = None
+        for table, key, which in _LEFT:
+            picked = f"SELECT {key} FROM {table} WHERE {which} LIMIT {rows}"
             await session.change(
                 f"DELETE FROM {table} WHERE run_id = ? AND {key} IN ({picked})", (run_id, run_id)
             )
-        left = await session.value("SELECT 1 FROM events WHERE run_id = ? LIMIT 1", (run_id,))
-        left = left or await session.value("SELECT 1 FROM receipts WHERE run_id = ? LIMIT 1", (run_id,))
+            some = f"SELECT 1 FROM {table} WHERE {which} LIMIT 1"
+            left = left or await session.value(some, (run_id,))
         if left is None:
             await session.change("DELETE FROM purges WHERE run_id = ?", (run_id,))
     return True
+
+
+_LEFT = (
+    # that a run was deleted stays true
+    ("events", "n", "run_id = ? AND type <> 'run_deleted'"),
+    ("receipts", "key", "run_id = ?"),
+)
+"""What a deleted run leaves: a table, its key, and the condition on its rows."""
 
 
 async def forget_receipts(session: Session, before: str, rows: int) -> bool:

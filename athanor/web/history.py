@@ -47,6 +47,7 @@ async def get_logs(request: Request) -> Response:
         after=number(request, "after", None, 0),
         before=number(request, "before", None, 0),
         labels=tuple(LEVELS[name] for name in names),
+        stream=request.query_params.get("stream", ""),
         text=request.query_params.get("q", ""),
     )
     return await _page(request, "logs", wanted)

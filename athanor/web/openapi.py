@@ -28,6 +28,7 @@ _QUERY = {
     "before": ("integer", "only what comes before this position"),
     "limit": ("integer", "the largest number of items"),
     "level": ("string", "one or more levels, separated by commas"),
+    "stream": ("string", "only entries whose metadata has this stream, as stderr"),
     "q": ("string", "text in the message; case does not matter"),
     "name": ("string", "the instance's name, exactly"),
     "key": ("string", "the result's key"),

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..protocol.entries import LogInput, ProgressInput, ResultInput
-from ..protocol.inputs import InstanceInput, InstancePatch, RunInput
+from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch
 from ..protocol.records import Instance, InstanceSummary, RunDetail, RunState
 from . import history, instances, metrics, pages, reports, runs, status
 from .event_stream import EventStream
@@ -75,7 +75,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/runs/{id}/logs", history.get_logs, "A run's log entries by seq", None,
-        {200: history.LogList}, (400, 404), ("after", "before", "limit", "level", "q"),
+        {200: history.LogList}, (400, 404), ("after", "before", "limit", "level", "stream", "q"),
     ),
     Endpoint(
         "GET", "/runs/{id}/results", history.get_results, "A run's results by seq", None,
@@ -119,6 +119,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ("limit", "before", "status"),
     ),
     Endpoint("GET", "/runs/{id}", runs.get_run, "A run", None, {200: RunDetail}, (404,)),
+    Endpoint(
+        "PATCH", "/runs/{id}", runs.patch_run, "Change a run's name, tags, notes or metadata", RunPatch,
+        {200: RunState}, (404, 413, 422),
+    ),
+    Endpoint(
+        "DELETE", "/runs/{id}", runs.delete_run, "Delete a run with its entries", None,
+        {204: None}, (404, 409),
+    ),
     Endpoint("POST", "/runs/{id}/start", runs.start_run, "Start a pending run", **_TRANSITION),
     Endpoint("POST", "/runs/{id}/complete", runs.complete_run, "Complete a run", **_TRANSITION),
     Endpoint(

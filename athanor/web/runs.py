@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..protocol.inputs import RunInput
+from ..protocol.inputs import RunInput, RunPatch
 from ..protocol.records import RunState
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
 from .responses import json_response, next_page
@@ -50,6 +50,23 @@ async def list_runs(request: Request) -> Response:
     )
     following = next_page(request, before=page.before)
     return json_response(RunList(runs=page.items, last_event_id=page.cursor, next=following))
+
+
+async def patch_run(request: Request) -> Response:
+    given = await read_object(request, RunPatch)
+    run = await engine_of(request).update_run(
+        request.path_params["id"],
+        name=given.name,
+        tags=given.tags,
+        notes=given.notes,
+        metadata=given.metadata,
+    )
+    return json_response(run)
+
+
+async def delete_run(request: Request) -> Response:
+    await engine_of(request).delete_run(request.path_params["id"])
+    return Response(status_code=204)
 
 
 async def start_run(request: Request) -> Response:

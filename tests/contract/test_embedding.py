@@ -127,7 +127,7 @@ async def test_engine_is_the_service_without_http(settings: Settings) -> None:
         match [event for event in received if not isinstance(event, RunProgress)]:
             case [_, RunStarted(), RunLog(log=log), RunResult(result=result), _, RunCancelled(run=ended)]:
                 assert (log.message, log.level, log.metadata) == ("one \ufffd", "warn", {"at": 1})
-                assert (result.value, result.step) == (None, 3)
+                assert (result.value, result.step) == ("NaN", 3)
                 assert ended.log_count == 1
             case other:
                 pytest.fail(str(other))

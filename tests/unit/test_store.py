@@ -44,12 +44,14 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 async def plain_sql(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a statement, as a person would ask it."""
+    """Run a statement as a person would; returns its rows."""
     if settings.sqlite_path is None:
         name = settings.database_url.rpartition("/")[2]
         return await asyncio.to_thread(postgres.run_sql, sql, name)
     with contextlib.closing(sqlite3.connect(settings.sqlite_path)) as connection:
-        return connection.execute(sql).fetchall()
+        rows = connection.execute(sql).fetchall()
+        connection.commit()
+        return rows
 
 
 async def running_run(athanor: Athanor, id: str) -> str:
@@ -243,20 +245,34 @@ async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_wri
     for store in newer:
         await store.close()
     assert await plain_sql(settings, "SELECT colour FROM runs") == [(None,)]
-    assert await plain_sql(settings, "SELECT value FROM meta WHERE key = 'version'") == [("2",)]
+    newest = str(newer_schema.version)
+    assert await plain_sql(settings, "SELECT value FROM meta WHERE key = 'version'") == [(newest,)]
     assert await plain_sql(settings, "SELECT message FROM logs") == [("of version 1",)]
     if older:
-        with pytest.raises(DatabaseUnavailable, match="upgraded to version 2"):
+        with pytest.raises(DatabaseUnavailable, match=f"upgraded to version {newest}"):
             await older.commit([CreateInstance(instance_id="j", fields={"name": "x"})], [])
         await older.close()
-    with pytest.raises(ConfigurationError, match="made by a newer Athanor: it is of version 2"):
+    with pytest.raises(ConfigurationError, match=f"made by a newer Athanor: it is of version {newest}"):
         await Store(settings).open()
+
+
+async def test_a_database_of_version_1_is_upgraded_and_keeps_its_runs(settings: Settings) -> None:
+    async with Athanor(settings) as athanor:
+        run = await running_run(athanor, "r")
+        await athanor.log(run, "of version 1")
+    await plain_sql(settings, "UPDATE meta SET value = '1' WHERE key = 'version'")
+    async with Athanor(settings) as athanor:
+        assert (await athanor.update_run("r", name="renamed")).metadata == {"name": "renamed"}
+    version = "SELECT value FROM meta WHERE key = 'version'"
+    assert await plain_sql(settings, version) == [(str(SCHEMA.version),)]
+    assert await plain_sql(settings, "SELECT message FROM logs") == [("of version 1",)]
 
 
 async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(settings: Settings) -> None:
     async with Athanor(settings) as athanor:
         await running_run(athanor, "r")
-    broken = Schema(2, {1: "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n"})
+    statements = "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n"
+    broken = Schema(SCHEMA.version + 1, {SCHEMA.version: statements})
     with pytest.raises(ConfigurationError, match="NONSENSE"):
         await Store(settings, schema=broken).open()
     async with Athanor(settings) as athanor:
