@@ -9,6 +9,7 @@ from types import FrameType
 import click
 
 from ..client.init import init
+from ..client.notices import Notices
 from ..exceptions import AthanorError
 from .tee import Tee
 
@@ -48,7 +49,7 @@ def command(instance: str, name: str | None, quiet: bool, url: str | None) -> No
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_interrupt)
     with run:
-        tee = Tee(run, sys.stdin.fileno(), None if quiet else sys.stdout.fileno())
+        tee = Tee(run, sys.stdin.fileno(), None if quiet else sys.stdout.fileno(), Notices())
         tee.start()
         while tee.is_alive() and not run.cancelled:
             tee.join(POLL_INTERVAL)

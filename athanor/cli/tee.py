@@ -7,8 +7,9 @@ import contextlib
 import os
 import threading
 
+from ..client.notices import Notices
+from ..client.output.recorder import OutputRecorder
 from ..client.run import Run
-from ..client.transcript import Bar, Transcript
 
 CHUNK = 64 * 1024
 """Bytes per read."""
@@ -17,16 +18,16 @@ CHUNK = 64 * 1024
 class Tee(threading.Thread):
     """A thread that reads `source` to its end and copies the same bytes to `target`, if given.
 
-    Lines become log entries; with a `stream`, their metadata names it. Bars become progress.
+    Lines become log entries, and bars progress; those of the `stream` "stderr" are marked.
     """
 
-    def __init__(self, run: Run, source: int, target: int | None, stream: str | None = None) -> None:
+    def __init__(
+        self, run: Run, source: int, target: int | None, notices: Notices, stream: str = "stdout"
+    ) -> None:
         super().__init__(name=f"tee-{source}", daemon=True)
-        self._run = run
         self._source, self._target = source, target
-        self._metadata = {} if stream is None else {"stream": stream}
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._transcript = Transcript(self._take_line, self._take_bar)
+        self._recorder = OutputRecorder(run, stream, notices)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -38,16 +39,20 @@ class Tee(threading.Thread):
                 with self._lock:
                     if self._closed:
                         return
-                    self._transcript.feed(self._decoder.decode(data))
+                    self._recorder.feed(self._decoder.decode(data))
         self.close()
+
+    def last_lines(self) -> str:
+        """The end of the output, to say why the program failed."""
+        return self._recorder.last_lines()
 
     def close(self) -> None:
         """End the log with what has been read so far; later output is not logged."""
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._transcript.feed(self._decoder.decode(b"", final=True))
-                self._transcript.close()
+                self._recorder.feed(self._decoder.decode(b"", final=True))
+                self._recorder.close()
 
     def _copy(self, data: bytes) -> None:
         """Write to `target`; if its reader has gone (`| head`), the run goes on without it."""
@@ -56,9 +61,3 @@ class Tee(threading.Thread):
                 data = data[os.write(self._target, data) :]
         except OSError:
             self._target = None
-
-    def _take_line(self, text: str) -> None:
-        self._run.report(text, metadata=self._metadata)
-
-    def _take_bar(self, bar: Bar) -> None:
-        self._run.progress(bar.current, bar.total, bar.message or None)

@@ -11,23 +11,19 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Self, TextIO
 
 from .log_filter import is_own_thread
-from .transcript import Bar, Transcript
+from .notices import Notices
+from .output.recorder import OutputRecorder, Reports
 
 LOCK_TIMEOUT = 1.0
 """Seconds that a thread waits for another one that prints. Then it goes on: a destructor that
 prints may have turned the order of two locks round."""
-
-
-class Reports(Protocol):
-    """The part of a run that a capture needs."""
-
-    def info(self, message: Any, /, **metadata: Any) -> None: ...
-    def progress(
-        self, current: float, total: float | None = None, message: str | None = None
-    ) -> None: ...
+MAX_BEGINNING = 4096
+"""Characters of a line's beginning that wait for the rest of the line."""
+MAX_THREADS = 1000
+"""Threads whose lines may be incomplete at the same time."""
 
 
 class Capture:
@@ -37,8 +33,9 @@ class Capture:
     libraries is not captured; `athanor run` captures that as well.
     """
 
-    def __init__(self, run: Reports) -> None:
-        self._run = run
+    def __init__(self, run: Reports, notices: Notices) -> None:
+        self.run = run
+        self.notices = notices
         self._tees = [_Tee(self, "stdout"), _Tee(self, "stderr")]
 
     def close(self) -> None:
@@ -50,15 +47,6 @@ class Capture:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
-
-    def take_line(self, stream: str, text: str) -> None:
-        if stream == "stderr":
-            self._run.info(text, stream=stream)
-        else:
-            self._run.info(text)
-
-    def take_bar(self, bar: Bar) -> None:
-        self._run.progress(bar.current, bar.total, bar.message or None)
 
 
 class _Tee:
@@ -77,11 +65,12 @@ class _Tee:
         _tees[self] = None
 
     def _begin(self) -> None:
-        name, capture = self._name, self._capture
         self._writing = threading.RLock()
         self._is_held = False
-        self._transcript = Transcript(lambda text: capture.take_line(name, text), capture.take_bar)
-        self._pending: deque[str] = deque()
+        self._recorder = OutputRecorder(self._capture.run, self._name, self._capture.notices)
+        self._pending: deque[tuple[int, str]] = deque()
+        self._unfinished: dict[int, str] = {}
+        """By thread, the beginning of a line."""
         self._lock = threading.Lock()
 
     def before_fork(self) -> None:
@@ -107,7 +96,7 @@ class _Tee:
             if held:
                 self._writing.release()
             if not self._closed and not is_own_thread() and isinstance(text, str):
-                self._pending.append(text)
+                self._pending.append((threading.get_ident(), text))
                 self._read_pending()
 
     def _read_pending(self) -> None:
@@ -118,12 +107,21 @@ class _Tee:
         """
         while self._pending and self._lock.acquire(blocking=False):
             try:
-                while self._pending:
-                    # an error in this client must not reach the code that prints
-                    with contextlib.suppress(Exception):
-                        self._transcript.feed(self._pending.popleft())
+                self._read_all()
             finally:
                 self._lock.release()
+
+    def _read_all(self) -> None:
+        """Read lines as one thread wrote them: `print` writes a line and its end separately."""
+        while self._pending:
+            # an error in this client must not reach the code that prints
+            with contextlib.suppress(Exception):
+                thread, text = self._pending.popleft()
+                text = self._unfinished.pop(thread, "") + text
+                if _is_beginning(text) and len(self._unfinished) < MAX_THREADS:
+                    self._unfinished[thread] = text
+                else:
+                    self._recorder.feed(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -145,16 +143,22 @@ class _Tee:
         _tees.pop(self, None)
         # another thread may be reading; one that hangs is not waited for
         if self._lock.acquire(timeout=LOCK_TIMEOUT):
+            self._read_all()
             with contextlib.suppress(Exception):
-                while self._pending:
-                    self._transcript.feed(self._pending.popleft())
-                self._transcript.close()
+                for text in self._unfinished.values():
+                    self._recorder.feed(text)
+                self._recorder.close()
         # another replacement may stand over this one
         if getattr(sys, self._name) is self:
             setattr(sys, self._name, self._stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_NO_STREAM if self._stream is None else self._stream, name)
+
+
+def _is_beginning(text: str) -> bool:
+    """Whether the text is the beginning of a line, and draws nothing."""
+    return len(text) < MAX_BEGINNING and text.isprintable()
 
 
 _tees: dict[_Tee, None] = {}
