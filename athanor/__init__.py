@@ -25,6 +25,7 @@ from .exceptions import (
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .client.current import finish, log, progress, result
     from .client.experiment import experiment
     from .client.handler import LoggingHandler
     from .client.init import init
@@ -55,8 +56,12 @@ _LAZY = {
     "Subscription": "live.subscription",
     "create_app": "web.application",
     "experiment": "client.experiment",
+    "finish": "client.current",
     "init": "client.init",
     "lifespan": "web.embedding",
+    "log": "client.current",
+    "progress": "client.current",
+    "result": "client.current",
     "serve": "web.server",
     "subscribe": "client.subscriber",
     "subscribe_to_instance": "web.embedding",
@@ -103,8 +108,12 @@ __all__ = [
     "app",
     "create_app",
     "experiment",
+    "finish",
     "init",
     "lifespan",
+    "log",
+    "progress",
+    "result",
     "serve",
     "subscribe",
     "subscribe_to_instance",

@@ -6,26 +6,36 @@ The caller may change its objects as soon as the call returns. Encoding takes ab
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from ..protocol.encoding import without_surrogates
-from ..protocol.entries import MAX_STEP, LogInput, ProgressInput, ResultInput
-from ..protocol.records import LEVELS, Level
+from ..protocol.encoding import spelled, without_surrogates
+from ..protocol.entries import LogInput, ProgressInput, ResultInput
+from ..protocol.records import LEVELS, MAX_BARS, MAX_STEP, Level, ProgressBar
 
 MAX_MESSAGE = 256 * 1024
 """Bytes of UTF-8 in a message, the service's default; a longer message is cut."""
 MAX_KEY = 200
-"""Characters of a result's key; a longer key is cut."""
+"""Characters of a result's key, the service's limit."""
+KEPT_KEY = 185
+"""Characters that are kept of a longer key; a digest of all of it follows, so that no two merge."""
+MAX_BITS = 10_000
+"""Bits of an integer: Python writes 4,300 digits at most (`sys.set_int_max_str_digits`)."""
 MAX_DEPTH = 50
 """Levels of nesting in a value that has to be converted; deeper ones become `…`."""
 
 # `logging` also calls its highest level FATAL
 _LEVELS: dict[str, Level] = {**LEVELS, "fatal": "error"}
+UPDATE = b'{"type":"run_update","metadata":'
+"""The beginning of a line with changes of the metadata. It is sent as a request of its own."""
+_SIMPLE = frozenset({int, str, bool, type(None)})
+"""Types whose values have only one JSON, without a number that JSON lacks."""
 
 
 def encode_log(
@@ -42,36 +52,111 @@ def encode_log(
     entry = LogInput(
         message=message,
         level=_LEVELS.get(level if type(level) is str else "") or _level(level),
-        metadata=dict(metadata) if metadata else None,
+        metadata=_exact(dict(metadata)) if metadata else None,
         timestamp=at or datetime.now(UTC),
     )
     return _encode(entry)
 
 
 def encode_result(key: Any, value: Any, step: Any = None) -> bytes:
-    """A result as one line of JSON. NaN and infinity become null, for JSON has neither."""
+    """A result as one line of JSON, without its step if `step_of` has none.
+
+    NaN and infinity become the strings that mean them (docs/protocol.md).
+    """
     return _encode(
         ResultInput(
-            key=_text(key)[:MAX_KEY] or "unnamed",
-            value=value,
-            step=None if step is None else _step(step),
+            key=_key(key),
+            value=_exact(value),
+            step=step_of(step),
             timestamp=datetime.now(UTC),
         )
     )
 
 
-def encode_progress(current: Any, total: Any = None, message: Any = None) -> bytes | None:
-    """Progress as one line of JSON; None if `current` is not a finite number of 0 or more."""
-    current, total = _amount(current), _amount(total)
-    if current is None:
+def encode_progress(
+    current: Any, total: Any = None, message: Any = None, bars: Iterable[Any] | None = None
+) -> bytes | None:
+    """Progress as one line of JSON; None if `current` is not a finite number of 0 or more.
+
+    `bars`: several bars, each as `(current, total, message)`; the first 16 are sent.
+    """
+    outer = _bar(current, total, message)
+    if outer is None:
         return None
-    text = None if message is None else _cut(_text(message))
-    return _encode(ProgressInput(current=current, total=total, message=text))
+    shown: list[ProgressBar] | msgspec.UnsetType = msgspec.UNSET
+    if bars is not None:
+        found = (_bar(*bar) for bar in list(bars)[:MAX_BARS])
+        shown = [bar for bar in found if bar is not None]
+    fields = msgspec.structs.asdict(outer)
+    return _encode(ProgressInput(**fields, bars=shown))
+
+
+def encode_update(changes: Mapping[str, Any]) -> bytes:
+    """Changes of the run's metadata as one line of JSON, which waits among the entries."""
+    return UPDATE + _encode(changes)[:-1] + b"}\n"
+
+
+def flattened(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Nested mappings as keys and values: `{"train": {"loss": 0.1}}` has `train/loss`."""
+    for key, value in values.items():
+        name = f"{prefix}{_text(key)}"
+        if isinstance(value, Mapping) and value and depth < MAX_DEPTH:
+            yield from flattened(value, f"{name}/", depth + 1)
+        else:
+            yield name, value
+
+
+def step_of(step: Any) -> int | float | None:
+    """A step as a number; None if it is none, not finite, or beyond 2^53."""
+    if type(step) is int and -MAX_STEP <= step <= MAX_STEP:
+        return step
+    number = None if step is None else as_number(step)
+    return number if number is not None and abs(number) <= MAX_STEP else None
+
+
+def as_number(value: Any) -> int | float | None:
+    """The number that `value` is, of whatever type; None if it is none.
+
+    NumPy's and PyTorch's numbers have `item`; Decimal and Fraction have `__float__`, and stay exact
+    where they are whole.
+    """
+    with contextlib.suppress(Exception):
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return float(value)
+        if hasattr(value, "item"):
+            item = value.item()
+            return None if type(item) is type(value) else as_number(item)
+        kind = type(value)
+        if hasattr(kind, "__index__"):
+            return int(kind.__index__(value))
+        if hasattr(kind, "__float__"):
+            number = float(value)
+            return int(value) if number.is_integer() and value == int(value) else number
+    return None
 
 
 def plain(value: Any) -> Any:
     """`value` as JSON has it: NumPy's numbers become numbers, unknown objects their text."""
-    return msgspec.json.decode(_encode(value))
+    return msgspec.json.decode(_encode(_exact(value)))
+
+
+def _exact(value: Any) -> Any:
+    """`value`, or what has the same JSON, except that NaN and infinity are spelled."""
+    kind = type(value)
+    if kind in _SIMPLE:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else spelled(value)
+    try:
+        data = _encoder.encode(value)
+    except Exception:
+        return _safe(value, MAX_DEPTH)
+    # numbers that JSON lacks are null in it; those of Decimal are words
+    if b"null" in data or b"NaN" in data or b"nfinity" in data:
+        return _safe(value, MAX_DEPTH)
+    return msgspec.Raw(data)
 
 
 def _encode(report: Any) -> bytes:
@@ -91,10 +176,14 @@ def _encodable(report: Any) -> Any:
 
 
 def _safe(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | float | datetime):
+    if value is None or isinstance(value, bool | datetime | msgspec.Raw):
         return value
+    if isinstance(value, float):
+        return spelled(float(value))
     if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**64 else _text(value)
+        return int(value) if value.bit_length() < MAX_BITS else _text(value)
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else spelled(float(str(value).lower().replace("snan", "nan")))
     if isinstance(value, str):
         return without_surrogates(str(value))
     if depth == 0:
@@ -107,17 +196,35 @@ def _safe(value: Any, depth: int) -> Any:
 
 
 def _enc_hook(value: Any) -> Any:
-    """Convert what msgspec can't encode; arrays and tensors have `tolist`, their numbers `item`."""
-    for convert in ("tolist", "item"):
-        with contextlib.suppress(Exception):
-            converted = getattr(value, convert)()
-            if not isinstance(converted, type(value)):
-                return converted
+    """Convert what msgspec can't encode; arrays and tensors have `tolist`."""
+    with contextlib.suppress(Exception):
+        converted = value.tolist()
+        if not isinstance(converted, type(value)):
+            return converted
+    number = as_number(value)
+    if number is not None:
+        return number
     if isinstance(value, Mapping):
         return dict(value)
     with contextlib.suppress(TypeError):
         return vars(value) if type(value).__module__ == "argparse" else _text(value)
     return _text(value)
+
+
+def _key(key: Any) -> str:
+    text = _text(key)
+    if len(text) <= MAX_KEY:
+        return text or "unnamed"
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{text[:KEPT_KEY]}…{digest}"
+
+
+def _bar(current: Any, total: Any, message: Any) -> ProgressBar | None:
+    done = _amount(current)
+    if done is None:
+        return None
+    text = None if message is None else _cut(_text(message))
+    return ProgressBar(current=done, total=_amount(total), message=text)
 
 
 def _text(value: Any) -> str:
@@ -141,20 +248,8 @@ def _level(name: Any) -> Level:
 
 
 def _amount(value: Any) -> float | int | None:
-    if value is None:
-        return None
-    with contextlib.suppress(Exception):
-        number = value.item() if hasattr(value, "item") else value
-        if isinstance(number, int | float) and math.isfinite(number) and number >= 0:
-            return number
-    return None
+    number = None if value is None else as_number(value)
+    return number if number is not None and math.isfinite(number) and number >= 0 else None
 
 
-def _step(value: Any) -> int | None:
-    with contextlib.suppress(Exception):
-        step = int(value)
-        return step if abs(step) <= MAX_STEP else None
-    return None
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_enc_hook)
+_encoder = msgspec.json.Encoder(enc_hook=_enc_hook, decimal_format="number")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from .init import init
@@ -19,8 +19,11 @@ class Options(TypedDict, total=False):
 
     name: str | None
     config: Any
+    tags: Iterable[str] | None
+    notes: str | None
     id: str | None
     metadata: Mapping[str, Any] | None
+    system_metrics: bool
     url: str | None
     mode: Mode | None
     finish_timeout: float | None

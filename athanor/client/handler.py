@@ -6,8 +6,9 @@ import logging
 from datetime import UTC, datetime
 
 from ..protocol.records import Level
+from .current import current
 from .log_filter import is_own_thread
-from .run import Run, current
+from .run import Run
 
 
 class LoggingHandler(logging.Handler):

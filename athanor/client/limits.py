@@ -25,5 +25,8 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     slow_after: float = 1.0
     """Seconds without a response after which entries go to disk: the process may be killed."""
+    system_interval: float = 10.0
+    """Seconds between two samples of the machine's use."""
+
     disk_pause: float = 5.0
     """Seconds between two attempts to write to a disk that failed."""

@@ -27,11 +27,16 @@ _cells: _Cells | None = None
 def watch_cells() -> None:
     """Follow the outcome of cells from now on, if this is IPython."""
     global _cells
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is not None and _cells is None:
+    ipython = shell()
+    if ipython is not None and _cells is None:
         _cells = _Cells()
-        shell.events.register("post_run_cell", _cells.after)
+        ipython.events.register("post_run_cell", _cells.after)
+
+
+def shell() -> Any:
+    """IPython's shell, if this process runs in one; else None."""
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
 
 
 def last_error() -> BaseException | None:

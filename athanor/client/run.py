@@ -2,7 +2,7 @@
 
     with athanor.init("digits", name="baseline", config={"lr": 3e-4}) as run:
         run.log("loading")
-        run.log({"loss": 0.31, "accuracy": 0.94}, step=10)
+        run.log({"loss": 0.31, "accuracy": 0.94}, 10)
         for batch in run.track(loader, "train"):
             ...
 
@@ -13,48 +13,92 @@ take is kept on disk (`spool`). The end of a run waits for `finish_timeout` seco
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
+import sys
 import threading
 import traceback
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 
 from ..exceptions import AthanorError
-from ..protocol.records import Level, new_id
+from ..protocol.records import LEVELS, Level, new_id
 from . import process
-from .capture import Capture
 from .delivery.reporter import Reporter
 from .delivery.spool import End, Registration
-from .encode import encode_log, encode_progress, encode_result, plain
+from .encode import (
+    as_number,
+    encode_log,
+    encode_progress,
+    encode_result,
+    encode_update,
+    flattened,
+    plain,
+    step_of,
+)
+from .fields import Fields
 from .limits import ClientLimits
 from .log_filter import is_own_thread
 from .notebook import last_error, watch_cells
 from .notices import Notices
+from .secrets import hidden_fields
 from .settings import ClientSettings, without_login
+from .terminal_bar import TerminalBars
 from .track import Track, Tracks
+
+if TYPE_CHECKING:
+    from .capture import Capture
+    from .system_metrics import SystemMetrics
 
 T = TypeVar("T")
 
 LogLevel = Level | Literal["warning", "critical", "fatal"]
 
+BarState = tuple[float, float | None, str | None]
+"""A bar: `current`, `total` (None if unknown) and its message."""
+
+CANCELLED_CODE = 130
+"""The exit code of a script that was cancelled, as of one that Ctrl-C ended (128 + SIGINT)."""
 MAX_ERROR = 64 * 1024
 """Characters of an error. Of a longer traceback the end is kept, which says more."""
 
 
 class Cancelled(AthanorError):
-    """The run was asked to end. Raised by `Run.track` and `Run.check`."""
+    """The run was asked to end. Raised by `Run.track` and `Run.check`.
+
+    A script that does not catch it ends without a traceback, and with the exit code 130.
+    """
+
+
+def exit_quietly_if_cancelled() -> None:
+    """From now on, a `Cancelled` that nothing catches ends this process quietly."""
+    before = sys.excepthook
+    if getattr(before, "is_of_athanor", False):
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, Cancelled):
+            # CPython exits with this code if the hook raises it
+            raise SystemExit(CANCELLED_CODE)
+        before(kind, error, trace)
+
+    hook.is_of_athanor = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
 
 
 class Run:
     """One run, in this process. `init` makes it; all methods may be called from any thread."""
 
     def __init__(
-        self, registration: Registration, settings: ClientSettings, limits: ClientLimits
+        self,
+        registration: Registration,
+        settings: ClientSettings,
+        limits: ClientLimits,
+        held: bool = False,
     ) -> None:
         self._settings = settings
         self._limits = limits
@@ -62,9 +106,14 @@ class Run:
         self._notices = Notices()
         self._reporter: Reporter | None = None
         if settings.mode != "disabled":
-            self._reporter = Reporter(registration, settings, limits, self._notices)
-        self._tracks = Tracks(self.progress, self.check)
+            self._reporter = Reporter(registration, settings, limits, self._notices, held=held)
+        bars = TerminalBars(settings.mode != "disabled" and not settings.quiet)
+        self._tracks = Tracks(self.progress, self.check, bars, settings.wrapped is not None)
+        described = registration.metadata
+        self._config = Fields(dict(described.get("config") or {}), partial(self._change, "config"))
+        self._summary = Fields({}, partial(self._change, "summary"))
         self._captures: list[Capture] = []
+        self._system: SystemMetrics | None = None
         self._ending = threading.Lock()
         """Taken for good by the first call that ends the run."""
         self._ended = False
@@ -78,13 +127,23 @@ class Run:
         registration: Registration,
         settings: ClientSettings,
         limits: ClientLimits = ClientLimits(),  # noqa: B008
+        held: bool = False,
     ) -> Run:
-        """A new run, which is registered in the background at once."""
-        run = cls(registration, settings, limits)
+        """A new run, which is registered in the background at once.
+
+        With `held`, it is registered when `release` is called, unless its program creates it before.
+        """
+        run = cls(registration, settings, limits, held)
         if run._reporter is not None:
             run._started(run._reporter)
             watch_cells()
+            exit_quietly_if_cancelled()
         return run
+
+    def release(self) -> None:
+        """Register a run that was held."""
+        if self._reporter is not None:
+            self._reporter.release()
 
     @property
     def id(self) -> str:
@@ -95,22 +154,71 @@ class Run:
         """The address of the run's page."""
         return f"{without_login(self._settings.url)}/#/runs/{self.id}"
 
+    @property
+    def service_url(self) -> str:
+        """The service's address, with a login if it has one: never to be shown."""
+        return self._settings.url
+
+    @property
+    def name(self) -> str | None:
+        """The run's name, which can be changed; None in a process that joined a run."""
+        name = self._registration.metadata.get("name")
+        return None if name is None else str(name)
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._describe(name=str(name))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The run's tags, which can be replaced."""
+        return tuple(self._registration.metadata.get("tags") or ())
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        self._describe(tags=list(map(str, tags)))
+
+    @property
+    def notes(self) -> str | None:
+        """The run's notes, which can be changed."""
+        notes = self._registration.metadata.get("notes")
+        return None if notes is None else str(notes)
+
+    @notes.setter
+    def notes(self, notes: str | None) -> None:
+        self._describe(notes=notes)
+
+    @property
+    def config(self) -> Fields:
+        """The run's configuration. What is changed here is changed at the service."""
+        return self._config
+
+    @property
+    def summary(self) -> Fields:
+        """What the run came to, as its script says: shown with the run, and changed as `config`."""
+        return self._summary
+
     def __repr__(self) -> str:
         return f"<athanor.Run {self.id} of {self._registration.instance!r}: {self.url}>"
 
     # reporting
 
     def log(
-        self, message: Any, /, level: LogLevel = "info", *, step: Any = None, **metadata: Any
+        self, message: Any, /, step: Any = None, *, level: LogLevel = "info", **metadata: Any
     ) -> None:
         """Log a message, with `step` and any other keywords as its metadata. Never raises.
 
-        Of a dict, each item becomes a result at `step` instead.
+        Of a dict, each item becomes a result at `step` instead, and each item of a dict in it too:
+        `{"train": {"loss": 0.1}}` has the key `train/loss`.
         """
         if isinstance(message, Mapping):
-            for key, value in message.items():
+            for key, value in flattened(message):
                 self.result(key, value, step)
             return
+        if isinstance(step, str) and step.lower() in LEVELS:
+            # as in version 0.x, where the level came second
+            level, step = LEVELS[step.lower()], None
+            self._notices.show("level", "the level is a keyword now: run.log(message, level=…)")
         if step is not None:
             metadata["step"] = step
         self._put(encode_log, message, level, metadata)
@@ -141,18 +249,41 @@ class Run:
         """Log a message at level error. Never raises."""
         self._put(encode_log, message, "error", metadata)
 
-    def result(self, key: str, value: Any, step: int | None = None) -> None:
-        """Store any JSON under a key; a key's numbers are a curve over `step`. Never raises."""
+    def result(self, key: str, value: Any, step: float | None = None) -> None:
+        """Store any JSON under a key; a key's numbers are a curve over `step`. Never raises.
+
+        A step is a number of any type, from -2^53 to 2^53; it may be a fraction, and may go back.
+        """
+        if step is not None and step_of(step) is None:
+            self._notices.show(
+                "step",
+                f"{plain(step)!r:.100} is no step: it must be a number from -2^53 to 2^53; "
+                "results are stored without it",
+            )
         self._put(encode_result, key, value, step)
 
-    def progress(self, current: float, total: float | None = None, message: str | None = None) -> None:
-        """Show how far the run is. Only the newest progress counts. Never raises."""
+    def progress(
+        self,
+        current: float,
+        total: float | None = None,
+        message: str | None = None,
+        *,
+        bars: Sequence[BarState] | None = None,
+    ) -> None:
+        """Show how far the run is. Only the newest progress counts. Never raises.
+
+        `bars` are several bars at once, outermost first; the other arguments are the first one's.
+        """
         reporter = self._reporter
         if reporter is None or self._ended:
             return
         if not (type(current) is int or type(current) is float):
-            current, total = plain(current), plain(total)
-        self._started(reporter).set_progress(functools.partial(encode_progress, current, total, message))
+            amount = as_number(current)
+            if amount is None:
+                return
+            current, total = amount, as_number(total)
+        bars = None if bars is None else list(bars)
+        self._started(reporter).set_progress(partial(encode_progress, current, total, message, bars))
 
     def track(
         self,
@@ -171,9 +302,22 @@ class Run:
 
         It is still printed. A progress bar becomes progress, and one log entry when it is done.
         """
-        capture = Capture(self)
+        # most scripts do without
+        from .capture import Capture
+
+        capture = Capture(self, self._notices)
         self._captures.append(capture)
         return capture
+
+    def record_system(self) -> None:
+        """Store the use of the machine every 10 s, as results under `system/`, until the run ends.
+
+        Needs the extra `system`; without it, a notice says so. Never raises.
+        """
+        if self._reporter is not None and self._system is None and not self._ended:
+            from .system_metrics import SystemMetrics
+
+            self._system = SystemMetrics.start(self.result, self._notices, self._limits)
 
     @property
     def cancelled(self) -> bool:
@@ -232,6 +376,16 @@ class Run:
 
     # internals
 
+    def _describe(self, **fields: Any) -> None:
+        """Change fields of the metadata, here and at the service."""
+        # a spool that is made from now on holds the new ones
+        self._registration.metadata.update(fields)
+        self._put(encode_update, plain(fields))
+
+    def _change(self, field: str, changes: dict[str, Any]) -> None:
+        """Change parts of one field of the metadata, without secrets."""
+        self._put(encode_update, {field: hidden_fields(plain(changes))})
+
     @property
     def _was_asked_to_end(self) -> bool:
         return self._reporter is not None and self._reporter.cancel_requested
@@ -271,6 +425,8 @@ class Run:
             capture.close()
         if self._reporter is not None and end.end == "failed" and self._registration.member:
             self._put(encode_log, end.error or "failed", "error", {"pid": os.getpid()})
+        if self._system is not None:
+            self._system.stop()
         self._ended = True
         process.unregister(self)
         if self._reporter is not None:
@@ -293,6 +449,8 @@ class Run:
     def _on_fork(self) -> None:
         """In a forked process: become a member of the run, without the parent's entries."""
         self._ending = threading.Lock()
+        # its thread is the parent's
+        self._system = None
         if self._reporter is None or self._ended:
             return
         self._reporter.abandon()
@@ -308,11 +466,6 @@ class Run:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle for a spawned process, which becomes a member of the run."""
         return _joined, (self._registration, self._settings, self._limits)
-
-
-def current() -> Run | None:
-    """The newest run of this process that has not ended."""
-    return next((run for run in process.newest_first() if isinstance(run, Run)), None)
 
 
 def _joined(registration: Registration, settings: ClientSettings, limits: ClientLimits) -> Run:

@@ -25,7 +25,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     nothing at all. `run_id`: a run that this process joins instead of beginning one. `spool`: the
     folder for entries that wait, absolute from the start. `finish_timeout`: seconds that the end of
     a run waits for delivery. `signals`: SIGTERM and SIGHUP, where they would just end the process,
-    deliver what is left and end the run as failed first.
+    deliver what is left and end the run as failed first. `quiet`: `init` prints no line with the
+    run's name and address. `wrapped`: set by `athanor run` for its program, which describes the run
+    it joins; it lists what the command line has fixed, as `name`.
     """
 
     url: str = DEFAULT_URL
@@ -34,6 +36,8 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     spool: Path = Path(".athanor/spool")
     finish_timeout: float = 15.0
     signals: bool = True
+    quiet: bool = False
+    wrapped: str | None = None
 
     @classmethod
     def from_env(
@@ -155,4 +159,6 @@ _READ: dict[str, Any] = {
     "spool": lambda _, value: Path(value),
     "finish_timeout": _seconds,
     "signals": _flag,
+    "quiet": _flag,
+    "wrapped": lambda _, value: str(value),
 }

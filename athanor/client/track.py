@@ -1,9 +1,14 @@
-"""Tracked loops: they show their progress, and end when the run was asked to end."""
+"""Tracked loops: they show their progress, and end when the run was asked to end.
+
+On a terminal they draw bars, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
+
+from .terminal_bar import TerminalBars
 
 T = TypeVar("T")
 Show = Callable[[float, float | None, str | None], None]
@@ -57,11 +62,18 @@ class Track(Generic[T]):
 
 
 class Tracks:
-    """The loops of a run that are under way, outermost first."""
+    """The loops of a run that are under way, outermost first.
 
-    def __init__(self, show: Show, check: Callable[[], None]) -> None:
+    `is_wrapped`: `athanor run` reads the bars that are drawn here, and reports the progress.
+    """
+
+    def __init__(
+        self, show: Show, check: Callable[[], None], bars: TerminalBars, is_wrapped: bool
+    ) -> None:
         self._show = show
         self._check = check
+        self._bars = bars
+        self._reports = not (is_wrapped and bars.is_shown)
         self._open: list[Track[Any]] = []
 
     def open(self, track: Track[Any]) -> _Opened:
@@ -71,6 +83,7 @@ class Tracks:
         self._check()
         track.current = 0
         self._open.append(track)
+        self._bars.begin(track)
         self.show()
 
     def step(self, track: Track[Any]) -> None:
@@ -82,9 +95,14 @@ class Tracks:
 
     def end(self, track: Track[Any]) -> None:
         if track in self._open:
+            place = self._open.index(track)
             self._open.remove(track)
+            self._bars.end(track, self._open[:place])
 
     def show(self) -> None:
+        self._bars.show(self._open)
+        if not self._reports:
+            return None
         outer, *inner = self._open
         if not inner:
             return self._show(outer.current, outer.total, outer.message)

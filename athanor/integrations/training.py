@@ -16,8 +16,6 @@ from ..client.run import Cancelled, Run
 
 P = ParamSpec("P")
 
-SECRETS = ("token", "key", "password", "secret")
-"""Suffixes of names whose values are not reported."""
 
 AGREE_EVERY = 10
 """Steps between two votes of several processes on whether to stop. One process must not stop alone,
@@ -62,9 +60,8 @@ class Training:
         """The training begins. `config` is the framework's; the caller's takes precedence."""
         if isinstance(self._given, str):
             self.fail("another training began before this one ended")
-            self.run = init(
-                self._given, name=self._name, config={**_without_secrets(config), **(self._config or {})}
-            )
+            # `init` hides secrets
+            self.run = init(self._given, name=self._name, config={**config, **(self._config or {})})
             self._pid = os.getpid()
             atexit.register(self._on_exit)
         if self.run is not None:
@@ -116,12 +113,3 @@ class Training:
             self.end()
         else:
             self.fail("the process ended before the training did")
-
-
-def _without_secrets(config: Mapping[Any, Any]) -> dict[str, Any]:
-    """`config` without the values whose names end like a secret's."""
-    return {
-        str(name): _without_secrets(value) if isinstance(value, Mapping) else value
-        for name, value in config.items()
-        if not str(name).lower().endswith(SECRETS)
-    }

@@ -332,8 +332,8 @@ def test_cancelling_ends_a_tracked_loop_and_keeps_its_last_entries(
     ).start()
     wait_until(lambda: stored(client, "long") > 3, "its first entries")
     client.post("/runs/long/cancel").raise_for_status()
-    assert script.wait() == 1
-    assert "athanor.client.run.Cancelled" in script.stderr
+    assert script.wait() == 130
+    assert script.stderr == ""
     assert status(client, "long") == "cancelled"
     logged = numbers(client, "long")
     assert logged == [*range(len(logged) - 1), -1]

@@ -6,6 +6,8 @@ import argparse
 import json
 import math
 import uuid
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import httpx
@@ -24,6 +26,11 @@ class Odd:
         raise RuntimeError("no")
 
 
+class Celsius:
+    def __float__(self) -> float:
+        return 21.5
+
+
 def circular() -> list[Any]:
     found: list[Any] = [1]
     found.append(found)
@@ -33,8 +40,15 @@ def circular() -> list[Any]:
 VALUES = {
     "numpy number": (np.float32(0.5), 0.5),
     "numpy array": (np.arange(3), [0, 1, 2]),
-    "NaN": (math.nan, None),
-    "infinity": ([math.inf, 1.0], [None, 1.0]),
+    "NaN": (math.nan, "NaN"),
+    "infinities": ([math.inf, 1.0, -math.inf, None], ["Infinity", 1.0, "-Infinity", None]),
+    "NaN deep inside": ({"a": [np.array([1, math.nan])]}, {"a": [[1.0, "NaN"]]}),
+    "NumPy's NaN": (np.float32(math.nan), "NaN"),
+    "Decimal": ([Decimal("1.10"), Decimal("NaN"), Decimal("-Infinity")], [1.1, "NaN", "-Infinity"]),
+    "Fraction": ([Fraction(1, 2), Fraction(4, 2)], [0.5, 2]),
+    "what has __float__": (Celsius(), 21.5),
+    "what has item": (np.array(3), 3),
+    "integers beyond 2^53": ([2**53 + 1, -(2**63), 10**30], [2**53 + 1, -(2**63), 10**30]),
     "lone surrogate": ("\ud800x", "\ufffdx"),
     "keys": ({1: "a", (2, 3): "b"}, {"1": "a", "(2, 3)": "b"}),
     "namespace": (argparse.Namespace(lr=0.1), {"lr": 0.1}),
@@ -99,7 +113,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(ANYTHING, ANYTHING, ANYTHING), min_size=1, max_size=10))
 def test_the_service_accepts_whatever_is_reported(
     client: httpx.Client, values: list[tuple[Any, Any, Any]]

@@ -75,3 +75,29 @@ def test_a_run_under_ipython_c_ends_as_its_code(
 ) -> None:
     run(tmp_path, service.url, "-m", "IPython", "--no-banner", "-c", code)
     assert service.client().get("/runs/seen").json()["status"] == status
+
+
+def test_init_shows_a_link_in_a_notebook(service: Service, tmp_path: Path) -> None:
+    """As Jupyter's shell, which has a kernel, and shows HTML below the cell."""
+    shell = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "from IPython.core.displaypub import CapturingDisplayPublisher\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.kernel = object()\n"
+        "shell.display_pub = CapturingDisplayPublisher()\n"
+        'shell.run_cell(\'import athanor; run = athanor.init("notebook", name="<b>")\')\n'
+        "print(shell.display_pub.outputs[0]['data']['text/html'])\n"
+    )
+    environ = environment(service.url, quiet=0) | {"IPYTHONDIR": str(tmp_path / "ipython")}
+    done = subprocess.run(
+        [sys.executable, "-c", shell],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (run,) = service.client().get("/runs").json()["runs"]
+    address = f"{service.url}/#/runs/{run['id']}"
+    assert done.stdout == f'athanor: run <a href="{address}" target="_blank">&lt;b&gt;</a>\n'
+    assert "athanor: run" not in done.stderr

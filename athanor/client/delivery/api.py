@@ -19,6 +19,7 @@ import msgspec
 from ...protocol.records import Instance, Run
 from ...protocol.topics import is_id
 from .. import responses
+from ..encode import UPDATE
 from ..http import connection_to
 from ..notices import Notices
 from ..responses import Conflict, Invalid, NotFound, decode
@@ -81,9 +82,10 @@ class RunApi:
         self._registered = True
 
     def send(self, batch: Batch) -> None:
-        """Store a batch's entries, once however often it is sent."""
+        """Store a batch's entries, once however often it is sent; then change the metadata."""
         key = f"{self.registration.producer}-{batch.place}"
-        waiting = [batch.data]
+        entries, changes = _without_updates(batch.data)
+        waiting = [entries] if entries else []
         number = 0
         while waiting:
             data = waiting.pop()
@@ -95,6 +97,8 @@ class RunApi:
                 self._report("POST", "/events", data, headers)
             except Invalid as error:
                 waiting.extend(reversed(self._without_faults(data, error)))
+        if changes:
+            self._update(changes)
 
     def progress(self, body: bytes) -> None:
         """Show progress, as `encode_progress` made it."""
@@ -116,19 +120,50 @@ class RunApi:
         except Invalid:
             self._call("POST", self._run + path, {"error": "see the log"})
 
+    def is_created(self) -> bool:
+        """Whether the run exists, because another process has created it."""
+        try:
+            self._call("GET", self._run)
+        except NotFound:
+            return False
+        return True
+
     def _create(self) -> None:
         given = self.registration
-        if given.member:
-            with contextlib.suppress(NotFound):
-                self._call("GET", self._run)
-                return
+        joins = given.member or given.merges is not None
+        if joins and self._join():
+            return
         path = f"/instances/{self._instance()}/runs"
         try:
             self._call("POST", path, {"id": given.run_id, "metadata": given.metadata})
         except Conflict:
             # another process may have created it meanwhile, as a run of another instance
-            if not given.member:
+            if not joins:
                 raise
+            self._join()
+
+    def _join(self) -> bool:
+        """Describe the run, if it exists; False if it does not."""
+        given = self.registration
+        try:
+            found = decode(self._call("GET", self._run), Run)
+        except NotFound:
+            return False
+        if given.merges == "over":
+            self._update(given.metadata)
+        elif given.merges == "under":
+            self._update(_missing(found.metadata, given.metadata))
+        return True
+
+    def _update(self, changes: dict[str, Any]) -> None:
+        """Merge changes into the run's metadata (RFC 7396)."""
+        if not changes:
+            return
+        try:
+            self._call("PATCH", self._run, {"metadata": changes})
+        except (Invalid, responses.Refused) as error:
+            # a service of version 0.x has no such request
+            self._notices.show("update", f"a change of the run's metadata was refused: {error.detail}")
 
     def _instance(self) -> str:
         """The id of the instance of that name or id; created if there is none."""
@@ -195,6 +230,39 @@ class RunApi:
             raise
         self.has_answered = True
         return response
+
+
+def _without_updates(data: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The entries among the lines, and the changes of metadata among them, as one."""
+    if UPDATE not in data:
+        return data, {}
+    lines = data.splitlines(keepends=True)
+    changes: dict[str, Any] = {}
+    for line in lines:
+        if line.startswith(UPDATE):
+            _merge(changes, msgspec.json.decode(line)["metadata"])
+    return b"".join(line for line in lines if not line.startswith(UPDATE)), changes
+
+
+def _merge(changes: dict[str, Any], later: dict[str, Any]) -> None:
+    """Put later changes over earlier ones; None stays, for it deletes."""
+    for key, value in later.items():
+        if isinstance(value, dict) and isinstance(changes.get(key), dict):
+            _merge(changes[key], value)
+        else:
+            changes[key] = value
+
+
+def _missing(found: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `given` that `found` does not have."""
+    missing: dict[str, Any] = {}
+    for key, value in given.items():
+        if key not in found:
+            missing[key] = value
+        elif isinstance(value, dict) and isinstance(found[key], dict):
+            rest = _missing(found[key], value)
+            missing |= {key: rest} if rest else {}
+    return missing
 
 
 def id_of(name: str) -> str:

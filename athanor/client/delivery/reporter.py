@@ -40,7 +40,9 @@ class Reporter:
         limits: ClientLimits,
         notices: Notices,
         has_answered: bool = False,
+        held: bool = False,
     ) -> None:
+        """`held`: nothing is sent until the run exists, or `release` is called."""
         self.registration = registration
         self._notices = notices
         self._queue = EntryQueue(limits)
@@ -50,7 +52,7 @@ class Reporter:
         self._sender: Sender | None = None
         if not offline:
             api = RunApi(registration, notices, has_answered)
-            self._sender = Sender(api, self._outbox, notices)
+            self._sender = Sender(api, self._outbox, notices, held)
         self._moving = threading.Lock()
         self._starting = threading.Lock()
         self._started = False
@@ -83,6 +85,11 @@ class Reporter:
         """Replace the progress to send."""
         if self._sender is not None:
             self._sender.set_progress(progress)
+
+    def release(self) -> None:
+        """Create the run now, if no other process has."""
+        if self._sender is not None:
+            self._sender.release()
 
     def close(self, end: End | None, timeout: float) -> None:
         """Deliver what is left, then `end`, within `timeout` seconds; `sync` delivers the rest."""

@@ -15,6 +15,8 @@ from .api import RunApi, RunEnded
 from .outbox import Outbox
 from .spool import End
 
+HELD_INTERVAL, HELD_PAUSE = 0.1, 1.0
+"""Seconds between two checks whether another process has created the run, and after a failure."""
 HEARTBEAT = 15.0
 """Seconds between two heartbeats."""
 HEARTBEAT_WATCHED = 0.5
@@ -38,7 +40,7 @@ class Sender(threading.Thread):
     service that has never responded does not respond once more.
     """
 
-    def __init__(self, api: RunApi, outbox: Outbox, notices: Notices) -> None:
+    def __init__(self, api: RunApi, outbox: Outbox, notices: Notices, held: bool = False) -> None:
         super().__init__(name=THREAD_NAME, daemon=True)
         self.wake = Wake()
         self.finished = threading.Event()
@@ -49,6 +51,7 @@ class Sender(threading.Thread):
         self._notices = notices
         self._interrupt = threading.Event()
         """Set to cut every pause short."""
+        self._held = held
         self._stopped = False
         self._ending = False
         self._end: End | None = None
@@ -89,12 +92,29 @@ class Sender(threading.Thread):
         self._interrupt.set()
         self.wake.set()
 
+    def release(self) -> None:
+        """Do not wait any more for another process to create the run."""
+        self._held = False
+
     def run(self) -> None:
         try:
+            self._wait_for_creation()
             while not self._stopped and not self.finished.is_set():
                 self._round()
         finally:
             self._api.close()
+
+    def _wait_for_creation(self) -> None:
+        """Send nothing while the sender is held and the run does not exist."""
+        while self._held and not self._ending:
+            pause = HELD_INTERVAL
+            try:
+                if self._api.is_created():
+                    self._held = False
+            except RequestFailed:
+                # the other process can't reach the service either
+                pause = HELD_PAUSE
+            self._interrupt.wait(pause)
 
     def _round(self) -> None:
         try:

@@ -17,7 +17,7 @@ import contextlib
 import itertools
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -38,10 +38,13 @@ class Registration(msgspec.Struct, kw_only=True, frozen=True):
 
     run_id: str
     instance: str
-    metadata: dict[str, object] = {}
-    configuration: dict[str, object] = {}
+    metadata: dict[str, Any] = {}
+    configuration: dict[str, Any] = {}
     member: bool = False
     """Whether another process begins and ends the run."""
+    merges: Literal["over", "under"] | None = None
+    """What becomes of `metadata` if the run exists already: it replaces fields of the run's, or fills
+    in those that are missing. `athanor run` fills in what its program does not say."""
     producer: str
     """This process's name in its idempotency keys."""
     url: str
