@@ -12,7 +12,9 @@ import click
 
 from ..version import __version__
 
-_COMMANDS = ("serve", "demo", "run", "pipe", "tail", "runs", "cancel", "export", "sync")
+_COMMANDS = (
+    "serve", "demo", "run", "pipe", "tail", "open", "runs", "cancel", "delete", "export", "sync",
+)  # fmt: skip
 """In the order in which `--help` lists them; each is `command` in the module of that name."""
 
 
@@ -42,7 +44,7 @@ def main() -> None:
     \b
     athanor serve                      start the service, then, in another terminal:
     athanor run -- python train.py     run a program, and record its output
-    athanor tail latest                follow the newest run
+    athanor tail                       follow the newest run
     http://127.0.0.1:8000/             the same in a browser
 
     Commands take the service's address from ATHANOR_URL; the default is http://127.0.0.1:8000.

@@ -19,7 +19,7 @@ import httpx
 
 from ..client.init import init
 from ..client.run import Cancelled, Run
-from ..client.settings import ClientSettings
+from ..client.settings import ClientSettings, without_login
 from ..config import Settings
 from ..exceptions import ConfigurationError
 from . import spirals
@@ -62,9 +62,14 @@ def command(epochs: int, url: str | None, opens: bool) -> None:
         raise click.UsageError(str(error)) from None
 
 
+def _listen(settings: Settings) -> socket.socket:
+    """The demo reports to itself, so it may take another port, unless that was chosen."""
+    return listen_by(settings, or_nearby=not os.environ.get("ATHANOR_PORT"))
+
+
 def _with_service(settings: Settings, epochs: int, opens: bool) -> None:
     """Run both. Ctrl-C ends first the run and then the service, at any time."""
-    with contextlib.closing(listen_by(settings, bool(os.environ.get("ATHANOR_PORT")))) as listener:
+    with contextlib.closing(_listen(settings)) as listener:
         url = url_at(*listener.getsockname()[:2])
         with _service(listener, url):
             click.echo(f"athanor is at {click.style(url + '/', bold=True)}")
@@ -118,10 +123,12 @@ def _experiment(url: str, epochs: int, opens: bool) -> None:
         "points": 2 * spirals.POINTS,
         "turns": spirals.TURNS,
     }
+    # the line and the bar below are the demo's own
+    os.environ["ATHANOR_QUIET"] = "1"
     with contextlib.suppress(Cancelled), init("spirals", name="demo", config=config, url=url) as run:
         click.echo(f"run {run.id}: {run.url}")
         click.echo("  or, in another terminal:")
-        export = "" if url == ClientSettings().url else f"ATHANOR_URL={url} "
+        export = "" if url == ClientSettings().url else f"ATHANOR_URL={without_login(url)} "
         click.echo(f"  {export}athanor tail {run.id}\n")
         if opens and sys.stdout.isatty():
             threading.Thread(target=webbrowser.open, args=(run.url,), daemon=True).start()

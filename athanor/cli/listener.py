@@ -35,15 +35,18 @@ def listen(host: str, port: int, or_nearby: bool = False) -> socket.socket:
     raise PortTaken(f"port {port} of {host} is taken")
 
 
-def listen_by(settings: Settings, is_chosen: bool) -> socket.socket:
-    """A socket at the settings' port, or near it unless the user has chosen that port.
+def listen_by(settings: Settings, or_nearby: bool = False) -> socket.socket:
+    """A socket at the settings' port; with `or_nearby`, near it if that is taken.
 
+    A service that moves by itself would not be found by scripts, which report to the port they know.
     Raises `click.ClickException` with the place, the reason and the remedy.
     """
     try:
-        return listen(settings.host, settings.port, or_nearby=not is_chosen)
+        return listen(settings.host, settings.port, or_nearby=or_nearby)
     except PortTaken as error:
-        raise click.ClickException(f"{error}; choose another with --port, or 0 for any") from None
+        raise click.ClickException(
+            f"{error}; choose another with --port, or 0 for any free one"
+        ) from None
     except OSError as error:
         place = f"{settings.host}:{settings.port}"
         text = f"can't listen on {place}: {error.strerror or error}; choose another --host"

@@ -12,14 +12,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..client.init import init
+from ..client.init import wrap
+from ..client.notices import Notices
 from ..client.run import Run
-from ..client.settings import ClientSettings
+from ..client.secrets import hidden_arguments
 from ..exceptions import AthanorError
+from .configuration import read_items
 from .descendants import with_descendants
+from .program import may_call_init, name_of, origin_of
 from .pseudo_terminals import Channels
 from .tee import Tee
 
@@ -28,27 +32,46 @@ POLL_INTERVAL = 0.25
 """Seconds between two checks of the program and of its run."""
 GRACE = 10.0
 """Seconds between SIGINT, SIGTERM and SIGKILL for a program whose run was asked to end."""
+HELD_TIMEOUT = 60.0
+"""Seconds that a program has to call `init`, before the run gets the program's name."""
 DRAIN_TIMEOUT = 1.0
 """Seconds to wait for the end of output that a child of the program may still hold open."""
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--instance", "-i", help="The instance's name; default: the program's.")
-@click.option("--name", "-n", help="The run's name.")
+@click.option("--name", "-n", help="The run's name; default: an invented one.")
+@click.option(
+    "--config",
+    "-c",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=read_items,
+    help="A setting of the run.",
+)
+@click.option("--system-metrics", is_flag=True, help="Store the use of CPU, memory, disk and GPUs.")
 @click.option("--url", help="The service; default: ATHANOR_URL.")
 @click.argument("arguments", metavar="-- COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
-def command(instance: str | None, name: str | None, url: str | None, arguments: tuple[str, ...]) -> None:
+def command(
+    instance: str | None,
+    name: str | None,
+    config: dict[str, Any],
+    system_metrics: bool,
+    url: str | None,
+    arguments: tuple[str, ...],
+) -> None:
     """Run a program, and record its output as a run.
 
     \b
     athanor run -- python train.py --lr 3e-4
-    athanor run --instance digits --name baseline -- ./train.sh
+    athanor run --instance digits --config lr=3e-4 -- ./train.sh
 
     The log's first line is the command line; then come the lines of stdout and stderr. Bars become
-    progress. The program's exit code decides how the run ends, and is the exit code here. Signals
-    are passed on. `athanor cancel` interrupts the program as Ctrl-C does. A program that calls
-    athanor.init reports to this run. Without a service the program runs all the same: `athanor
-    sync` delivers later.
+    progress. The program's exit code decides how the run ends, and is the exit code here; the end
+    of stderr says why it failed. Signals are passed on. `athanor cancel` interrupts the program as
+    Ctrl-C does. A program that calls athanor.init reports to this run, and gives it its instance
+    (unless --instance does), its name and its configuration. Without a service the program runs all
+    the same: `athanor sync` delivers later. Values after words such as --token are not recorded.
     """
     program = shutil.which(arguments[0])
     if program is None:
@@ -57,12 +80,20 @@ def command(instance: str | None, name: str | None, url: str | None, arguments: 
         sys.exit(126 if found else 127)
     signals = _block_signals()
     try:
-        url = ClientSettings.from_env(url=url).url
-        run = init(instance or name_of(arguments), name=name, url=url)
+        run = wrap(
+            instance or name_of(arguments),
+            name=name,
+            config=config,
+            metadata=origin_of(arguments),
+            url=url,
+            held=instance is None and may_call_init(program, arguments),
+        )
     except AthanorError as error:
         raise click.UsageError(str(error)) from None
-    run.info(f"$ {shlex.join(arguments)}")
-    sys.exit(Program(run, url, arguments, signals).wait())
+    run.info(f"$ {shlex.join(hidden_arguments(arguments))}")
+    if system_metrics:
+        run.record_system()
+    sys.exit(Program(run, name is not None, arguments, signals).wait())
 
 
 def _block_signals() -> set[signal.Signals]:
@@ -76,24 +107,11 @@ def _block_signals() -> set[signal.Signals]:
     return signals
 
 
-def name_of(arguments: tuple[str, ...]) -> str:
-    """The program that a command line runs: `train.py` in `python -u train.py --lr 1`."""
-    first, *rest = arguments
-    name = Path(first).name
-    if not name.startswith(("python", "bash", "sh", "node", "ruby", "perl", "Rscript", "julia")):
-        return name
-    if "-m" in rest[:-1]:
-        return rest[rest.index("-m") + 1]
-    # the first argument that looks like a file: options have arguments too (`-W error`)
-    scripts = (word for word in rest if not word.startswith("-") and Path(word).suffix)
-    return Path(next(scripts, name)).name if "-c" not in rest else name
-
-
 class Program:
     """The running program: its output, its signals, and how its run ends."""
 
     def __init__(
-        self, run: Run, url: str, arguments: tuple[str, ...], signals: set[signal.Signals]
+        self, run: Run, is_named: bool, arguments: tuple[str, ...], signals: set[signal.Signals]
     ) -> None:
         self._run = run
         self._signals = signals
@@ -102,8 +120,10 @@ class Program:
         """The last signal that the program received and that would end it."""
         self._asked_at: float | None = None
         self._sent: list[int] = []
+        self._held_until = time.monotonic() + HELD_TIMEOUT
         environ = {"PYTHONUNBUFFERED": "1", **os.environ}
-        environ |= {"ATHANOR_RUN_ID": run.id, "ATHANOR_URL": url}
+        environ |= {"ATHANOR_RUN_ID": run.id, "ATHANOR_URL": run.service_url}
+        environ["ATHANOR_WRAPPED"] = "name" if is_named else "1"
         try:
             self._process = self._start(arguments, environ)
         except OSError as error:
@@ -111,9 +131,10 @@ class Program:
             raise click.ClickException(f"{arguments[0]} can't be run: {error.strerror}") from None
         out, err = self._channels.out, self._channels.err
         self._channels.close_theirs()
-        self._tees = [Tee(run, out.ours, sys.stdout.fileno())]
+        notices = Notices()
+        self._tees = [Tee(run, out.ours, sys.stdout.fileno(), notices)]
         if err is not out:
-            self._tees.append(Tee(run, err.ours, sys.stderr.fileno(), "stderr"))
+            self._tees.append(Tee(run, err.ours, sys.stderr.fileno(), notices, "stderr"))
         threading.Thread(target=self._forward, name="signals", daemon=True).start()
 
     def _start(self, arguments: tuple[str, ...], environ: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -141,6 +162,8 @@ class Program:
                 code = self._process.wait(POLL_INTERVAL)
                 break
             except subprocess.TimeoutExpired:
+                if time.monotonic() > self._held_until:
+                    self._run.release()
                 self._interrupt_if_cancelled()
         deadline = time.monotonic() + DRAIN_TIMEOUT
         for tee in self._tees:
@@ -169,10 +192,18 @@ class Program:
             self._run.cancel()
         elif code == 0:
             self._run.finish()
-        elif code > 0:
-            self._run.fail(f"exit code {code}")
         else:
-            self._run.fail(f"killed by {_name(-code)}")
+            self._run.summary["exit_code"] = code if code > 0 else 128 - code
+            self._run.fail(self._reason(code))
+
+    def _reason(self, code: int) -> str:
+        """Why the program failed: the end of stderr, or on a terminal of all output."""
+        *_, errors = self._tees
+        last_lines = errors.last_lines()
+        if code > 0 and last_lines and (len(self._tees) > 1 or "Traceback (most" in last_lines):
+            return last_lines
+        reason = f"exit code {code}" if code > 0 else f"killed by {_name(-code)}"
+        return f"{last_lines}\n{reason}".lstrip()
 
     def _send(self, number: int) -> None:
         if self._process.poll() is None:

@@ -26,7 +26,7 @@ from .listener import listen_by, place_of, url_at
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    help="Port to listen on, 0 for any free one; default: ATHANOR_PORT, or 8000 or one near it.",
+    help="Port to listen on, 0 for any free one; default: ATHANOR_PORT, or 8000.",
 )
 @click.option(
     "--database",
@@ -71,15 +71,13 @@ def command(
         )
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
-    is_chosen = port is not None or bool(os.environ.get("ATHANOR_PORT"))
-    bound = listen_by(settings, is_chosen) if listener is None else socket.socket(fileno=listener)
+    bound = listen_by(settings) if listener is None else socket.socket(fileno=listener)
     url = url_at(*bound.getsockname()[:2])
 
     def welcome() -> None:
-        taken = "" if is_chosen or bound.getsockname()[1] == settings.port else f"{settings.port}"
         # stdout's reader may have gone
         with contextlib.suppress(OSError):
-            click.echo(_welcome(url, place_of(settings), taken))
+            click.echo(_welcome(url, place_of(settings)))
         if opens and sys.stdout.isatty():
             threading.Thread(target=webbrowser.open, args=(f"{url}/",), daemon=True).start()
 
@@ -91,10 +89,8 @@ def _database_url(database: str) -> str:
     return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
 
 
-def _welcome(url: str, place: str, taken: str) -> str:
+def _welcome(url: str, place: str) -> str:
     lines = [f"athanor {__version__} is at {click.style(url + '/', bold=True)}"]
-    if taken:
-        lines[0] += f" (port {taken} is taken)"
     lines += [f"its data is in {place}", "", "next, in another terminal:"]
     if url != DEFAULT_URL:
         lines.append(f"  export ATHANOR_URL={url}")

@@ -123,6 +123,10 @@ class Service:
             yield from page.instances
             following = next_query(page.next)
 
+    def delete(self, id: str) -> None:
+        """Delete the run with that id."""
+        self._send("DELETE", f"/runs/{id}")
+
     def ask(self, method: str, path: str, type_: type[T], query: dict[str, str] | None = None) -> T:
         """The response's JSON as `type_`. Raises `Trouble`, or `responses.NotAthanor`."""
         return responses.decode(self.answer(method, path, query), type_)
@@ -135,18 +139,27 @@ class Service:
         accept: str = "application/json",
     ) -> httpx.Response:
         """The response, if it is successful and of the media type `accept`. Raises `Trouble`."""
-        headers = {"Accept": accept}
+        response = self._send(method, path, query, {"Accept": accept})
+        if responses.media_type(response) != accept:
+            raise self._trouble(responses.NotAthanor(response))
+        return response
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """The response, if it is successful. Raises `Trouble`."""
         try:
-            response = responses.check(
+            return responses.check(
                 self._client.request(method, self.url + path, params=query, headers=headers)
             )
-            if responses.media_type(response) != accept:
-                raise responses.NotAthanor(response)
         except responses.REQUEST_ERRORS as error:
             raise self._trouble(responses.Unreachable(self.url, error)) from error
         except responses.RequestFailed as error:
             raise self._trouble(error) from error
-        return response
 
     def _trouble(self, error: responses.RequestFailed) -> Trouble:
         """One line about a request that failed, with the remedy if there is one."""

@@ -15,6 +15,7 @@ import unicodedata
 from datetime import datetime
 
 import click
+import msgspec
 
 from ..protocol.events import RunProgress
 
@@ -96,6 +97,21 @@ def _columns(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def is_number(value: object) -> bool:
+    """Whether a result's value is a number; NaN and infinity are spelled as text."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float) or value in ("NaN", "Infinity", "-Infinity")
+
+
+def short(value: object, most: int = 200) -> str:
+    """A JSON value on one line of sanitized text: a number with six digits, other values cut."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return sanitized(text if len(text) <= most else f"{text[:most]}…").replace("\n", "\\n")
 
 
 def duration(seconds: float) -> str:

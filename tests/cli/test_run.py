@@ -79,7 +79,8 @@ def test_output_is_copied_unchanged_and_logged(
 ENDS = {
     "sys.exit(0)": (0, "completed", None),
     "sys.exit(3)": (3, "failed", "exit code 3"),
-    "1 / 0": (1, "failed", "exit code 1"),
+    "1 / 0": (1, "failed", "ZeroDivisionError: division by zero"),
+    "sys.exit('no data')": (1, "failed", "no data"),
     "os.kill(os.getpid(), 9)": (128 + 9, "failed", "killed by SIGKILL"),
     "os.kill(os.getpid(), 15)": (128 + 15, "failed", "killed by SIGTERM"),
 }
@@ -92,7 +93,10 @@ def test_run_exits_with_the_programs_code_which_decides_how_the_run_ends(
     code, status, error = ENDS[end]
     done = run(tmp_path, service.url, "run", "--", *python(f"import os, sys\n{end}"))
     assert done.returncode == code
-    assert (newest(client)["status"], newest(client)["error"]) == (status, error)
+    found = newest(client)
+    # of several lines, the last one is the exception
+    assert (found["status"], (found["error"] or "").split("\n")[-1]) == (status, error or "")
+    assert (found["metadata"].get("summary") or {}).get("exit_code", 0) == code
 
 
 def test_a_missing_program_creates_no_run(tmp_path: Path, service: Service, client: httpx.Client) -> None:
@@ -365,6 +369,6 @@ NAMES = {
 
 @pytest.mark.parametrize("command", list(NAMES))
 def test_an_instance_is_named_after_its_program(command: str) -> None:
-    from athanor.cli.run import name_of
+    from athanor.cli.program import name_of
 
     assert name_of(tuple(command.split())) == NAMES[command]

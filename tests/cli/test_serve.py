@@ -12,15 +12,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 import athanor
+from athanor.cli import main
 
 from ..support.commands import athanor_, started
 from ..support.follower import wait_until
 from ..support.scripts import Scripts, free_port
 from ..support.service import Service
 
-COMMANDS = ("serve", "demo", "run", "pipe", "tail", "runs", "cancel", "export", "sync")
+COMMANDS = (
+    "serve", "demo", "run", "pipe", "tail", "open", "runs", "cancel", "delete", "export", "sync",
+)  # fmt: skip
 
 
 def test_serve_prints_its_address_its_database_and_the_next_commands(tmp_path: Path) -> None:
@@ -37,14 +41,23 @@ def test_serve_prints_its_address_its_database_and_the_next_commands(tmp_path: P
     assert "Traceback" not in serve.output
 
 
-def test_serve_uses_another_port_only_if_none_was_chosen(tmp_path: Path) -> None:
+def test_a_taken_port_is_an_error_for_serve_and_no_obstacle_for_demo(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         # if the port is taken already, that serves as well
         with contextlib.suppress(OSError):
             stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
-        with started(tmp_path, "serve") as serve:
-            url = serve.wait_for(r"is at (\S+)/ \(port 8000 is taken\)")
+        refused = athanor_("serve", folder=tmp_path)
+        assert refused.returncode == 1
+        assert "port 8000 of 127.0.0.1 is taken; choose another with --port" in refused.stderr
+        with started(tmp_path, "serve", "--port", "0") as serve:
+            url = serve.wait_for(r"is at (\S+)/")
             assert httpx.get(f"{url}/readyz").status_code == 200
+        (tmp_path / "demo").mkdir()
+        with started(tmp_path / "demo", "demo", "--epochs", "5") as demo:
+            url = demo.wait_for(r"athanor is at (\S+)/")
+            assert not url.endswith(":8000")
+            demo.wait_for("(the run is completed)")
+            demo.process.send_signal(signal.SIGINT)
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         refused = athanor_("serve", "--port", str(taken), folder=tmp_path)
         assert refused.returncode == 1
@@ -82,8 +95,8 @@ def test_help_has_an_example_of_every_command(tmp_path: Path) -> None:
     overview = athanor_("--help", folder=tmp_path).stdout
     for command in COMMANDS:
         assert re.search(rf"^  {command} +\S", overview, re.MULTILINE), command
-        page = athanor_(command, "-h", folder=tmp_path)
-        assert page.returncode == 0
+        page = CliRunner().invoke(main, [command, "-h"])
+        assert page.exit_code == 0
         if command != "demo":
             assert f"  athanor {command}" in page.stdout or f"| athanor {command}" in page.stdout
     assert athanor_("--version", folder=tmp_path).stdout == f"athanor, version {athanor.__version__}\n"
