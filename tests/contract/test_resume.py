@@ -180,7 +180,7 @@ WRITES = st.lists(
 )
 CUTS = st.lists(st.builds(Cut, st.integers(1, 3000), st.integers(0, 6)), max_size=25)
 PROPERTY = settings(
-    max_examples=1000,
+    max_examples=250,
     deadline=None,
     derandomize=True,
     database=None,

@@ -13,7 +13,7 @@ from ..support.follower import Follower, wait_until
 from ..support.service import Service, metric, new_run
 
 STALLED = 50
-LINES = 50_000
+LINES = 20_000
 BOUND = 64 * 1024 * 1024
 """For each client, 64 KiB of transport buffer and two frames of 256 KiB in one send: 29 MiB. The
 rest is for the ring, SQLite's caches and what the allocator keeps."""

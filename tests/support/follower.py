@@ -58,7 +58,7 @@ class Follower(threading.Thread):
         """The `seq` of every log entry, in the order of arrival."""
         return [line["seq"] for _, data in self.events for line in lines_in(data)]
 
-    def finish(self, timeout: float = 60) -> None:
+    def finish(self, timeout: float = 120) -> None:
         """Wait for the end of the stream. Raises what the thread raised."""
         self.join(timeout)
         assert not self.is_alive(), f"{self.path} did not end after {len(self.events)} events"

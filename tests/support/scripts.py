@@ -143,7 +143,9 @@ def scripts_in(folder: Path) -> Iterator[Scripts]:
 def environment(url: str = "", **settings: Any) -> dict[str, str]:
     """This process's environment, with these `ATHANOR_` settings and no others."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith("ATHANOR_")}
-    environ |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environ |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "ATHANOR_QUIET": "1"}
+    # frameworks would start a thread for each core in each of the processes that run in parallel
+    environ["OMP_NUM_THREADS"] = "1"
     if url:
         environ["ATHANOR_URL"] = url
     return environ | {f"ATHANOR_{name.upper()}": str(value) for name, value in settings.items()}
