@@ -21,13 +21,14 @@ from pathlib import Path
 from .harness import Figures, median_and_range
 
 ROOT = Path(__file__).parent.parent
-BENCHMARKS = ("ingest", "fanout", "idle")
+BENCHMARKS = ("ingest", "fanout", "idle", "client")
 TIMEOUT = 300.0
 """Seconds after which a measurement has failed."""
 QUICK: dict[str, dict[str, int]] = {
     "ingest": {"REQUESTS": 1, "TOTAL": 64_000},
     "fanout": {"SUBSCRIBERS": 50, "SECONDS": 2},
     "idle": {"STREAMS": 200},
+    "client": {"INTERPRETERS": 3},
 }
 """Constants of the benchmarks for `--quick`, which checks that everything runs."""
 DRIVER = """
