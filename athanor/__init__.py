@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .config import Settings
 from .exceptions import (
     AthanorError,
     ConfigurationError,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from .client.init import init
     from .client.run import Cancelled, Run
     from .client.subscriber import Subscriber, subscribe
+    from .config import Settings
     from .engine.athanor import Athanor
     from .live.subscription import Subscription
     from .web.application import Application, create_app
@@ -52,6 +52,7 @@ _LAZY = {
     "Cancelled": "client.run",
     "LoggingHandler": "client.handler",
     "Run": "client.run",
+    "Settings": "config",
     "Subscriber": "client.subscriber",
     "Subscription": "live.subscription",
     "create_app": "web.application",

@@ -12,7 +12,6 @@ take is kept on disk (`spool`). The end of a run waits for `finish_timeout` seco
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
@@ -357,7 +356,9 @@ class Run:
     def __exit__(
         self, type_: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if isinstance(error, Cancelled | KeyboardInterrupt | asyncio.CancelledError | GeneratorExit):
+        # a script without asyncio has no such error, and need not wait for its import
+        of_task: Any = getattr(sys.modules.get("asyncio"), "CancelledError", Cancelled)
+        if isinstance(error, (Cancelled, KeyboardInterrupt, GeneratorExit, of_task)):
             self.cancel()
         elif error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             self.cancel() if self._was_asked_to_end else self.finish()
@@ -372,6 +373,8 @@ class Run:
     async def __aexit__(
         self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        import asyncio
+
         await asyncio.shield(asyncio.to_thread(self.__exit__, type_, error, trace))
 
     # internals
