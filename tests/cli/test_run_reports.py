@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ..support.follower import wait_until
 from ..support.scripts import environment, free_port, messages
 from ..support.service import Service
 from ..support.terminals import Terminal
@@ -248,3 +249,21 @@ def test_lines_between_bars_are_stored_while_the_bars_go_on(
         f"line {epoch} {step}" for epoch in range(3) for step in range(5)
     ]
     assert sum(line.startswith(("epochs", "steps")) for line in lines) <= 3
+
+
+def test_system_metrics_include_the_program(
+    tmp_path: Path, service: Service, client: httpx.Client
+) -> None:
+    program = python("import sys; data = bytearray(200_000_000); print('ready'); sys.stdin.readline()")
+    process = start(
+        tmp_path, service.url, "run", "--system-metrics", "--", *program, stdin=subprocess.PIPE
+    )
+    id = newest(client)["id"]
+
+    def memory() -> float:
+        found = client.get(f"/runs/{id}/results?key=system/process_memory").json()["results"]
+        return float(found[-1]["value"]) if found else 0.0
+
+    wait_until(lambda: memory() > 200_000_000, "a sample with the program's memory")
+    process.communicate("\n", timeout=30)
+    assert process.returncode == 0

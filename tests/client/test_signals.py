@@ -164,7 +164,10 @@ print("ready", flush=True)
 def test_members_leave_the_end_to_the_process_that_began_the_run(
     service: Service, scripts: Scripts
 ) -> None:
-    """A scheduler sends the signal to all processes of a job at once."""
+    """A scheduler sends the signal to all processes of a job at once.
+
+    `print` writes a text and its end separately, which would mix the lines of processes.
+    """
     script = scripts(
         """
 import os, signal
@@ -174,11 +177,11 @@ run = athanor.init("job", id="seen")
 for number in range(3):
     if os.fork() == 0:
         run.log(f"child {number}")
-        print("child", flush=True)
+        os.write(1, b"child\n")
         while True:
             signal.pause()
 run.log("parent")
-print("parent", flush=True)
+os.write(1, b"parent\n")
 while True:
     signal.pause()
 """,
