@@ -177,11 +177,11 @@ run = athanor.init("job", id="seen")
 for number in range(3):
     if os.fork() == 0:
         run.log(f"child {number}")
-        os.write(1, b"child\n")
+        os.write(1, b"child\\n")
         while True:
             signal.pause()
 run.log("parent")
-os.write(1, b"parent\n")
+os.write(1, b"parent\\n")
 while True:
     signal.pause()
 """,
