@@ -190,11 +190,11 @@ class Tail:
     def _take(self, event: Event) -> bool:
         """Print an event; returns whether it is the run's end."""
         self._show_json(event) if self._json else self._show(event)
-        is_end = isinstance(event, RunCompleted | RunFailed | RunCancelled)
-        if isinstance(event, RunCompleted | RunFailed | RunCancelled):
-            self._run = msgspec.convert(msgspec.to_builtins(event.run), RunState)
         self._screen.flush()
-        return is_end
+        if not isinstance(event, RunCompleted | RunFailed | RunCancelled):
+            return False
+        self._run = msgspec.convert(msgspec.to_builtins(event.run), RunState)
+        return True
 
     def _begin(self) -> None:
         run = self._run
