@@ -17,6 +17,9 @@ Bytes = Annotated[int, msgspec.Meta(ge=1024)]
 
 MIB = 1024 * 1024
 
+SECRET = frozenset({"database_url", "token", "read_token", "jwt_key"})
+"""The settings that are never shown."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator may set; the variable of a field is `ATHANOR_` and its name in capitals.
@@ -45,6 +48,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_days: Seconds | None = None
     retention_rows: Count | None = None
     allowed_origins: str = ""
+    allowed_hosts: str = ""
+    token: str = ""
+    token_file: str = ""
+    read_token: str = ""
+    read_token_file: str = ""
+    jwt_key: str = ""
+    jwt_key_file: str = ""
+    jwt_jwks_file: str = ""
+    jwt_audience: str = "athanor"
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         # an unusable URL is refused here, not at the first flush
@@ -90,6 +103,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 values[field.name] = _convert(name, environ[name], field.type)
         values.update({name: value for name, value in given.items() if value is not None})
         return cls(**values)
+
+    def __repr__(self) -> str:
+        # a secret must not get into a log or a traceback
+        values = msgspec.structs.asdict(self)
+        shown = (f"{name}={value!r}" for name, value in values.items() if name not in SECRET)
+        return f"Settings({', '.join(shown)})"
 
     def to_env(self) -> dict[str, str]:
         """The variables from which another process reads the same settings."""

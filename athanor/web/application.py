@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from ..access.authenticator import Authenticator
 from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
 from .event_stream import EventStream
+from .gate import Gate
 from .metrics import registry_of
 from .openapi import describe
+from .permission import Authorize
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
 from .routes import routes
 from .shutdown import on_shutdown_signal
@@ -32,21 +33,16 @@ class Application(Starlette):
     lifespan of the host has to start it.
     """
 
-    def __init__(self, engine: Athanor) -> None:
+    def __init__(self, engine: Athanor, authorize: Authorize | None = None) -> None:
+        """`authorize` decides instead of the tokens in the settings; see `athanor.wrap`.
+
+        Raises `ConfigurationError` for a token or a key that can't be used.
+        """
         self.engine = engine
         self._streams: set[EventStream] = set()
         self._failure: str | None = None
-        origins = [origin.strip() for origin in engine.settings.allowed_origins.split(",")]
-        allowed = [origin for origin in origins if origin]
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=allowed,
-            allow_methods=["*"],
-            allow_headers=["*"],
-        )
         super().__init__(
             routes=routes(self._streams),
-            middleware=[cors] if allowed else [],
             exception_handlers={
                 AthanorError: on_athanor_error,
                 HTTPException: on_http_error,
@@ -56,8 +52,9 @@ class Application(Starlette):
             lifespan=lambda _: self.running(),
         )
         self.state.athanor = engine
-        self.state.allowed_origins = allowed
-        self.state.metrics = registry_of(engine)
+        self.state.authenticator = Authenticator(engine.settings)
+        self.state.gate = Gate(super().__call__, engine.settings, self.state.authenticator, authorize)
+        self.state.metrics = registry_of(engine, self.state.gate.refused)
         self.state.openapi = describe(__version__)
 
     @contextlib.asynccontextmanager
@@ -89,7 +86,7 @@ class Application(Starlette):
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await self.state.gate(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server logs one sentence, not a traceback, if the start fails for a known reason
@@ -102,9 +99,10 @@ class Application(Starlette):
             await super().__call__(scope, receive, send_reason)
 
 
-def create_app(settings: Settings | None = None) -> Application:
+def create_app(settings: Settings | None = None, authorize: Authorize | None = None) -> Application:
     """An application with its own engine. Settings that are not given come from the environment.
 
+    `authorize(scope, action, resource)` decides in place of the settings' tokens, as in `wrap`.
     Raises `ConfigurationError` if a variable is wrong.
     """
-    return Application(Athanor(settings))
+    return Application(Athanor(settings), authorize)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -17,13 +18,14 @@ from ..exceptions import AthanorError
 from ..live.frames import Format
 from ..live.subscription import Subscription
 from .responses import SSE
+from .visible import VisibleSubscription
 
 logger = logging.getLogger("athanor")
 
 RETRY = (1000, 3000)
 """Milliseconds after which a client reconnects: a random number, so that not all do so at once."""
 
-_HEADERS = {"cache-control": "no-cache, no-transform", "vary": "accept"}
+_HEADERS = {"cache-control": "no-store, no-transform", "vary": "accept"}
 _shared_headers: dict[str, list[tuple[bytes, bytes]]] = {}
 
 
@@ -37,8 +39,14 @@ class EventStream(EventSourceResponse):
     """
 
     def __init__(
-        self, subscription: Subscription, media_type: str, format: Format, open_streams: set[EventStream]
+        self,
+        subscription: Subscription | VisibleSubscription,
+        media_type: str,
+        format: Format,
+        open_streams: set[EventStream],
+        expires_at: float | None = None,
     ) -> None:
+        """The stream ends at `expires_at`, in seconds since 1970, with its reader's credential."""
         super().__init__(subscription, headers=_HEADERS, media_type=media_type, ping=0)
         # only pings need the lock, and the headers are the same for all streams: this saves 1.3 KiB
         del self._send_lock
@@ -48,15 +56,18 @@ class EventStream(EventSourceResponse):
         self._open_streams = open_streams
         self._task: asyncio.Task[None] | None = None
         self._abandoned = False
+        self._expires_at = expires_at
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._task = asyncio.current_task()
         self._open_streams.add(self)
+        expiry = self._end_later()
         watcher = asyncio.get_running_loop().create_task(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
-                await self._send_frames(send)
+                # the wrappers of `send` between the gate and here only change headers
+                await self._send_frames(scope.get("athanor.send", send))
             await send(_body(b"", more=False))
         except asyncio.CancelledError:
             if not self._abandoned:
@@ -69,6 +80,14 @@ class EventStream(EventSourceResponse):
             self._open_streams.discard(self)
             self._subscription.close()
             watcher.cancel()
+            if expiry is not None:
+                expiry.cancel()
+
+    def _end_later(self) -> asyncio.TimerHandle | None:
+        if self._expires_at is None:
+            return None
+        seconds = max(0.0, self._expires_at - time.time())
+        return asyncio.get_running_loop().call_later(seconds, self._subscription.close)
 
     async def _send_frames(self, send: Send) -> None:
         if self.media_type == SSE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
@@ -19,12 +20,17 @@ from .worker_metrics import WorkerMetrics
 class EngineCollector(Collector):
     """The statistics of an engine under their Prometheus names."""
 
-    def __init__(self, engine: Athanor) -> None:
+    def __init__(self, engine: Athanor, refused: Counter[str]) -> None:
         self._engine = engine
+        self._refused = refused
 
     def collect(self) -> Iterator[Metric]:
         ready = 0 if self._engine.unready_reason else 1
         yield GaugeMetricFamily("athanor_ready", "1 if events are stored and shown", ready)
+        refused = CounterMetricFamily("athanor_refused", "Requests refused, by reason", labels=["reason"])
+        for reason, count in self._refused.items():
+            refused.add_metric([reason], count)
+        yield refused
         if not self._engine.started:
             return
         now = self._engine.statistics()
@@ -72,10 +78,13 @@ def _counters(now: Statistics) -> list[tuple[str, str, float]]:
     return counters
 
 
-def registry_of(engine: Athanor) -> CollectorRegistry:
-    """A registry for one engine: a process may have several engines, and metrics of its own."""
+def registry_of(engine: Athanor, refused: Counter[str]) -> CollectorRegistry:
+    """A registry for one engine: a process may have several engines, and metrics of its own.
+
+    `refused` counts refused requests by reason.
+    """
     registry = CollectorRegistry()
-    registry.register(EngineCollector(engine))
+    registry.register(EngineCollector(engine, refused))
     ProcessCollector(registry=registry)
     return registry
 

@@ -15,9 +15,8 @@ _HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "cache-control": "no-cache",
+    "cache-control": "no-store",
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
 }
 
 
@@ -40,7 +39,7 @@ def _file(name: str, request: Request) -> Response:
     folder = static_folder()
     path = (folder / name).resolve()
     if not path.is_relative_to(folder) or not path.is_file():
-        return Problem(404, f"there is nothing at {request.url.path}")
+        return Problem(404, f"there is nothing at {request.scope['path']}")
     return FileResponse(path, headers=_HEADERS)
 
 

@@ -23,6 +23,7 @@ from ..exceptions import (
     UnsupportedType,
 )
 from ..protocol.encoding import encode
+from .refusal import Refusal
 
 logger = logging.getLogger("athanor")
 
@@ -59,6 +60,8 @@ class Problem(Response):
 
 def problem_of(error: AthanorError) -> Problem:
     """The response for an error; `errors` lists the faulty lines of a body."""
+    if isinstance(error, Refusal):
+        return Problem(error.status, str(error), error.headers)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     headers = {"retry-after": "1"} if status == 503 else {}
     if status == 413:
@@ -69,18 +72,26 @@ def problem_of(error: AthanorError) -> Problem:
     return Problem(status, str(error), headers)
 
 
+def response_to(request: Request, error: AthanorError) -> Response:
+    """The response to a request that failed; a refusal is counted as well."""
+    if isinstance(error, Refusal):
+        response: Response = request.app.state.gate.response_to(error, request.scope)
+        return response
+    return problem_of(error)
+
+
 async def on_athanor_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AthanorError)
-    return problem_of(error)
+    return response_to(request, error)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail
     if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path}"
+        detail = f"there is nothing at {request.scope['path']}"
     elif error.status_code == 405:
-        detail = f"{request.url.path} does not support {request.method}"
+        detail = f"{request.scope['path']} does not support {request.method}"
     headers = dict(error.headers) if error.headers else None
     return Problem(error.status_code, detail, headers)
 
@@ -91,5 +102,5 @@ async def on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path)
+    logger.error("%s %s failed", request.method, request.scope["path"])
     return Problem(500, "this is an error in Athanor; its log has the details")

@@ -23,4 +23,4 @@ def next_page(request: Request, **position: int | None) -> str | None:
     if any(value is None for value in position.values()):
         return None
     query = {**request.query_params, **position}
-    return f"{request.url.path}?{urlencode(query)}"
+    return f"{request.scope['path']}?{urlencode(query)}"

@@ -9,9 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..protocol.inputs import RunInput, RunPatch
-from ..protocol.records import RunState
+from ..protocol.pages import Page
+from ..protocol.records import RunState, new_id
+from ..protocol.topics import RUNS, Topic
+from .permission import permission_of
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
 from .responses import json_response, next_page
+from .visible import visible_page
 
 
 class RunList(msgspec.Struct, kw_only=True):
@@ -30,9 +34,11 @@ class Failure(msgspec.Struct, kw_only=True):
 
 async def create_run(request: Request) -> Response:
     given = await read_object(request, RunInput, default=b"{}")
-    run, created = await engine_of(request).put_run(
-        request.path_params["id"], id=given.id, metadata=given.metadata
-    )
+    instance_id, id = request.path_params["id"], given.id or new_id()
+    permission = permission_of(request)
+    await permission.require("write", str(Topic("instance", instance_id)))
+    await permission.require("write", str(Topic("run", id)))
+    run, created = await engine_of(request).put_run(instance_id, id=id, metadata=given.metadata)
     return json_response(run, 201 if created else 200)
 
 
@@ -41,12 +47,24 @@ async def get_run(request: Request) -> Response:
 
 
 async def list_runs(request: Request) -> Response:
-    page = await engine_of(request).list_runs(
-        # none in the path of all runs
-        instance_id=request.path_params.get("id"),
-        status=status_of(request),
-        before=number(request, "before", None, 0),
-        limit=limit_of(request, 100, 1000),
+    # none in the path of all runs
+    instance_id = request.path_params.get("id")
+    topic = RUNS if instance_id is None else str(Topic("instance", instance_id))
+    permission = permission_of(request)
+    await permission.require_open(topic)
+    engine, status = engine_of(request), status_of(request)
+
+    async def fetch(before: int | None, limit: int) -> Page[RunState]:
+        return await engine.list_runs(instance_id=instance_id, status=status, before=before, limit=limit)
+
+    async def sees(run: RunState) -> bool:
+        return await permission.sees_run(run.id, run.instance_id)
+
+    page = await visible_page(
+        fetch,
+        None if permission.sees_all(topic) else sees,
+        number(request, "before", None, 0),
+        limit_of(request, 100, 1000),
     )
     following = next_page(request, before=page.before)
     return json_response(RunList(runs=page.items, last_event_id=page.cursor, next=following))

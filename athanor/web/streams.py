@@ -11,9 +11,11 @@ from ..live import formats
 from ..live.frames import Format
 from ..protocol.events import TYPES
 from .event_stream import EventStream
-from .problems import problem_of
+from .permission import permission_of
+from .problems import response_to
 from .requests import accepted_type, engine_of, number
 from .responses import NDJSON, SSE, TEXT
+from .visible import visible
 
 MAX_TAIL = 10_000
 FORMATS: dict[str, Format] = {SSE: formats.sse, NDJSON: formats.ndjson, TEXT: formats.text}
@@ -26,10 +28,11 @@ class StreamEndpoint:
         self._open_streams = open_streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         try:
-            response = await self._respond(Request(scope, receive))
+            response = await self._respond(request)
         except AthanorError as error:
-            response = problem_of(error)
+            response = response_to(request, error)
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
@@ -42,12 +45,16 @@ class StreamEndpoint:
             types = [name for name in TYPES if name != "run_progress"]
         topic = request.path_params.get("topic")
         cursor = request.headers.get("last-event-id") or query.get("last_event_id") or None
-        subscription = engine.subscribe(
+        wanted = engine.subscribe(
             *(query.getlist("topic") if topic is None else [topic]),
             after=cursor,
             tail=number(request, "tail", 0, 0, MAX_TAIL) or 0,
             types=types,
         )
+        permission = permission_of(request)
+        for each in wanted.selection.topics:
+            await permission.require_open(str(each))
+        subscription = visible(wanted, permission)
         await subscription.open()
         if subscription.nothing_left:
             subscription.close()
@@ -55,4 +62,4 @@ class StreamEndpoint:
         format = FORMATS[media_type]
         if media_type == SSE and query.get("unnamed", "") not in ("", "0"):
             format = formats.sse_unnamed
-        return EventStream(subscription, media_type, format, self._open_streams)
+        return EventStream(subscription, media_type, format, self._open_streams, permission.expires_at)

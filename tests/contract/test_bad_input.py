@@ -227,7 +227,8 @@ def test_client_that_sends_a_long_body_to_its_end_gets_413(
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
     with socket.create_connection(("127.0.0.1", shared_service.port)) as connection:
         head = (
-            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n{framing}\r\n\r\n"
+            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: text/plain\r\n{framing}\r\n\r\n"
         )
         connection.sendall(head.encode())
         piece = b"x" * 65536
@@ -363,7 +364,7 @@ def test_client_that_closes_in_the_middle_stores_nothing(tmp_path: Path) -> None
         run = new_run(client)
         for sent in (b"", b'{"message": "half'):
             with socket.create_connection(("127.0.0.1", service.port)) as connection:
-                head = f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+                head = f"POST /runs/{run}/logs HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 1000\r\n\r\n"
                 connection.sendall(head.encode() + sent)
         wait_until(lambda: client.get("/healthz").status_code == 200, "health")
         assert stored(client, run) == 0
