@@ -18,9 +18,11 @@ from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
 from .event_stream import EventStream
+from .log_safety import make_safe
 from .metrics import registry_of
 from .openapi import describe
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
+from .root_path import rooted
 from .routes import routes
 from .shutdown import on_shutdown_signal
 
@@ -33,6 +35,7 @@ class Application(Starlette):
     """
 
     def __init__(self, engine: Athanor) -> None:
+        make_safe("athanor")
         self.engine = engine
         self._streams: set[EventStream] = set()
         self._failure: str | None = None
@@ -89,7 +92,7 @@ class Application(Starlette):
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await super().__call__(rooted(scope), receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server logs one sentence, not a traceback, if the start fails for a known reason

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..exceptions import AthanorError
 from ..live.subscription import Subscription
 from .application import Application, create_app
+from .root_path import split
 
 
 @cache
@@ -86,8 +87,7 @@ class Wrapped:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        root = scope.get("root_path", "")
-        path = scope["path"].removeprefix(root)
+        root, path = split(scope, (self.prefix.split("/")[1],))
         if path == self.prefix and scope["type"] == "http":
             await RedirectResponse(f"{root}{self.prefix}/")(scope, receive, send)
         elif path.startswith(f"{self.prefix}/"):

@@ -20,6 +20,7 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import ConfigurationError
 from .application import Application, create_app
+from .log_safety import make_safe
 from .uvicorn_adapter import STARTUP_FAILURE, OnReady, Server, Supervisor
 from .worker_metrics import WorkerMetrics
 
@@ -52,10 +53,17 @@ def serve(
         _supervise(settings, listener, on_ready)
         return
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _make_logs_safe()
     server = Server(uvicorn.Config(app, **_options(settings)), on_ready)
     server.run([listener] if listener is not None else None)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _make_logs_safe() -> None:
+    """The errors that these log may quote a request."""
+    for name in ("uvicorn.error", "asyncio"):
+        make_safe(name)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -98,6 +106,7 @@ class Worker(Application):
 def worker() -> Worker:
     """The application that a worker serves; uvicorn calls this in the worker's process."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _make_logs_safe()
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     return Worker(Athanor(), Path(os.environ[FOLDER]))
 
