@@ -76,9 +76,20 @@ class UnsupportedType(InvalidInput):
     pass
 
 
-class RingFull(AthanorError):
+class _WithReason(Exception):
+    """`detail` may be shown to everybody; the message has also the reason.
+
+    A reason is often a database's own message, which may name hosts, users and files.
+    """
+
+    def __init__(self, detail: str, reason: str = "") -> None:
+        super().__init__(f"{detail}: {reason}" if reason else detail)
+        self.detail = detail
+
+
+class RingFull(AthanorError, _WithReason):
     pass
 
 
-class DatabaseUnavailable(AthanorError):
+class DatabaseUnavailable(AthanorError, _WithReason):
     pass

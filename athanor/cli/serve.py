@@ -20,6 +20,7 @@ from ..version import __version__
 from ..web.application import create_app
 from ..web.server import check_bind, serve
 from .listener import listen_by, place_of, url_at
+from .terminal import echo_own
 
 
 @click.command("serve")
@@ -82,7 +83,7 @@ def command(
     def welcome() -> None:
         # stdout's reader may have gone
         with contextlib.suppress(OSError):
-            click.echo(_welcome(url, link, place_of(settings)))
+            echo_own(_welcome(url, link, place_of(settings)))
         if opens and sys.stdout.isatty():
             threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 

@@ -22,6 +22,7 @@ import msgspec
 
 from ..exceptions import AthanorError
 from ..protocol.encoding import JSON_ERRORS
+from ..protocol.safe_text import one_line
 from .http import certificate_fault
 from .settings import without_login
 
@@ -61,7 +62,7 @@ class Unreachable(Unavailable):
     """
 
     def __init__(self, url: str, error: httpx.RequestError | httpx.InvalidURL) -> None:
-        self.reason = str(error) or type(error).__name__
+        self.reason = one_line(str(error)) or type(error).__name__
         self.certificate_fault = certificate_fault(error)
         if self.certificate_fault is not None:
             self.reason = (
@@ -87,7 +88,7 @@ class ErrorResponse(RequestFailed):
         given = self.problem.get("detail")
         self.is_problem = bool(given) and media_type(response) == "application/problem+json"
         other = response.headers.get("location") or response.reason_phrase
-        self.detail = str(given or other)[:MAX_DETAIL]
+        self.detail = one_line(str(given or other)[:MAX_DETAIL])
         self.reason = f"answered {self.status}" + (f": {self.detail}" if self.detail else "")
         super().__init__(f"{_place(response)} {self.reason}")
 
@@ -131,7 +132,7 @@ class NotAthanor(RequestFailed):
     """A response of something else."""
 
     def __init__(self, response: httpx.Response) -> None:
-        kind = media_type(response)[:100] or "something of no type"
+        kind = one_line(media_type(response)[:100]) or "something of no type"
         super().__init__(
             f"{_place(response)} answered {response.status_code} with {kind}: is an Athanor there?"
         )

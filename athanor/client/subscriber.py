@@ -23,6 +23,7 @@ import msgspec
 from ..exceptions import AthanorError, InvalidQuery, NotFound
 from ..protocol.cursor import Cursor
 from ..protocol.events import TYPES, Event, Gap, RunProgress, decode
+from ..protocol.safe_text import one_line
 from ..protocol.selection import Selection
 from . import responses
 from .http import Connection, connection_to
@@ -224,8 +225,9 @@ class Subscriber:
         try:
             typed = decode(event.data.encode(), event.id or None)
         except msgspec.DecodeError as error:
+            reason = one_line(str(error))
             raise AthanorError(
-                f"{without_login(self._url)} sent a {event.type} that can't be read: {error}"
+                f"{without_login(self._url)} sent a {event.type} that can't be read: {reason}"
             ) from error
         if isinstance(typed, RunProgress | Gap):
             # the id is an earlier event's

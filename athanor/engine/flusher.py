@@ -147,8 +147,9 @@ class Flusher:
         try:
             self._ring.push(pending)
         except RingFull as full:
-            reason = f"; the database does not keep up: {self.error}" if self.error else ""
-            raise RingFull(f"{full}{reason}") from None
+            if self.error is None:
+                raise
+            raise RingFull(f"{full}; the database does not keep up", self.error) from None
         self._pushed += 1
         self._wake.set()
         if hurry:

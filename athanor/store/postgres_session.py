@@ -210,6 +210,8 @@ class PostgresSession(Session):
 def _to(value: Any) -> Any:
     if isinstance(value, str) and ("\0" in value or "\x01" in value):
         return value.translate(_ESCAPE)
+    if isinstance(value, list):
+        return [_to(item) for item in value]
     return value
 
 

@@ -166,4 +166,4 @@ class Store:
             if isinstance(error, self._driver.bugs):
                 raise
             reason = str(error) or type(error).__name__
-            raise DatabaseUnavailable(f"the database can't be {what}: {reason}") from error
+            raise DatabaseUnavailable(f"the database can't be {what}", reason) from error

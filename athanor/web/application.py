@@ -18,10 +18,12 @@ from ..exceptions import AthanorError
 from ..version import __version__
 from .event_stream import EventStream
 from .gate import Gate
+from .log_safety import make_safe
 from .metrics import registry_of
 from .openapi import describe
 from .permission import Authorize
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
+from .root_path import rooted
 from .routes import routes
 from .shutdown import on_shutdown_signal
 
@@ -38,6 +40,7 @@ class Application(Starlette):
 
         Raises `ConfigurationError` for a token or a key that can't be used.
         """
+        make_safe("athanor")
         self.engine = engine
         self._streams: set[EventStream] = set()
         self._failure: str | None = None
@@ -86,7 +89,7 @@ class Application(Starlette):
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
-            await self.state.gate(scope, receive, send)
+            await self.state.gate(rooted(scope), receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server logs one sentence, not a traceback, if the start fails for a known reason

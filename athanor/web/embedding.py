@@ -26,6 +26,7 @@ from ..exceptions import AthanorError, ConfigurationError
 from ..live.subscription import Subscription
 from .application import Application, create_app
 from .permission import Authorize
+from .root_path import split
 
 
 @cache
@@ -114,8 +115,7 @@ class Wrapped:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        root = scope.get("root_path", "")
-        path = scope["path"].removeprefix(root)
+        root, path = split(scope, (self.prefix.split("/")[1],))
         if path == self.prefix and scope["type"] == "http":
             await RedirectResponse(f"{root}{self.prefix}/")(scope, receive, send)
         elif path.startswith(f"{self.prefix}/"):

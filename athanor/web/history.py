@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,8 @@ from ..exceptions import InvalidQuery
 from ..live.formats import log_text, result_text
 from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.records import LEVELS, LogEntry, Result
-from .requests import accepted_type, engine_of, limit_of, number
+from ..protocol.safe_text import visible
+from .requests import accepted_type, engine_of, is_set, limit_of, number
 from .responses import CSV, JSON, NDJSON, TEXT, next_page
 
 
@@ -82,28 +84,56 @@ async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
     headers = {"athanor-total": str(page.total), "athanor-last-event-id": page.cursor}
     if following is not None:
         headers["link"] = f'<{following}>; rel="next"'
-    return Response(_FORMATS[media_type](noun, page), headers=headers, media_type=media_type)
+    format = _FORMATS[media_type]
+    if media_type == CSV and is_set(request, "exact"):
+        format = _exact_csv
+    return Response(format(noun, page), headers=headers, media_type=media_type)
 
 
 def _ndjson(noun: str, page: EntryPage) -> bytes:
     return b"".join(item + b"\n" for item in page.items)
 
 
+def _exact_csv(noun: str, page: EntryPage) -> str:
+    return _csv_of(noun, page, str)
+
+
 def _csv(noun: str, page: EntryPage) -> str:
+    return _csv_of(noun, page, harmless)
+
+
+def _csv_of(noun: str, page: EntryPage, form: Callable[[str], str]) -> str:
     columns = _COLUMNS[noun]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(columns)
     for item in page.items:
         entry = msgspec.json.decode(item)
-        writer.writerow([_cell(entry[column]) for column in columns])
+        writer.writerow([form(_cell(entry[column])) for column in columns])
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, str):
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
         return value
-    return msgspec.json.encode(value).decode()
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def harmless(cell: str) -> str:
+    """A cell that neither a spreadsheet nor a terminal obeys.
+
+    What a spreadsheet takes for a formula begins with an apostrophe, which makes it text; plain
+    numbers stay. Control characters are visible.
+    """
+    text = visible(cell)
+    if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{text}"
+    return text
+
+
+# quotes before a formula may be removed on import; the last four are the wide forms of the first
+_FORMULA = re.compile(r"[\"']*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|-Infinity", re.ASCII)
 
 
 def _text(noun: str, page: EntryPage) -> str:

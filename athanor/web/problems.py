@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..exceptions import (
     AthanorError,
     Conflict,
     DatabaseUnavailable,
+    Fault,
     InvalidInput,
     InvalidQuery,
     NotFound,
@@ -26,6 +28,13 @@ from ..protocol.encoding import encode
 from .refusal import Refusal
 
 logger = logging.getLogger("athanor")
+
+MAX_DETAIL = 2048
+"""Bytes of a problem's detail: it may quote a path or a value of the request."""
+MAX_FAULT = 512
+"""Bytes of the path and of the detail of one fault; there are at most `MAX_FAULTS` of them."""
+LOG_INTERVAL = 10.0
+"""Seconds between two lines in the log about a database that can't be read."""
 
 # the first class that matches decides
 _STATUS: tuple[tuple[type[AthanorError], int], ...] = (
@@ -42,7 +51,7 @@ _STATUS: tuple[tuple[type[AthanorError], int], ...] = (
 
 
 class Problem(Response):
-    """A problem as a response; `more` are further members, such as `errors`."""
+    """A problem as a response; `detail` is cut, `more` are further members, such as `errors`."""
 
     media_type = "application/problem+json"
 
@@ -54,8 +63,46 @@ class Problem(Response):
         **more: Any,
     ) -> None:
         title = HTTPStatus(status).phrase
-        body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+        body = {
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "detail": bounded(detail),
+            **more,
+        }
         super().__init__(encode(body), status, headers)
+
+
+def bounded(text: str, most: int = MAX_DETAIL) -> str:
+    """`text` in at most `most` bytes of JSON; one that is cut ends with an ellipsis."""
+    if len(encode(text)) - 2 <= most:
+        return text
+    text = text[:most]
+    while len(encode(text)) + 1 > most:
+        text = text[: len(text) * 7 // 8]
+    return f"{text}…"
+
+
+def _bounded_fault(fault: Fault) -> dict[str, Any]:
+    return {
+        name: bounded(value, MAX_FAULT) if isinstance(value, str) else value
+        for name, value in fault.items()
+    }
+
+
+class _Trouble:
+    """Logs why the database fails: at most once in a while, for every request fails then."""
+
+    def __init__(self) -> None:
+        self._again_at = 0.0
+
+    def log(self, error: Exception) -> None:
+        if time.monotonic() >= self._again_at:
+            self._again_at = time.monotonic() + LOG_INTERVAL
+            logger.warning("requests get 503: %s", error)
+
+
+_trouble = _Trouble()
 
 
 def problem_of(error: AthanorError) -> Problem:
@@ -63,13 +110,18 @@ def problem_of(error: AthanorError) -> Problem:
     if isinstance(error, Refusal):
         return Problem(error.status, str(error), error.headers)
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    detail = str(error)
+    if isinstance(error, RingFull | DatabaseUnavailable):
+        # the reason may name hosts, users and files, so it is in the log only
+        detail = error.detail
+        _trouble.log(error)
     headers = {"retry-after": "1"} if status == 503 else {}
     if status == 413:
         # a connection that closes saves reading the rest of the body
         headers["connection"] = "close"
     if isinstance(error, InvalidInput) and error.faults:
-        return Problem(status, str(error), headers, errors=error.faults)
-    return Problem(status, str(error), headers)
+        return Problem(status, detail, headers, errors=[_bounded_fault(fault) for fault in error.faults])
+    return Problem(status, detail, headers)
 
 
 def response_to(request: Request, error: AthanorError) -> Response:
@@ -102,5 +154,5 @@ async def on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.scope["path"])
+    logger.error("%s %s failed", request.method, request.scope["path"][:200])
     return Problem(500, "this is an error in Athanor; its log has the details")

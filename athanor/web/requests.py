@@ -118,6 +118,11 @@ def limit_of(request: Request, default: int, most: int) -> int:
     return limit
 
 
+def is_set(request: Request, name: str) -> bool:
+    """Whether the query parameter `name` is there, and neither empty nor 0."""
+    return request.query_params.get(name, "") not in ("", "0")
+
+
 def status_of(request: Request) -> Status | None:
     """The query parameter `status`. Raises `InvalidQuery` if there is no such status."""
     name = request.query_params.get("status") or None

@@ -86,11 +86,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/runs/{id}/logs", history.get_logs, "run", "A run's log entries by seq", None,
-        {200: history.LogList}, (400, 404), ("after", "before", "limit", "level", "stream", "q"),
+        {200: history.LogList}, (400, 404), ("after", "before", "limit", "level", "stream", "q", "exact"),
     ),
     Endpoint(
         "GET", "/runs/{id}/results", history.get_results, "run", "A run's results by seq", None,
-        {200: history.ResultList}, (400, 404), ("after", "before", "limit", "key"),
+        {200: history.ResultList}, (400, 404), ("after", "before", "limit", "key", "exact"),
     ),
     Endpoint(
         "GET", "/instances", instances.list_instances, CHECKED, "Instances, newest first", None,

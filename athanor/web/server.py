@@ -24,6 +24,7 @@ from ..engine.athanor import Athanor
 from ..exceptions import ConfigurationError
 from .application import Application, create_app
 from .gate import UNPROTECTED
+from .log_safety import make_safe
 from .uvicorn_adapter import STARTUP_FAILURE, OnReady, Server, Supervisor
 from .worker_metrics import WorkerMetrics
 
@@ -60,6 +61,7 @@ def serve(
         _supervise(settings, listener, on_ready)
         return
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _make_logs_safe()
     server = Server(uvicorn.Config(app, **_options(settings)), on_ready)
     server.run([listener] if listener is not None else None)
     if not server.started:
@@ -73,6 +75,12 @@ def check_bind(
     host = settings.host if listener is None else str(listener.getsockname()[0])
     if authenticator.is_open and not settings.insecure and not is_local(host):
         raise ConfigurationError(f"the service would listen on {host}, but {UNPROTECTED}")
+
+
+def _make_logs_safe() -> None:
+    """The errors that these log may quote a request."""
+    for name in ("uvicorn.error", "asyncio", "athanor.audit"):
+        make_safe(name)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -126,6 +134,7 @@ class Worker(Application):
 def worker() -> Worker:
     """The application that a worker serves; uvicorn calls this in the worker's process."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _make_logs_safe()
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     return Worker(Athanor(), Path(os.environ[FOLDER]))
 

@@ -13,7 +13,7 @@ from ..protocol.events import TYPES
 from .event_stream import EventStream
 from .permission import permission_of
 from .problems import response_to
-from .requests import accepted_type, engine_of, number
+from .requests import accepted_type, engine_of, is_set, number
 from .responses import NDJSON, SSE, TEXT
 from .visible import visible
 
@@ -60,6 +60,6 @@ class StreamEndpoint:
             subscription.close()
             return Response(status_code=204)
         format = FORMATS[media_type]
-        if media_type == SSE and query.get("unnamed", "") not in ("", "0"):
+        if media_type == SSE and is_set(request, "unnamed"):
             format = formats.sse_unnamed
         return EventStream(subscription, media_type, format, self._open_streams, permission.expires_at)
