@@ -75,7 +75,7 @@ class EventStream(EventSourceResponse):
             greeting = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
             await send(_body(greeting.encode()))
         while frames := await self._subscription.next():
-            if body := b"".join([frame.encode(self._format) for frame in frames]):
+            if body := b"".join([piece for frame in frames for piece in frame.encode(self._format)]):
                 await send(_body(body))
 
     async def _watch(self, receive: Receive) -> None:
