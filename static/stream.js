@@ -46,6 +46,8 @@ export class Stream {
     const source = new EventSource(`events?${query}`);
     source.onopen = () => this.opened();
     source.onerror = () => this.lost();
+    // the service has too many streams, and says how many milliseconds to wait
+    source.addEventListener("busy", (event) => (this.busy = JSON.parse(event.data).retry));
     for (const type of TYPES) source.addEventListener(type, (event) => this.take(event));
     this.source = source;
   }
@@ -100,7 +102,8 @@ export class Stream {
       return;
     }
     this.failures += 1;
-    const pause = Math.min(MOST_PAUSE, 1000 * 1.6 ** (this.failures - 1)) * (0.75 + 0.75 * Math.random());
+    const pause = this.busy ?? Math.min(MOST_PAUSE, 1000 * 1.6 ** (this.failures - 1)) * (0.75 + 0.75 * Math.random());
+    this.busy = null;
     const until = performance.now() + pause;
     const showPause = () => {
       const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
