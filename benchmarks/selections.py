@@ -53,7 +53,9 @@ class _Flush:
         self._athanor = athanor
         self._run = run
 
-    async def cpu(self, subscribe: Callable[[int], Subscription], others: list[str] | None = None) -> float:
+    async def cpu(
+        self, subscribe: Callable[[int], Subscription], others: list[str] | None = None
+    ) -> float:
         """CPU seconds to broadcast one flush to all readers, and to encode it as each sends it.
 
         `others` are runs with one entry each in the same flush.

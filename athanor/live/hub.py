@@ -1,8 +1,9 @@
 """The hub: from topics to inboxes, inside one process. It never waits.
 
 Subscribers of the same selection share a channel. Channels that want the same of a flush share its
-frames, and those that want more share its events, so that each is encoded once. Registration and broadcast run on the event loop without an `await` in between, so an
-inbox receives everything after `newest` at its registration, and nothing before.
+frames, and those that want more share its events, so that each is encoded once. Registration and
+broadcast run on the event loop without an `await` in between, so an inbox receives everything after
+`newest` at its registration, and nothing before.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from ..config import Limits
 from ..protocol.events import StoredEvent, topics_of
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
+from .backlog import Backlog
 from .frames import Frame, Part, WireEvent, frames_of
 from .inbox import Inbox
+from .refusals import Refusals
 from .segments import segments_of
 
 
@@ -42,11 +45,18 @@ class Hub:
     """
 
     def __init__(
-        self, epoch: str, newest: int, limits: Limits | None = None, keepalive_slots: int = 15
+        self,
+        epoch: str,
+        newest: int,
+        limits: Limits | None = None,
+        keepalive_slots: int = 15,
+        refusals: Refusals | None = None,
     ) -> None:
+        limits = limits or Limits()
+        self.backlog = Backlog(limits.backlog_bytes, refusals or Refusals())
         self.epoch = epoch
         self.newest = self.reading_to = newest
-        self._frame_bytes = (limits or Limits()).frame_bytes
+        self._frame_bytes = limits.frame_bytes
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._channels: dict[Selection, Channel] = {}
         self._by_topic: dict[Topic, set[Channel]] = {}
@@ -100,9 +110,11 @@ class Hub:
                     if not inbox.offer(frame):
                         self.overflows += 1
                 self.frames_offered += len(frames)
+        self.backlog.enforce()
 
     def _frames_for(self, channel: Channel, made: dict[tuple[object, ...], list[Frame]]) -> list[Frame]:
         """The frames of its parts; `made` has those of channels before it, which may be the same."""
+        # parts live until all channels are served, so their addresses are distinct
         key = (channel.ends, channel.hidden, *map(id, channel.parts))
         frames = made.get(key)
         if frames is None:

@@ -17,8 +17,8 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
-from .event_stream import EventStream
 from .metrics import registry_of
+from .open_streams import OpenStreams
 from .openapi import describe
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
 from .routes import routes
@@ -34,7 +34,7 @@ class Application(Starlette):
 
     def __init__(self, engine: Athanor) -> None:
         self.engine = engine
-        self._streams: set[EventStream] = set()
+        self._streams = OpenStreams(engine.settings)
         self._failure: str | None = None
         origins = [origin.strip() for origin in engine.settings.allowed_origins.split(",")]
         allowed = [origin for origin in origins if origin]
@@ -82,7 +82,7 @@ class Application(Starlette):
         await self.engine.drain()
         # a client that has not read by then is unlikely to, and its stream would delay the shutdown
         await asyncio.sleep(self.engine.settings.shutdown_timeout / 2)
-        for stream in list(self._streams):
+        for stream in list(self._streams.streams):
             stream.abandon()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

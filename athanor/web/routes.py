@@ -14,7 +14,7 @@ from ..protocol.entries import LogInput, ProgressInput, ResultInput
 from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch
 from ..protocol.records import Instance, InstanceSummary, RunDetail, RunState
 from . import history, instances, metrics, pages, reports, runs, status
-from .event_stream import EventStream
+from .open_streams import OpenStreams
 from .problems import Problem
 from .streams import StreamEndpoint
 
@@ -145,7 +145,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )  # fmt: skip
 
 
-def routes(open_streams: set[EventStream]) -> list[Route]:
+def routes(open_streams: OpenStreams) -> list[Route]:
     """The routes of streams, of all endpoints and of the page."""
     streams = StreamEndpoint(open_streams)
     by_path: dict[str, dict[str, Handler]] = {}
