@@ -28,6 +28,9 @@ from ..support.service import Service, metric, new_run, running
 
 MIB = 1024 * 1024
 MOST_RSS = 256 * MIB
+LISTS = 60
+"""Of 8 MiB each, which take a tenth of a second of CPU each."""
+STREAMS, RESULTS = 200, 24
 SERVED_WITHIN = 5.0
 """Seconds for a request beside all that; it takes milliseconds, and tests share their machine."""
 
@@ -127,8 +130,8 @@ def test_lists_that_nobody_reads_are_cut_off(readers: Service, big_run: str) -> 
     path = f"/runs/{big_run}/logs?limit=10000"
     before = refused(readers, "backlog")
     with measured(readers, f"/runs/{big_run}/logs?limit=10"), contextlib.ExitStack() as stack:
-        stalled = [stack.enter_context(connect(readers, get(path))) for _ in range(150)]
-        wait_until(lambda: refused(readers, "backlog") - before > 100, "readers to be cut off")
+        stalled = [stack.enter_context(connect(readers, get(path))) for _ in range(LISTS)]
+        wait_until(lambda: refused(readers, "backlog") - before > LISTS - 15, "readers to be cut off")
         # the oldest is one of them; the newest is not, and gets all of it when it reads at last
         assert is_cut_off(stalled[0])
         assert not is_cut_off(stalled[-1])
@@ -145,17 +148,17 @@ def test_streams_that_nobody_reads_hold_little(readers: Service) -> None:
     path = f"/events/experiments:run:{run}"
     before = metric(readers, "athanor_subscribers")
     with measured(readers, f"/runs/{run}"), contextlib.ExitStack() as stack:
-        for _ in range(200):
+        for _ in range(STREAMS):
             stack.enter_context(connect(readers, get(path)))
         reader = Follower(readers.url, path)
         reader.start()
-        wait_until(lambda: metric(readers, "athanor_subscribers") - before == 201, "the streams")
-        lines = "\n".join(json.dumps({"message": "x" * 250_000}) for _ in range(32))
-        for _ in range(3):
-            headers = {"Content-Type": "application/x-ndjson"}
-            client.post(f"/runs/{run}/logs", content=lines, headers=headers).raise_for_status()
-        wait_until(lambda: len(reader.seqs) == 96, "all lines at the one that reads")
-        assert reader.seqs == list(range(1, 97))
+        wait_until(lambda: metric(readers, "athanor_subscribers") - before == STREAMS + 1, "the streams")
+        # each is an event of its own, of almost the size of an inbox
+        results = [{"key": "large", "value": "x" * 900_000} for _ in range(8)]
+        for _ in range(RESULTS // 8):
+            client.post(f"/runs/{run}/results", json=results).raise_for_status()
+        wait_until(lambda: len(reader.events) == RESULTS, "all results at the one that reads")
+        assert [data["result"]["seq"] for _, data in reader.events] == list(range(1, RESULTS + 1))
         # each holds a chunk of its own, and all of them share the rest
         assert metric(readers, "athanor_backlog_bytes") < 48 * MIB
     client.post(f"/runs/{run}/complete").raise_for_status()
