@@ -61,10 +61,10 @@ class EventStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
-        watcher = loop.create_task(self._watch(receive))
         expiry = None if self._lifetime is None else loop.call_later(self._lifetime, self.end)
         self._writer = writer = PacedWriter(self._engine, receive, send, self._subscription.close)
         self._open_streams.add(self)
+        watcher = loop.create_task(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] != "HEAD":

@@ -22,6 +22,7 @@ from athanor.config import Limits
 from athanor.live.formats import sse
 from athanor.protocol.entries import LogInput
 from athanor.web.event_stream import EventStream
+from athanor.web.open_streams import client_of
 
 from ..support.follower import Follower, wait_until
 from ..support.service import Service, metric, new_run, running
@@ -239,6 +240,22 @@ def test_too_many_streams(tmp_path: Path) -> None:
         client.post(f"/runs/{run}/complete").raise_for_status()
         assert "run_completed" in client.get(path, headers={"Accept": "text/event-stream"}).text
         held.pop().close()
+
+
+@pytest.mark.parametrize(
+    ("client", "counted"),
+    [
+        (("192.0.2.7", 1), "192.0.2.7"),
+        (("::ffff:192.0.2.7", 1), "192.0.2.7"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:0db8:0001:0002::/64"),
+        (("2001:db8:1:2::9", 1), "2001:0db8:0001:0002::/64"),
+        (("fe80::1%eth0", 1), "fe80:0000:0000:0000::/64"),
+        (("odd:name", 1), "odd:name"),
+        (None, ""),
+    ],
+)
+def test_a_client_is_an_address_or_a_network(client: tuple[str, int] | None, counted: str) -> None:
+    assert client_of({"client": client}) == counted
 
 
 class Served:
