@@ -58,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jwt_jwks_file: str = ""
     jwt_audience: str = "athanor"
     insecure: bool = False
+    max_streams: Count = 10_000
+    max_streams_per_client: Count | None = None
 
     def __post_init__(self) -> None:
         # an unusable URL is refused here, not at the first flush
@@ -169,6 +171,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The same for reads, which may search: some ten million entries a minute."""
     idle_transaction_timeout: float = 5.0
     """The server ends a transaction whose process has vanished after this time."""
+    backlog_bytes: int = 48 * MIB
+    """All bytes that wait for clients; beyond it, clients that do not read are cut off."""
+    chunk_bytes: int = 64 * 1024
+    """A response is written in chunks of this size, so a client that does not read holds one."""
+    write_timeout: float = 60.0
+    """A client that takes nothing for this long is cut off."""
 
 
 def _check_hosts(url: str) -> None:

@@ -81,6 +81,8 @@ export class Hub {
     const source = new EventSource(address(this.topics(), oldest(members)));
     source.onopen = () => this.opened();
     source.onerror = () => this.lost();
+    // the service has too many streams, and says how many milliseconds to wait
+    source.addEventListener("busy", (event) => (this.busy = JSON.parse(event.data).retry));
     for (const type of TYPES) source.addEventListener(type, (event) => this.take(event));
     this.source = source;
   }
@@ -144,7 +146,8 @@ export class Hub {
     this.source.close();
     this.source = null;
     this.failures += 1;
-    const pause = Math.min(MOST_PAUSE, 1000 * 1.6 ** (this.failures - 1)) * (0.75 + 0.75 * Math.random());
+    const pause = this.busy ?? Math.min(MOST_PAUSE, 1000 * 1.6 ** (this.failures - 1)) * (0.75 + 0.75 * Math.random());
+    this.busy = null;
     this.tell({ say: "lost", pause });
     this.plan(pause);
     if (isRefused) this.ask();

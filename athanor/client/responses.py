@@ -5,6 +5,7 @@
     RequestFailed           the message names the address and the reason
     ├── Unavailable         trouble that may pass
     │   ├── Unreachable     no response
+    │   ├── Busy            a stream that was refused for now
     │   └── TryAgain        5xx, 408, 425, 429
     ├── NotFound            404
     ├── Conflict            409
@@ -74,6 +75,16 @@ class Unreachable(Unavailable):
         super().__init__(f"{without_login(url)} can't be reached ({self.reason})")
 
 
+class Busy(Unavailable):
+    """An empty stream, which says when to come back."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.retry_after = _seconds(response)
+        self.reason = "it has too many streams"
+        super().__init__(f"{_place(response)} has too many streams")
+
+
 class ErrorResponse(RequestFailed):
     """A response with an error status.
 
@@ -98,9 +109,7 @@ class TryAgain(ErrorResponse, Unavailable):
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(response)
-        text = response.headers.get("retry-after", "")
-        if text.isascii() and text.isdigit() and len(text) < 5:
-            self.retry_after = float(text)
+        self.retry_after = _seconds(response)
 
 
 class NotFound(ErrorResponse):
@@ -171,6 +180,12 @@ def _object(response: httpx.Response) -> dict[str, Any]:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except JSON_ERRORS:
         return {}
+
+
+def _seconds(response: httpx.Response) -> float | None:
+    """What `Retry-After` says, up to 9,999; None for a date."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 5 else None
 
 
 def _place(response: httpx.Response) -> str:

@@ -195,6 +195,8 @@ class Subscriber:
             self._has_connected = False
         elif response.status_code != 200 or responses.media_type(response) != "text/event-stream":
             raise responses.NotAthanor(response)
+        elif "retry-after" in response.headers:
+            raise responses.Busy(response)
         else:
             self._has_connected = True
 
@@ -242,6 +244,9 @@ class Subscriber:
                 raise AthanorError(f"{without_login(self._url)} can't be read: {error.reason}")
         if isinstance(error, responses.Unavailable):
             self._failures += 1
+            if isinstance(error, responses.Busy) and error.retry_after is not None:
+                # as the stream itself says
+                self._retry = int(1000 * error.retry_after)
             # a single failure may be a connection that broke
             if self._failures == 2:
                 url = without_login(self._url)

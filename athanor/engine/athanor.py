@@ -28,6 +28,7 @@ from ..domain.commands import (
 )
 from ..domain.ledger import Receipt
 from ..exceptions import NotFound, NotRunning, NotStarted, TooLarge
+from ..live.refusals import Refusals
 from ..live.subscription import Subscription
 from ..protocol.cursor import Cursor
 from ..protocol.encoding import spelled, without_surrogates
@@ -95,6 +96,8 @@ class Athanor:
         """
         self.settings = settings or Settings.from_env()
         self.limits = limits or Limits()
+        self.refusals = Refusals()
+        self.long_lists = asyncio.Semaphore()
         self._make_store = make_store
         self._parts: Parts | None = None
 
@@ -117,7 +120,7 @@ class Athanor:
         """
         assert self._parts is None, "this engine is running already"
         self._parts = await start_parts(
-            self.settings, self.limits, self._make_store(self.settings, self.limits)
+            self.settings, self.limits, self._make_store(self.settings, self.limits), self.refusals
         )
 
     async def drain(self) -> None:
@@ -137,7 +140,7 @@ class Athanor:
 
     @property
     def parts(self) -> Parts:
-        """The running parts, for tests and for measurements. Raises `NotStarted`."""
+        """The running parts, for the writers of `web`, and for tests. Raises `NotStarted`."""
         if self._parts is None:
             raise NotStarted("this Athanor is not started: use it as `async with`")
         return self._parts

@@ -14,6 +14,7 @@ from ..config import Limits, Settings
 from ..domain.commands import Command
 from ..live.broadcaster import Broadcaster, LocalBroadcaster
 from ..live.hub import Hub
+from ..live.refusals import Refusals
 from ..live.replay import Replay
 from ..live.runs import RunTracker
 from ..protocol.records import Progress, Run, RunState
@@ -107,6 +108,7 @@ class Parts:
             frames=hub.frames_offered,
             overflows=hub.overflows,
             replay_pages=self.replay.pages,
+            backlog_bytes=hub.backlog.size,
             progress_published=self.runs.progress.published,
             relay=_relay_statistics(relay) if relay else None,
         )
@@ -116,14 +118,14 @@ def _relay_statistics(relay: Relay) -> RelayStatistics:
     return RelayStatistics(relay.is_listening, relay.lag, relay.reads, relay.events, relay.reconnects)
 
 
-async def start_parts(settings: Settings, limits: Limits, store: Store) -> Parts:
+async def start_parts(settings: Settings, limits: Limits, store: Store, refusals: Refusals) -> Parts:
     """Open the store and start the background tasks.
 
     Raises `DatabaseInUse`, `ConfigurationError` or `DatabaseUnavailable`; nothing runs then.
     """
     await store.open()
     try:
-        parts = _assemble(settings, limits, store)
+        parts = _assemble(settings, limits, store, refusals)
         for run_id in await store.read(queries.cancel_requested):
             parts.runs.await_cancel(run_id)
     except BaseException:
@@ -136,8 +138,8 @@ async def start_parts(settings: Settings, limits: Limits, store: Store) -> Parts
     return parts
 
 
-def _assemble(settings: Settings, limits: Limits, store: Store) -> Parts:
-    hub = Hub(store.epoch, store.newest, limits, keepalive_slots(settings))
+def _assemble(settings: Settings, limits: Limits, store: Store, refusals: Refusals) -> Parts:
+    hub = Hub(store.epoch, store.newest, limits, keepalive_slots(settings), refusals)
     runs = RunTracker(store, hub, settings, limits)
     ring: RingBuffer[Pending] = RingBuffer(settings.ring_capacity, settings.ring_bytes)
     peers: Peers | None = None

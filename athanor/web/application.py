@@ -16,10 +16,10 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
-from .event_stream import EventStream
 from .gate import Gate
 from .log_safety import make_safe
 from .metrics import registry_of
+from .open_streams import OpenStreams
 from .openapi import describe
 from .permission import Authorize
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
@@ -42,7 +42,7 @@ class Application(Starlette):
         """
         make_safe("athanor")
         self.engine = engine
-        self._streams: set[EventStream] = set()
+        self._streams = OpenStreams(engine.settings)
         self._failure: str | None = None
         super().__init__(
             routes=routes(self._streams),
@@ -56,8 +56,10 @@ class Application(Starlette):
         )
         self.state.athanor = engine
         self.state.authenticator = Authenticator(engine.settings)
-        self.state.gate = Gate(super().__call__, engine.settings, self.state.authenticator, authorize)
-        self.state.metrics = registry_of(engine, self.state.gate.refused)
+        self.state.gate = Gate(
+            super().__call__, engine.settings, self.state.authenticator, engine.refusals, authorize
+        )
+        self.state.metrics = registry_of(engine)
         self.state.openapi = describe(__version__)
 
     @contextlib.asynccontextmanager
@@ -82,7 +84,7 @@ class Application(Starlette):
         await self.engine.drain()
         # a client that has not read by then is unlikely to, and its stream would delay the shutdown
         await asyncio.sleep(self.engine.settings.shutdown_timeout / 2)
-        for stream in list(self._streams):
+        for stream in list(self._streams.streams):
             stream.abandon()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections import Counter
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -25,7 +24,7 @@ from ..access.credentials import secret_of
 from ..access.hosts import Host, HostRule, is_loopback_address
 from ..access.origins import OriginRule
 from ..access.throttle import Throttle
-from ..config import Settings
+from ..engine.athanor import Athanor
 from .permission import LOGIN, Authorize, Permission
 from .problems import problem_of
 from .refusal import Refusal, unauthenticated
@@ -53,15 +52,15 @@ class Gate:
     def __init__(
         self,
         app: ASGIApp,
-        settings: Settings,
+        engine: Athanor,
         authenticator: Authenticator,
         authorize: Authorize | None = None,
     ) -> None:
         self._app = app
-        self._settings = settings
+        self._settings = settings = engine.settings
         self._authenticator = authenticator
         self._authorize = authorize
-        self.refused: Counter[str] = Counter()
+        self._refusals = engine.refusals
         self._hosts = HostRule(settings.allowed_hosts, settings.host)
         self._origins = OriginRule(settings.allowed_origins)
         self._throttle = Throttle()
@@ -187,7 +186,7 @@ class Gate:
 
     def response_to(self, refusal: Refusal, scope: Scope) -> Response:
         """Count a refusal and write it to the audit log; its response."""
-        self.refused[refusal.reason] += 1
+        self._refusals.count(refusal.reason)
         audit.info(
             "refused (%s): %s %s from %s",
             refusal.reason,

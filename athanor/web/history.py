@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
@@ -17,8 +18,12 @@ from ..live.formats import log_text, result_text
 from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.records import LEVELS, LogEntry, Result
 from ..protocol.safe_text import visible
+from .paced_response import PacedResponse
 from .requests import accepted_type, engine_of, is_set, limit_of, number
 from .responses import CSV, JSON, NDJSON, TEXT, next_page
+
+LONG = 1000
+"""A list with a larger limit than this is long."""
 
 
 class LogList(msgspec.Struct, kw_only=True):
@@ -67,7 +72,10 @@ async def get_results(request: Request) -> Response:
 
 async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
     limit = limit_of(request, 1000, 10_000)
-    page = await engine_of(request).entries(request.path_params["id"], wanted, limit)
+    engine = engine_of(request)
+    # one long list is read at a time, so that short ones do not wait behind many of them
+    async with engine.long_lists if limit > LONG else contextlib.nullcontext():
+        page = await engine.entries(request.path_params["id"], wanted, limit)
     following = None
     if page.more:
         position = {"before": page.first} if wanted.is_backwards else {"after": page.last}
@@ -80,14 +88,14 @@ async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
             b",".join(page.items),
             msgspec.json.encode(rest)[1:],
         )
-        return Response(body, media_type=JSON)
+        return PacedResponse(body, media_type=JSON)
     headers = {"athanor-total": str(page.total), "athanor-last-event-id": page.cursor}
     if following is not None:
         headers["link"] = f'<{following}>; rel="next"'
     format = _FORMATS[media_type]
     if media_type == CSV and is_set(request, "exact"):
         format = _exact_csv
-    return Response(format(noun, page), headers=headers, media_type=media_type)
+    return PacedResponse(format(noun, page), headers=headers, media_type=media_type)
 
 
 def _ndjson(noun: str, page: EntryPage) -> bytes:

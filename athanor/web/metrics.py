@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector
@@ -20,15 +19,16 @@ from .worker_metrics import WorkerMetrics
 class EngineCollector(Collector):
     """The statistics of an engine under their Prometheus names."""
 
-    def __init__(self, engine: Athanor, refused: Counter[str]) -> None:
+    def __init__(self, engine: Athanor) -> None:
         self._engine = engine
-        self._refused = refused
 
     def collect(self) -> Iterator[Metric]:
         ready = 0 if self._engine.unready_reason else 1
         yield GaugeMetricFamily("athanor_ready", "1 if events are stored and shown", ready)
-        refused = CounterMetricFamily("athanor_refused", "Requests refused, by reason", labels=["reason"])
-        for reason, count in self._refused.items():
+        refused = CounterMetricFamily(
+            "athanor_refused", "Clients and requests refused or cut off, by reason", labels=["reason"]
+        )
+        for reason, count in self._engine.refusals.counts.items():
             refused.add_metric([reason], count)
         yield refused
         if not self._engine.started:
@@ -49,6 +49,7 @@ def _gauges(now: Statistics) -> list[tuple[str, str, float]]:
         ("athanor_ring_capacity_lines", "Entries that the ring can hold", now.ring_capacity),
         ("athanor_ring_capacity_bytes", "Bytes that the ring can hold", now.ring_max_bytes),
         ("athanor_subscribers", "Open subscriptions", now.subscribers),
+        ("athanor_backlog_bytes", "Bytes that wait for clients that read slowly", now.backlog_bytes),
         ("athanor_newest_event", "Number of the newest event broadcast", now.newest_event),
     ]
     if relay := now.relay:
@@ -78,13 +79,10 @@ def _counters(now: Statistics) -> list[tuple[str, str, float]]:
     return counters
 
 
-def registry_of(engine: Athanor, refused: Counter[str]) -> CollectorRegistry:
-    """A registry for one engine: a process may have several engines, and metrics of its own.
-
-    `refused` counts refused requests by reason.
-    """
+def registry_of(engine: Athanor) -> CollectorRegistry:
+    """A registry for one engine: a process may have several engines, and metrics of its own."""
     registry = CollectorRegistry()
-    registry.register(EngineCollector(engine, refused))
+    registry.register(EngineCollector(engine))
     ProcessCollector(registry=registry)
     return registry
 

@@ -9,6 +9,7 @@ experiments:instances, …:runs   lists and streams, filtered     nothing
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -40,9 +41,11 @@ class Permission:
         self._scope = scope or {}
 
     @property
-    def expires_at(self) -> float | None:
-        """The time at which the credential ends, in seconds since 1970."""
-        return None if self.caller is None else self.caller.expires_at
+    def lifetime(self) -> float | None:
+        """Seconds until the credential ends; None: it ends with the service's settings."""
+        if self.caller is None or self.caller.expires_at is None:
+            return None
+        return max(0.0, self.caller.expires_at - time.time())
 
     async def require(self, action: Action, resource: str) -> None:
         """Raises `Refusal` if the caller may not do this."""

@@ -9,13 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..protocol.encoding import encode
+from .paced_response import PacedResponse
 
 JSON, NDJSON, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
 SSE = "text/event-stream"
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(encode(content), status, headers, media_type=JSON)
+    return PacedResponse(encode(content), status, headers, media_type=JSON)
 
 
 def next_page(request: Request, **position: int | None) -> str | None:

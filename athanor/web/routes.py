@@ -16,8 +16,8 @@ from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch
 from ..protocol.records import Instance, InstanceSummary, RunDetail, RunState
 from ..protocol.topics import Topic
 from . import history, instances, login, metrics, pages, reports, runs, status
-from .event_stream import EventStream
 from .gate import SAFE, audit
+from .open_streams import OpenStreams
 from .permission import permission_of
 from .streams import StreamEndpoint
 
@@ -177,7 +177,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )  # fmt: skip
 
 
-def routes(open_streams: set[EventStream]) -> list[Route]:
+def routes(open_streams: OpenStreams) -> list[Route]:
     """The routes of streams, of all endpoints and of the page."""
     streams = StreamEndpoint(open_streams)
     by_path: dict[str, dict[str, Endpoint]] = {}

@@ -10,7 +10,9 @@ from ..exceptions import AthanorError
 from ..live import formats
 from ..live.frames import Format
 from ..protocol.events import TYPES
+from .busy import busy
 from .event_stream import EventStream
+from .open_streams import OpenStreams, client_of
 from .permission import permission_of
 from .problems import response_to
 from .requests import accepted_type, engine_of, is_set, number
@@ -24,16 +26,25 @@ FORMATS: dict[str, Format] = {SSE: formats.sse, NDJSON: formats.ndjson, TEXT: fo
 class StreamEndpoint:
     """An ASGI application, because a function's wrapper would live as long as its stream."""
 
-    def __init__(self, open_streams: set[EventStream]) -> None:
+    def __init__(self, open_streams: OpenStreams) -> None:
         self._open_streams = open_streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        client = client_of(scope)
+        refusal = self._open_streams.enter(client)
+        if refusal is not None:
+            request.app.state.athanor.refusals.count("streams")
+            await busy(request, refusal)(scope, receive, send)
+            return
         try:
-            response = await self._respond(request)
-        except AthanorError as error:
-            response = response_to(request, error)
-        await response(scope, receive, send)
+            try:
+                response = await self._respond(request)
+            except AthanorError as error:
+                response = response_to(request, error)
+            await response(scope, receive, send)
+        finally:
+            self._open_streams.leave(client)
 
     async def _respond(self, request: Request) -> Response:
         engine = engine_of(request)
@@ -62,4 +73,11 @@ class StreamEndpoint:
         format = FORMATS[media_type]
         if media_type == SSE and is_set(request, "unnamed"):
             format = formats.sse_unnamed
-        return EventStream(subscription, media_type, format, self._open_streams, permission.expires_at)
+        return EventStream(
+            engine,
+            subscription,
+            media_type,
+            format,
+            self._open_streams.streams,
+            permission.lifetime,
+        )

@@ -6,6 +6,7 @@ uvicorn to the minor version with which they were tested.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 from collections.abc import Callable
@@ -68,3 +69,28 @@ def stop_server(handler: Any, timeout: float) -> bool:
         server.config.timeout_graceful_shutdown = math.ceil(timeout)
     server.should_exit = True
     return True
+
+
+def transport_of(receive: Any) -> asyncio.Transport | None:
+    """The connection of the request that has this `receive`; None if the server is not uvicorn.
+
+    Middleware may wrap `receive`; then the result is None too.
+    """
+    transport = getattr(_cycle_of(receive), "transport", None)
+    # uvloop's transports are no instances of asyncio's
+    return transport if hasattr(transport, "set_write_buffer_limits") else None
+
+
+def leave(receive: Any) -> None:
+    """Tell uvicorn that the client of this request has left.
+
+    It notes that by itself only for the newest request of a connection, and takes the end of an
+    older one for an error.
+    """
+    cycle = _cycle_of(receive)
+    if hasattr(cycle, "disconnected"):
+        cycle.disconnected = True
+
+
+def _cycle_of(receive: Any) -> Any:
+    return getattr(receive, "__self__", None)

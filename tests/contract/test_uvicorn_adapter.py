@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
@@ -15,6 +18,8 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import SIGNALS, Process
 
 from athanor.web import uvicorn_adapter
+
+from ..support.follower import wait_until
 
 
 @pytest.fixture
@@ -100,6 +105,52 @@ def test_signal_handler_leads_to_its_server(
     # it returned, so the signal is not raised again
     assert server.should_exit
     assert server.config.timeout_graceful_shutdown == expected
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_request_leads_to_its_connection(http: Any, loop: Any) -> None:
+    sizes: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        transport = uvicorn_adapter.transport_of(receive)
+        assert transport is not None, "the connection is not at receive.__self__.transport"
+        transport.set_write_buffer_limits(high=0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(16 << 20), "more_body": True})
+        sizes.append(transport.get_write_buffer_size())
+        # waits until the client has taken all
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        sizes.append(transport.get_write_buffer_size())
+        transport.abort()
+        uvicorn_adapter.leave(receive)
+        # is dropped, without an error
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    config = uvicorn.Config(app, http=http, loop=loop, lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=server.run, args=([listener],))
+        serving.start()
+        with socket.create_connection(listener.getsockname()) as client:
+            client.settimeout(30)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_until(lambda: sizes, "a full buffer")
+            with contextlib.suppress(ConnectionResetError):
+                while client.recv(1 << 20):
+                    pass
+        server.should_exit = True
+        serving.join(30)
+    assert sizes[0] > 0
+    assert sizes[1:] == [0]
+
+
+def test_what_is_no_request_of_uvicorn_has_no_connection() -> None:
+    async def receive() -> None:
+        pass
+
+    assert uvicorn_adapter.transport_of(receive) is None
+    uvicorn_adapter.leave(receive)
 
 
 def test_other_handlers_are_no_servers() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +14,7 @@ from ..support.browser import Tab
 from ..support.follower import wait_until
 from ..support.producer import Producer
 from ..support.proxy import proxied
-from ..support.service import Service, metric, new_run
+from ..support.service import Service, metric, new_run, running
 
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
@@ -57,6 +59,16 @@ def test_every_line_is_shown_once_through_two_restarts_and_a_network_outage(
         tab.expect_state("ended")
         tab.expect_lines(producer.sent)
         assert tab.read() == [(number + 1, f"p {number}") for number in range(producer.sent)]
+
+
+def test_a_page_whose_stream_is_refused_comes_back_later(tab: Tab, tmp_path: Path) -> None:
+    with running(tmp_path, max_streams=1) as service:
+        run = new_run(service.client())
+        with service.client().stream("GET", "/events/experiments:runs"):
+            tab.page.goto(f"{service.url}/#/runs/{run}")
+            # without the service's word it would come back in at most 1.5 s
+            state = tab.page.locator("#connection")
+            expect(state).to_contain_text(re.compile(r"reconnecting in [123]\d s"))
 
 
 @pytest.mark.long

@@ -102,6 +102,7 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
         "retention_days": "off",
         "retention_rows": "off",
         "allowed_origins": "none",
+        "max_streams_per_client": "off",
         "run_id": "none",
     }
     real = {}
