@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_days: Seconds | None = None
     retention_rows: Count | None = None
     allowed_origins: str = ""
+    max_connections: Count = 16_384
 
     def __post_init__(self) -> None:
         # an unusable URL is refused here, not at the first flush
@@ -150,6 +151,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The same for reads, which may search: some ten million entries a minute."""
     idle_transaction_timeout: float = 5.0
     """The server ends a transaction whose process has vanished after this time."""
+    head_bytes: int = 64 * 1024
+    head_fields: int = 100
+    """A request line with its headers. Chunk extensions and trailers have the same bounds."""
+    pipelined_requests: int = 32
+    """Requests that wait on a connection for the response to an earlier one."""
+    header_timeout: float = 10.0
+    """From the connection, or from a request's first byte, to the end of its headers."""
+    body_timeout: float = 30.0
+    """Without a byte of a body that is not complete."""
+    write_timeout: float = 60.0
+    """Without a byte read by a client whose connection can take no more."""
+    linger_timeout: float = 2.0
+    """A connection is read for this long after a refusal, so that the client receives it."""
+    notice_interval: float = 60.0
+    """Between two lines in the log about refused connections."""
 
 
 def _check_hosts(url: str) -> None:

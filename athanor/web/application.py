@@ -17,10 +17,12 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
+from .connection import Connections
 from .event_stream import EventStream
 from .metrics import registry_of
 from .openapi import describe
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
+from .refusals import Refusals
 from .routes import routes
 from .shutdown import on_shutdown_signal
 
@@ -36,6 +38,8 @@ class Application(Starlette):
         self.engine = engine
         self._streams: set[EventStream] = set()
         self._failure: str | None = None
+        refusals = Refusals()
+        self.connections = Connections(engine.settings, engine.limits, refusals)
         origins = [origin.strip() for origin in engine.settings.allowed_origins.split(",")]
         allowed = [origin for origin in origins if origin]
         cors = Middleware(
@@ -57,7 +61,8 @@ class Application(Starlette):
         )
         self.state.athanor = engine
         self.state.allowed_origins = allowed
-        self.state.metrics = registry_of(engine)
+        self.state.refusals = refusals
+        self.state.metrics = registry_of(engine, refusals)
         self.state.openapi = describe(__version__)
 
     @contextlib.asynccontextmanager

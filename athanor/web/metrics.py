@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ..engine.athanor import Athanor
 from ..engine.statistics import Statistics
+from .refusals import Refusals
 from .worker_metrics import WorkerMetrics
 
 
@@ -72,10 +73,24 @@ def _counters(now: Statistics) -> list[tuple[str, str, float]]:
     return counters
 
 
-def registry_of(engine: Athanor) -> CollectorRegistry:
+class RefusalCollector(Collector):
+    """What was refused, by reason."""
+
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
+
+    def collect(self) -> Iterator[Metric]:
+        refused = CounterMetricFamily("athanor_refused", "Refused, by reason", labels=["reason"])
+        for reason, count in self._refusals.counts.items():
+            refused.add_metric([reason], count)
+        yield refused
+
+
+def registry_of(engine: Athanor, refusals: Refusals) -> CollectorRegistry:
     """A registry for one engine: a process may have several engines, and metrics of its own."""
     registry = CollectorRegistry()
     registry.register(EngineCollector(engine))
+    registry.register(RefusalCollector(refusals))
     ProcessCollector(registry=registry)
     return registry
 

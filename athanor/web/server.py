@@ -16,10 +16,11 @@ from typing import Any
 
 import uvicorn
 
-from ..config import Settings
+from ..config import Limits, Settings
 from ..engine.athanor import Athanor
 from ..exceptions import ConfigurationError
 from .application import Application, create_app
+from .files import raise_open_files_limit
 from .uvicorn_adapter import STARTUP_FAILURE, OnReady, Server, Supervisor
 from .worker_metrics import WorkerMetrics
 
@@ -47,6 +48,8 @@ def serve(
         app = app or create_app()
     except ConfigurationError as error:
         sys.exit(f"athanor: {error}")
+    # workers inherit it
+    raise_open_files_limit()
     settings = app.engine.settings
     if settings.workers > 1:
         _supervise(settings, listener, on_ready)
@@ -67,6 +70,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "ws": "none",
         # nothing here asks for the client's address or scheme
         "proxy_headers": False,
+        "h11_max_incomplete_event_size": Limits().head_bytes,
     }
 
 

@@ -1,0 +1,67 @@
+"""What the service refused, counted by reason, and lines in the log that an attack can't multiply."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+logger = logging.getLogger("athanor")
+
+BATCH = 0.1
+"""Seconds that a first line waits, so that it has the count of a burst."""
+
+CONNECTIONS = "connections"
+HEADERS = "headers"
+INVALID = "invalid"
+HEADER_TIMEOUT = "header_timeout"
+BODY_TIMEOUT = "body_timeout"
+WRITE_TIMEOUT = "write_timeout"
+
+
+class Refusals:
+    """Counts by reason; `/metrics` shows them as `athanor_refused_total`."""
+
+    def __init__(self) -> None:
+        reasons = (CONNECTIONS, HEADERS, INVALID, HEADER_TIMEOUT, BODY_TIMEOUT, WRITE_TIMEOUT)
+        self._counts = Counter(dict.fromkeys(reasons, 0))
+
+    def count(self, reason: str) -> None:
+        self._counts[reason] += 1
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return self._counts
+
+
+class Notice:
+    """A warning about something that may happen often: one line in `interval` seconds at most.
+
+    `text` makes the line from the number of times since the last one.
+    """
+
+    def __init__(self, text: Callable[[int], str], interval: float) -> None:
+        self._text = text
+        self._interval = interval
+        self._count = 0
+        self._last: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self) -> None:
+        """Count once more, and write a line as soon as one may be written."""
+        self._count += 1
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            last = loop.time() - self._interval if self._last is None else self._last
+            at = max(last + self._interval, loop.time() + BATCH)
+            self._timer = loop.call_at(at, self.write)
+
+    def write(self) -> None:
+        """Write what is counted, if anything is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._last = asyncio.get_running_loop().time()
+            logger.warning("%s", self._text(self._count))
+            self._count = 0

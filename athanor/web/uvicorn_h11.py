@@ -1,0 +1,101 @@
+"""uvicorn's protocol for h11, with bounds: where there is no httptools."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .connection import Connections
+from .uvicorn_bounds import Bounded, Refused
+
+__all__ = ["BoundedH11", "H11Protocol"]
+
+
+class BoundedH11(Bounded, H11Protocol):
+    """Requests with too many headers are refused, and connections have no more time than they need."""
+
+    def __init__(self, connections: Connections, **options: Any) -> None:
+        super().__init__(connections, **options)
+        limits = connections.limits
+        self.conn: _Connection = _Connection(limits.head_bytes, limits.head_fields)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            return
+        super().data_received(data)
+        self._look(progress=self.conn.found_data)
+        self.conn.found_data = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self._wait_for_reader()
+        if not self._is_deaf:
+            self._look()
+
+    def _look(self, progress: bool = False) -> None:
+        """Set the clock to what the connection waits for now."""
+        clock, now, state = self._clock, self.loop.time(), self.conn.their_state
+        received = bool(self.conn.trailing_data[0])
+        if self._is_deaf:
+            return
+        if state is not h11.IDLE:
+            clock.head = None
+        elif received and clock.head is None:
+            clock.head = now
+        if state is not h11.SEND_BODY:
+            clock.body = None
+        elif progress or clock.body is None:
+            clock.body = now
+        if clock.is_waiting:
+            self._bounds.watch(self)
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn while it handles h11's error."""
+        error = sys.exc_info()[1]
+        if getattr(error, "error_status_hint", 400) == 431:
+            self._refuse(self._too_large())
+        else:
+            self._refuse(Refused(400, f"this is not HTTP/1.1: {error}" if error else msg))
+
+    def shutdown(self) -> None:
+        if self._is_deaf:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    def _unanswered(self) -> list[Any]:
+        return [] if self.cycle is None or self.cycle.response_complete else [self.cycle]
+
+    def _unread(self) -> Any | None:
+        # h11 reads no request before the last one has its response
+        states = (h11.SEND_BODY, h11.ERROR)
+        return self.cycle if self.cycle is not None and self.conn.their_state in states else None
+
+    def _forget(self, cycle: Any) -> None:
+        raise AssertionError("h11 queues no requests")
+
+    def _is_silent(self) -> bool:
+        return not self.conn.trailing_data[0]
+
+
+class _Connection(h11.Connection):
+    def __init__(self, most_bytes: int, most_fields: int) -> None:
+        super().__init__(h11.SERVER, most_bytes)
+        self._most_bytes = most_bytes
+        self._most_fields = most_fields
+        self.found_data = False
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self.found_data = True
+        elif isinstance(event, h11.Request):
+            size = len(event.method) + len(event.target)
+            size += sum(len(name) + len(value) + 4 for name, value in event.headers)
+            if size > self._most_bytes or len(event.headers) > self._most_fields:
+                raise h11.RemoteProtocolError("the headers are too large", error_status_hint=431)
+        return event

@@ -1,0 +1,25 @@
+"""The service with limits of the test's choice: `ATHANOR_TEST_LIMITS` as JSON, and `ATHANOR_TEST_HTTP`."""
+
+import json
+import os
+
+import uvicorn
+
+from athanor import Application, Athanor
+from athanor.config import Limits, Settings
+from athanor.web.files import raise_open_files_limit
+from athanor.web.uvicorn_adapter import Server
+
+settings = Settings.from_env()
+limits = Limits(**json.loads(os.environ["ATHANOR_TEST_LIMITS"]))
+config = uvicorn.Config(
+    Application(Athanor(settings, limits)),
+    host=settings.host,
+    port=settings.port,
+    http=os.environ["ATHANOR_TEST_HTTP"],
+    loop=os.environ.get("ATHANOR_TEST_LOOP", "auto"),
+    ws="none",
+    h11_max_incomplete_event_size=limits.head_bytes,
+)
+raise_open_files_limit()
+Server(config).run()
