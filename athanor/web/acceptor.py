@@ -20,8 +20,8 @@ from .refusals import CONNECTIONS, Notice
 
 logger = logging.getLogger("athanor")
 
-BATCH = 64
-"""Connections accepted before the event loop goes on with something else."""
+BATCH = 16
+"""Connections accepted before the event loop goes on, and other workers have their turn."""
 LINGERING = 16
 """Refused clients that may take their time to read why."""
 MARGIN = 24
@@ -77,7 +77,7 @@ class Acceptor:
         for refused in list(self._lingering):
             self._end(refused)
         for notice in (self._refused, self._failed):
-            notice.write()
+            notice.close()
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1

@@ -8,11 +8,13 @@ events, and connections between two requests, which the server itself closes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import struct
 import termios
 from collections.abc import Callable
 from http import HTTPStatus
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Protocol
 
 from ..config import Limits, Settings
@@ -144,6 +146,16 @@ def unsent_bytes(transport: asyncio.WriteTransport) -> int:
         # the socket is closed, or the system can't tell
         return size
     return size + int(struct.unpack("i", queue)[0])
+
+
+def discard_unsent(transport: asyncio.WriteTransport) -> None:
+    """Let the kernel drop what it has for the client when the connection is closed.
+
+    Otherwise it would keep up to some megabytes for minutes.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        socket = transport.get_extra_info("socket")
+        socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def refusal(status: int, detail: str) -> bytes:

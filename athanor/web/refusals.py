@@ -55,13 +55,13 @@ class Notice:
             loop = asyncio.get_running_loop()
             last = loop.time() - self._interval if self._last is None else self._last
             at = max(last + self._interval, loop.time() + BATCH)
-            self._timer = loop.call_at(at, self.write)
+            self._timer = loop.call_at(at, self._write, at)
 
-    def write(self) -> None:
-        """Write what is counted, if anything is."""
+    def close(self) -> None:
+        """Write nothing more."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-            self._last = asyncio.get_running_loop().time()
-            logger.warning("%s", self._text(self._count))
-            self._count = 0
+
+    def _write(self, now: float) -> None:
+        logger.warning("%s", self._text(self._count))
+        self._timer, self._last, self._count = None, now, 0

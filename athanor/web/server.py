@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-from ..config import Limits, Settings
+from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import ConfigurationError
 from .application import Application, create_app
@@ -70,7 +70,6 @@ def _options(settings: Settings) -> dict[str, Any]:
         "ws": "none",
         # nothing here asks for the client's address or scheme
         "proxy_headers": False,
-        "h11_max_incomplete_event_size": Limits().head_bytes,
     }
 
 

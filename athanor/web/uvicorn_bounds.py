@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from .connection import Clock, Connections, refusal, unsent_bytes
+from .connection import Clock, Connections, discard_unsent, refusal, unsent_bytes
 from .refusals import BODY_TIMEOUT, HEADER_TIMEOUT, HEADERS, INVALID, WRITE_TIMEOUT
 
 
@@ -111,6 +111,7 @@ class Bounded(asyncio.Protocol):
         limits = self._bounds.limits
         if reason == WRITE_TIMEOUT:
             self._bounds.refusals.count(reason)
+            discard_unsent(self.transport)
             self.transport.abort()
             self._clock.reader_is_back()
         elif reason == BODY_TIMEOUT:

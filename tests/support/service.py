@@ -19,9 +19,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Service:
-    """`program`, by default `app.py`, on a database in `folder`; may be killed and started again on its port.
+    """`program`, by default `app.py`, on a database in `folder`.
 
-    `host` is where it listens, and `prefix` the command that starts it there.
+    It may be killed and started again on its port. `host` is where it listens, and `prefix` the
+    command that starts it there.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The service with limits of the test's choice: `ATHANOR_TEST_LIMITS` as JSON, and `ATHANOR_TEST_HTTP`."""
+"""The service with the limits in `ATHANOR_TEST_LIMITS` (JSON) and the parser `ATHANOR_TEST_HTTP`."""
 
 import json
 import os
@@ -19,7 +19,6 @@ config = uvicorn.Config(
     http=os.environ["ATHANOR_TEST_HTTP"],
     loop=os.environ.get("ATHANOR_TEST_LOOP", "auto"),
     ws="none",
-    h11_max_incomplete_event_size=limits.head_bytes,
 )
 raise_open_files_limit()
 Server(config).run()
