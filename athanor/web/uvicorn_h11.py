@@ -20,6 +20,8 @@ CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 class BoundedH11(Bounded, H11Protocol):
     """Requests with too many headers are refused, and connections have no more time than they need."""
 
+    __slots__ = ()
+
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
         limits = connections.limits

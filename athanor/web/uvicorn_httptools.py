@@ -27,6 +27,8 @@ class Part(enum.Enum):
 class BoundedHttpTools(Bounded, HttpToolsProtocol):
     """Requests with too many headers are refused, and connections have no more time than they need."""
 
+    __slots__ = ("_active", "_fault", "_fields", "_found", "_part", "_pieceless", "_size")
+
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
         self._active: Any = None

@@ -316,7 +316,10 @@ def _exhaust(service: Service, dial: Dial) -> None:
     """Take the last descriptor from the process, whatever it expected: it waits, and says so."""
     process = psutil.Process(service.pid)
     before = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (process.num_fds(), before[1]))
+    files = Path(f"/proc/{service.pid}/fd")
+    spare = max(int(path.name) for path in files.iterdir() if str(path.readlink()) == "/dev/null")
+    # what is free below is soon taken
+    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (spare + 1, before[1]))
     used = sum(process.cpu_times()[:2])
     begin = time.monotonic()
     waiting = [dial(service) for _ in range(20)]

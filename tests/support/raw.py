@@ -22,7 +22,11 @@ def connect(service: Service, receive_buffer: int | None = None) -> socket.socke
     if receive_buffer is not None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     client.settimeout(30)
-    client.connect((service.host, service.port))
+    try:
+        client.connect((service.host, service.port))
+    except OSError:
+        client.close()
+        raise
     return client
 
 
