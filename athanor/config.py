@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     insecure: bool = False
     max_streams: Count = 10_000
     max_streams_per_client: Count | None = None
+    max_connections: Count = 16_384
 
     def __post_init__(self) -> None:
         # an unusable URL is refused here, not at the first flush
@@ -175,8 +176,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """All bytes that wait for clients; beyond it, clients that do not read are cut off."""
     chunk_bytes: int = 64 * 1024
     """A response is written in chunks of this size, so a client that does not read holds one."""
+    head_bytes: int = 64 * 1024
+    head_fields: int = 100
+    """A request line with its headers. Chunk extensions and trailers have the same bounds."""
+    pipelined_requests: int = 32
+    """Requests that wait on a connection for the response to an earlier one."""
+    header_timeout: float = 10.0
+    """From the connection, or from a request's first byte, to the end of its headers."""
+    body_timeout: float = 30.0
+    """Without a byte of a body that is not complete."""
     write_timeout: float = 60.0
-    """A client that takes nothing for this long is cut off."""
+    """A client that takes nothing for this long, although there is something to send, is cut off."""
+    linger_timeout: float = 2.0
+    """A connection is read for this long after a refusal, so that the client receives it."""
+    notice_interval: float = 60.0
+    """Between two lines in the log about refused connections."""
 
 
 def _check_hosts(url: str) -> None:

@@ -16,6 +16,7 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
+from .connection import Connections
 from .gate import Gate
 from .log_safety import make_safe
 from .metrics import registry_of
@@ -44,6 +45,7 @@ class Application(Starlette):
         self.engine = engine
         self._streams = OpenStreams(engine.settings)
         self._failure: str | None = None
+        self.connections = Connections(engine.settings, engine.limits, engine.refusals)
         super().__init__(
             routes=routes(self._streams),
             exception_handlers={
@@ -56,9 +58,7 @@ class Application(Starlette):
         )
         self.state.athanor = engine
         self.state.authenticator = Authenticator(engine.settings)
-        self.state.gate = Gate(
-            super().__call__, engine.settings, self.state.authenticator, engine.refusals, authorize
-        )
+        self.state.gate = Gate(super().__call__, engine, self.state.authenticator, authorize)
         self.state.metrics = registry_of(engine)
         self.state.openapi = describe(__version__)
 

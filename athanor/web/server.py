@@ -23,6 +23,7 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import ConfigurationError
 from .application import Application, create_app
+from .files import raise_open_files_limit
 from .gate import UNPROTECTED
 from .log_safety import make_safe
 from .uvicorn_adapter import STARTUP_FAILURE, OnReady, Server, Supervisor
@@ -52,6 +53,8 @@ def serve(
         app = app or create_app()
     except ConfigurationError as error:
         sys.exit(f"athanor: {error}")
+    # workers inherit it
+    raise_open_files_limit()
     settings = app.engine.settings
     try:
         check_bind(settings, app.state.authenticator, listener)
