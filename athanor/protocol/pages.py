@@ -34,6 +34,11 @@ class EntryFilter(NamedTuple):
     stream: str = ""
 
     @property
+    def is_search(self) -> bool:
+        """Whether no index finds the entries, so that all of them may have to be read."""
+        return bool(self.text or self.stream)
+
+    @property
     def is_backwards(self) -> bool:
         return self.before is not None and self.after is None
 
