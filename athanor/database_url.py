@@ -79,6 +79,7 @@ _KNOWN = _OWN | _DRIVER | _KEEPALIVES | _HARMLESS.keys() | _UNSUPPORTED | _OTHER
 _URL = re.compile(r"(?:jdbc:)?([a-z][a-z0-9]*)(?:\+\w*)?://(.*)", re.DOTALL | re.IGNORECASE)
 _PARTS = re.compile(r"([^/?]*)(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
 _HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(\d*))?")
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+(?:%\w+)?")
 _KEYWORD = re.compile(
     r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\']|\\.)(?:[^\s\\]|\\.)*)?)(?=\s|$)"
 )
@@ -277,7 +278,9 @@ def _hosts(params: dict[str, str]) -> tuple[Host, ...]:
 
 def _host(text: str, port: str) -> Host:
     # a folder of sockets, or an address of IPv6 without brackets and port
-    bare = text.startswith(("/", "%2F", "%2f")) or (text.count(":") > 1 and "[" not in text)
+    bare = text.startswith(("/", "%2F", "%2f")) or (
+        text.count(":") > 1 and _ADDRESS.fullmatch(text) is not None
+    )
     found = None if bare else _HOST.fullmatch(text)
     if found:
         text, port = found[1] or found[2] or "", found[3] or port

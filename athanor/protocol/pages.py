@@ -47,8 +47,8 @@ class EntryPage(NamedTuple):
     """Some entries in order of `seq`, each as JSON.
 
     `first` and `last` are the `seq` at the edges (None if there are no items), `total` counts all
-    entries that match, `more` tells whether further ones follow, and `cursor` is the position in
-    the event log at which they were read.
+    entries that match, of a search those between `after` and `before` only, `more` tells whether
+    further ones follow, and `cursor` is the position in the event log at which they were read.
     """
 
     first: int | None

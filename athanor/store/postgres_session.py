@@ -87,6 +87,7 @@ class PostgresSession(Session):
     newest_sql = "SELECT newest FROM counter"
     stream_sql = "athanor_json(data) -> 'metadata' ->> 'stream' = ?"
     contains_sql = (
+        'position(lower(? COLLATE "C") IN lower(data COLLATE "C")) > 0 AND '
         'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
     )
 

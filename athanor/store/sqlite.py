@@ -64,6 +64,7 @@ class SqliteSession(Session):
     stream_sql = "json_extract(data, '$.metadata.stream') = ?"
     # lower() stops at a NUL
     contains_sql = (
+        "instr(lower(data), lower(?)) > 0 AND "
         r"instr(lower(json_extract(replace(data, '\u0000', '\ufffd'), '$.message')), lower(?)) > 0"
     )
 

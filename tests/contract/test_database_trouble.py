@@ -167,7 +167,9 @@ def test_bad_setting_is_named(tmp_path: Path, settings: dict[str, str], words: l
     assert all(word in log for word in words), log
 
 
-@pytest.mark.parametrize("url", ["mysql://localhost/x", "sqlite://file", "sqlite:///:memory:", "nonsense"])
+@pytest.mark.parametrize(
+    "url", ["mysql://localhost/x", "sqlite://file", "sqlite:///:memory:", "nonsense"]
+)
 def test_bad_database_url_is_named(tmp_path: Path, url: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "app.py")],
