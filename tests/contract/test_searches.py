@@ -91,7 +91,12 @@ def test_abandoned_searches_end_and_slow_no_other_read(service: Service) -> None
 
         searching = [ask(service, f"/runs/{run}/logs?q=needle") for _ in range(CLIENTS)]
         heads: list[bytes] = []
-        wait_until(lambda: heads.extend(answered(searching)) or len(heads) == CLIENTS - AT_ONCE, "503")
+
+        def are_refused() -> bool:
+            heads.extend(answered(searching))
+            return len(heads) == CLIENTS - AT_ONCE
+
+        wait_until(are_refused, "503")
         assert all(head.startswith(b"HTTP/1.1 503") for head in heads)
         assert all(b"retry-after: " in head and b"searches are under way" in head for head in heads)
         began = time.monotonic()
@@ -122,8 +127,9 @@ def test_a_search_counts_what_is_between_its_bounds(client: httpx.Client) -> Non
     lines = [{"message": f'{n} of\t"10"', "metadata": {"stream": "stderr"}} for n in range(1, 11)]
     client.post(f"/runs/{run}/logs", json=lines).raise_for_status()
 
-    def page(**query: object) -> tuple[list[int], int, bool]:
-        found = client.get(f"/runs/{run}/logs", params={"q": 'OF\t"1', **query}).json()  # type: ignore[arg-type]
+    def page(**query: str | int) -> tuple[list[int], int, bool]:
+        params: dict[str, str | int] = {"q": 'OF\t"1', **query}
+        found = client.get(f"/runs/{run}/logs", params=params).json()
         return [line["seq"] for line in found["logs"]], found["total"], found["next"] is not None
 
     assert page() == (list(range(1, 11)), 10, False)
