@@ -9,10 +9,13 @@
     │   └── NotRunning          a report for a run that is not running
     ├── InvalidInput            a report, a body or a parameter is invalid
     │   ├── InvalidQuery        a query parameter or a header is invalid
+    │   ├── SearchTooSlow       a search did not end in time; narrow it
     │   ├── TooLarge            a body, a message or a request is too large
     │   └── UnsupportedType     a body has a media type that can't be read
     ├── RingFull                too much is buffered; try again soon
+    ├── TooManySearches         too many searches wait; try again soon
     └── DatabaseUnavailable     the database failed; what was accepted is kept, and tried again
+        └── DatabaseLost        its file was removed or replaced; nothing was written
 
 All of them can be imported from `athanor`.
 """
@@ -68,6 +71,10 @@ class InvalidQuery(InvalidInput):
     pass
 
 
+class SearchTooSlow(InvalidInput):
+    pass
+
+
 class TooLarge(InvalidInput):
     pass
 
@@ -91,5 +98,13 @@ class RingFull(AthanorError, _WithReason):
     pass
 
 
+class TooManySearches(AthanorError):
+    pass
+
+
 class DatabaseUnavailable(AthanorError, _WithReason):
+    pass
+
+
+class DatabaseLost(DatabaseUnavailable):
     pass

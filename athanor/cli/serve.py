@@ -15,6 +15,7 @@ import click
 
 from ..client.settings import DEFAULT_URL
 from ..config import Settings
+from ..database_url import is_database_url
 from ..exceptions import ConfigurationError
 from ..version import __version__
 from ..web.application import create_app
@@ -92,7 +93,7 @@ def command(
 
 
 def _database_url(database: str) -> str:
-    return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
+    return database if is_database_url(database) else f"sqlite:///{Path(database).absolute()}"
 
 
 def _welcome(url: str, link: str, place: str) -> str:

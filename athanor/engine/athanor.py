@@ -474,14 +474,18 @@ class Athanor:
     # reading and subscribing
 
     async def entries(self, run_id: str, wanted: EntryFilter, limit: int = 1000) -> EntryPage:
-        """Log entries or results of a run, in order of `seq`. Raises `NotFound` for the run."""
+        """Log entries or results of a run, in order of `seq`. Raises `NotFound` for the run.
+
+        A filter by `text` or `stream` is a search: it ends when its caller is cancelled, and may
+        raise `TooManySearches` or `SearchTooSlow`.
+        """
 
         async def job(session: Session) -> EntryPage:
             if await queries.find_run(session, run_id) is None:
                 found_run(None, run_id)
             return await queries.list_entries(session, run_id, wanted, limit, self.limits.list_bytes)
 
-        page, cursor = await self.parts.store.snapshot(job)
+        page, cursor = await self.parts.store.snapshot(job, wanted.is_search)
         return page._replace(cursor=cursor)
 
     def subscribe(

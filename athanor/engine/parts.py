@@ -43,7 +43,7 @@ class Parts:
     @property
     def error(self) -> str | None:
         """Why events are not stored, or not shown, at the moment; None if they are."""
-        return self.flusher.error or (self.relay.error if self.relay else None)
+        return self.store.trouble or self.flusher.error or (self.relay.error if self.relay else None)
 
     async def drain(self, patience: float) -> None:
         """Write and broadcast what is buffered, `patience` seconds at most, and end every stream."""

@@ -19,11 +19,13 @@ from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.records import LEVELS, LogEntry, Result
 from ..protocol.safe_text import visible
 from .paced_response import PacedResponse
-from .requests import accepted_type, engine_of, is_set, limit_of, number
+from .requests import accepted_type, engine_of, is_set, limit_of, number, until_gone
 from .responses import CSV, JSON, NDJSON, TEXT, next_page
 
 LONG = 1000
 """A list with a larger limit than this is long."""
+MOST_TEXT = 256
+"""The characters of the text in `?q=`."""
 
 
 class LogList(msgspec.Struct, kw_only=True):
@@ -49,13 +51,16 @@ async def get_logs(request: Request) -> Response:
     for name in names:
         if name not in LEVELS:
             raise InvalidQuery(f"level is {name[:100]!r}; it must be one of {', '.join(LEVELS)}")
+    text = request.query_params.get("q", "")
+    if len(text) > MOST_TEXT:
+        raise InvalidQuery(f"q has {len(text)} characters; it may have {MOST_TEXT} at most")
     wanted = EntryFilter(
         "run_log",
         after=number(request, "after", None, 0),
         before=number(request, "before", None, 0),
         labels=tuple(LEVELS[name] for name in names),
         stream=request.query_params.get("stream", ""),
-        text=request.query_params.get("q", ""),
+        text=text,
     )
     return await _page(request, "logs", wanted)
 
@@ -73,9 +78,13 @@ async def get_results(request: Request) -> Response:
 async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
     limit = limit_of(request, 1000, 10_000)
     engine = engine_of(request)
-    # one long list is read at a time, so that short ones do not wait behind many of them
-    async with engine.long_lists if limit > LONG else contextlib.nullcontext():
-        page = await engine.entries(request.path_params["id"], wanted, limit)
+    reading = engine.entries(request.path_params["id"], wanted, limit)
+    if wanted.is_search:
+        page = await until_gone(request, reading)
+    else:
+        # one long list is read at a time, so that short ones do not wait behind many of them
+        async with engine.long_lists if limit > LONG else contextlib.nullcontext():
+            page = await reading
     following = None
     if page.more:
         position = {"before": page.first} if wanted.is_backwards else {"after": page.last}

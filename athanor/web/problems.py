@@ -22,6 +22,7 @@ from ..exceptions import (
     NotStarted,
     RingFull,
     TooLarge,
+    TooManySearches,
     UnsupportedType,
 )
 from ..protocol.encoding import encode
@@ -45,6 +46,7 @@ _STATUS: tuple[tuple[type[AthanorError], int], ...] = (
     (UnsupportedType, 415),
     (InvalidInput, 422),
     (RingFull, 503),
+    (TooManySearches, 503),
     (DatabaseUnavailable, 503),
     (NotStarted, 503),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, get_args
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar, get_args
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
@@ -98,6 +100,26 @@ async def read_reports(request: Request, reader: Reader, text: bool = False) -> 
     if text and (media_type == TEXT or not (media_type in {JSON, *_NDJSON_TYPES} or looks_like_json)):
         return list(read_text(body))
     return reader(body, media_type in _NDJSON_TYPES)
+
+
+async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of `work`, which is cancelled when the client leaves. Raises `ClientDisconnect`."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_departure(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return await working
+    finally:
+        leaving.cancel()
+        working.cancel()
+
+
+async def _departure(request: Request) -> None:
+    """Wait until the client has left; what it still sends is of no use."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def number(request: Request, name: str, default: int | None, least: int, most: int = 2**62) -> int | None:
