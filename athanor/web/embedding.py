@@ -17,6 +17,7 @@ import contextlib
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import cache
+from types import EllipsisType
 from typing import Any
 
 from starlette.responses import RedirectResponse
@@ -64,19 +65,12 @@ def subscribe_to_instances(
     return default_app().engine.subscribe_to_instances(after=after, tail=tail, types=types)
 
 
-class _Missing:
-    """The type of `MISSING`, for a default that nobody passes."""
-
-
-MISSING = _Missing()
-
-
 def wrap(
     app: ASGIApp,
     path: str,
     athanor: Application | None = None,
     *,
-    authorize: Authorize | _Missing | None = MISSING,
+    authorize: Authorize | EllipsisType | None = ...,
 ) -> ASGIApp:
     """An application that serves Athanor under `path`, and `app` everywhere else.
 
@@ -91,7 +85,7 @@ def wrap(
     prefix = "/" + path.strip("/")
     if prefix == "/":
         raise ValueError("path must be below /, as in wrap(app, '/athanor')")
-    if isinstance(authorize, _Missing):
+    if isinstance(authorize, EllipsisType):
         raise ConfigurationError(
             "athanor.wrap() serves Athanor outside of this application's login: pass "
             "authorize=, an async function (scope, action, resource) -> bool, or authorize=None to "
