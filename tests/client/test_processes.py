@@ -260,7 +260,8 @@ BODIES = {
             worker.start()
         for worker in workers:
             worker.join()
-        assert [worker.exitcode for worker in workers] == [0] * 6
+        exits = [worker.exitcode for worker in workers]
+        assert exits == [0] * 6, exits
         return {worker.pid for worker in workers}
 """,
     "pool, joined": """

@@ -78,7 +78,7 @@ def on_hosts(folder: Path, count: int = 2) -> Iterator[tuple[Cluster, list[netwo
             place = folder / host.name
             place.mkdir()
             url = f"postgresql://postgres@{host.opposite}:{server.port}/postgres"
-            nodes.append(Service(place, host.front, host.prefix, database_url=url))
+            nodes.append(Service(place, host.front, host.prefix, database_url=url, insecure=1))
         with contextlib.closing(Cluster(nodes)) as cluster:
             cluster.start()
             yield cluster, hosts
