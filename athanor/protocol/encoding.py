@@ -8,7 +8,6 @@ these are escaped. A lone surrogate has no UTF-8 form and becomes U+FFFD.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import re
 from typing import Any, TypeVar
@@ -23,13 +22,16 @@ JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
-_UNSAFE = re.compile(rb"\xc2\x85|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf")
-_ESCAPED = {
-    b"\xc2\x85": b"\\u0085",
-    b"\xe2\x80\xa8": b"\\u2028",
-    b"\xe2\x80\xa9": b"\\u2029",
-    b"\xef\xbb\xbf": b"\\ufeff",
-}
+_ESCAPED = (
+    (b"\xc2\x85", b"\\u0085"),
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xef\xbb\xbf", b"\\ufeff"),
+)
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 
 
 def encode(thing: Any) -> bytes:
@@ -42,7 +44,13 @@ def encode(thing: Any) -> bytes:
         data = _encoder.encode(without_surrogates(msgspec.to_builtins(thing)))
     except (TypeError, RecursionError, OverflowError, ValueError) as error:
         raise InvalidInput(f"there is no JSON for this: {error}") from None
-    return data if data.isascii() else _UNSAFE.sub(lambda match: _ESCAPED[match[0]], data)
+    return data if data.isascii() else _safe(data)
+
+
+def _safe(data: bytes) -> bytes:
+    for character, escape in _ESCAPED:
+        data = data.replace(character, escape)
+    return data
 
 
 def spelled(value: Any) -> Any:
@@ -72,13 +80,19 @@ def decode_json(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
         return decoder.decode(text)
     except JSON_ERRORS:
         if rb"\ud" in text.lower():
-            with contextlib.suppress(ValueError, RecursionError):
+            with contextlib.suppress(*JSON_ERRORS):
                 return decoder.decode(_without_surrogate_escapes(text))
         raise
 
 
 def _without_surrogate_escapes(text: bytes) -> bytes:
-    return json.dumps(without_surrogates(json.loads(text)), ensure_ascii=False).encode()
+    """The same JSON with U+FFFD for the escape of each lone surrogate."""
+    if b"\0" in text:
+        # this is not JSON
+        return text
+    # an escaped backslash begins no escape: hide those; a NUL stands in no JSON
+    hidden = text.replace(b"\\\\", b"\0\0")
+    return _LONE_SURROGATE.sub(rb"\\ufffd", hidden).replace(b"\0\0", b"\\\\")
 
 
 def without_surrogates(thing: Any) -> Any:

@@ -17,6 +17,7 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
+from .bodies import Bodies
 from .event_stream import EventStream
 from .metrics import registry_of
 from .openapi import describe
@@ -56,6 +57,7 @@ class Application(Starlette):
             lifespan=lambda _: self.running(),
         )
         self.state.athanor = engine
+        self.state.bodies = Bodies(engine.limits)
         self.state.allowed_origins = allowed
         self.state.metrics = registry_of(engine)
         self.state.openapi = describe(__version__)
@@ -67,6 +69,8 @@ class Application(Starlette):
         Raises what `Athanor.start` raises.
         """
         self._failure = None
+        # its lock belongs to one event loop
+        self.state.bodies = Bodies(self.engine.limits)
         try:
             await self.engine.start()
         except AthanorError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TypeVar, get_args
 
 import msgspec
@@ -9,9 +10,12 @@ from starlette.requests import Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
+from ..protocol.bodies import PART, TEXT_LINES, Reader
 from ..protocol.encoding import JSON_ERRORS, decode_json
-from ..protocol.entries import Reader, Report, fault_of, read_text
+from ..protocol.entries import EncodedReports
+from ..protocol.faults import fault_of
 from ..protocol.records import Status
+from .bodies import Bodies, pause
 from .responses import JSON, NDJSON, TEXT
 
 T = TypeVar("T")
@@ -36,33 +40,54 @@ def engine_of(request: Request) -> Athanor:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body.
+    """The whole body, which counts as being in memory until the response.
 
-    Raises `TooLarge`, `ClientDisconnect`, or `UnsupportedType` if the body is compressed.
+    Raises `TooLarge`, `ClientDisconnect`, `UnsupportedType` if the body is compressed, or `RingFull`
+    if the bodies of all requests would have too many bytes.
 
-    The rest of a body that is not much too large is read and dropped. A response before its end
-    would close the connection, and a client that still sends, such as a proxy, might lose it.
+    The rest of a body that is refused, and not much too large, is read and dropped. A response before
+    its end would close the connection, and a client that still sends, such as a proxy, might lose it.
     """
+    bodies: Bodies = request.app.state.bodies
     limit: int = request.app.state.athanor.settings.max_body_bytes
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         raise UnsupportedType(f"Content-Encoding {coding[:100]} is not supported; send it uncompressed")
     too_large = f"a body may have at most {limit} bytes"
     length = request.headers.get("content-length", "")
-    most = limit if "expect" in request.headers else OVERLONG * limit
+    waits = "expect" in request.headers
+    most = limit if waits else OVERLONG * limit
     if length.isdigit() and int(length) > most:
         raise TooLarge(too_large)
-    chunks: list[bytes] = []
+    if waits and length.isdigit() and not bodies.has_room(0, int(length)):
+        raise bodies.full()
+    body: bytes | bytearray = b""
     size = 0
+    refused = False
     async for chunk in request.stream():
+        if not refused and size + len(chunk) <= limit and bodies.has_room(size, len(chunk)):
+            bodies.count(request, len(chunk))
+            # one piece: many tiny ones would take forty times their bytes
+            body = _joined(body, chunk)
+        elif not refused:
+            refused, body = True, b""
+            bodies.release(request)
         size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        elif size > most:
+        if size > most:
             break
     if size > limit:
         raise TooLarge(too_large)
-    return b"".join(chunks)
+    if refused:
+        raise bodies.full()
+    return bytes(body)
+
+
+def _joined(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
+    if not body or not chunk:
+        return body or chunk
+    whole = body if isinstance(body, bytearray) else bytearray(body)
+    whole += chunk
+    return whole
 
 
 async def read_object(request: Request, type_: type[T], default: bytes = b"") -> T:
@@ -80,24 +105,50 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None
 
 
-async def read_reports(request: Request, reader: Reader, text: bool = False) -> list[Report]:
-    """The reports in the body.
+async def read_reports(request: Request, reader: Reader, text: bool = False) -> EncodedReports:
+    """The reports in the body, encoded.
 
     The media type gives the format; if it does not, the first byte does. Raises `InvalidInput`,
     and what `read_body` raises.
     """
+    engine = engine_of(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _NDJSON_TYPES | _OTHER_TYPES and not (text and media_type == TEXT):
         supported = f"{JSON}, {NDJSON} or {TEXT}" if text else f"{JSON} or {NDJSON}"
         raise UnsupportedType(f"a body of type {media_type} is not supported; send {supported}")
     body = await read_body(request)
-    most: int = request.app.state.athanor.settings.ring_capacity
+    most = engine.settings.ring_capacity
     if body.count(b"\n") > most:
         raise TooLarge(f"a request may have at most {most} lines")
     looks_like_json = body.lstrip()[:1] in (b"{", b"[", b"")
-    if text and (media_type == TEXT or not (media_type in {JSON, *_NDJSON_TYPES} or looks_like_json)):
-        return list(read_text(body))
-    return reader(body, media_type in _NDJSON_TYPES)
+    names_json = media_type in {JSON, *_NDJSON_TYPES}
+    if text and (media_type == TEXT or not (names_json or looks_like_json)):
+        return await _encoded(request, TEXT_LINES, body, False)
+    try:
+        return await _encoded(request, reader, body, media_type in _NDJSON_TYPES)
+    except InvalidInput as error:
+        if not text or names_json or "this is no JSON" not in str(error):
+            raise
+        raise InvalidInput(
+            f"{error}; send lines of text with Content-Type: {TEXT}", error.faults
+        ) from None
+
+
+async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) -> EncodedReports:
+    """Read and encode a body: a large one in its turn, and with pauses for everything else."""
+    encoded = engine_of(request).encoder()
+    if len(body) <= PART:
+        for part in reader.parts(body, ndjson):
+            encoded.add(part)
+        return encoded
+    bodies: Bodies = request.app.state.bodies
+    async with bodies.turn():
+        began = time.monotonic()
+        for part in reader.parts(body, ndjson):
+            encoded.add(part)
+            await pause(began)
+            began = time.monotonic()
+    return encoded
 
 
 def number(request: Request, name: str, default: int | None, least: int, most: int = 2**62) -> int | None:

@@ -14,6 +14,7 @@ from ..protocol.entries import LogInput, ProgressInput, ResultInput
 from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch
 from ..protocol.records import Instance, InstanceSummary, RunDetail, RunState
 from . import history, instances, metrics, pages, reports, runs, status
+from .bodies import Bodies
 from .event_stream import EventStream
 from .problems import Problem
 from .streams import StreamEndpoint
@@ -163,8 +164,10 @@ def _dispatch(handlers: dict[str, Handler]) -> Handler:
     async def endpoint(request: Request) -> Response:
         if request.method not in SAFE and _is_cross_site(request):
             return Problem(403, "the origin of this page is not in ATHANOR_ALLOWED_ORIGINS")
-        # the handler of GET answers HEAD
-        return await handlers[request.method if request.method in handlers else "GET"](request)
+        bodies: Bodies = request.app.state.bodies
+        with bodies.counted(request):
+            # the handler of GET answers HEAD
+            return await handlers[request.method if request.method in handlers else "GET"](request)
 
     return endpoint
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..protocol.inputs import RunInput, RunPatch
-from ..protocol.records import RunState
+from ..protocol.inputs import RawRunInput, RawRunPatch
+from ..protocol.records import RunState, Status
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
 from .responses import json_response, next_page
 
@@ -17,7 +17,7 @@ from .responses import json_response, next_page
 class RunList(msgspec.Struct, kw_only=True):
     """Runs, newest first; `next` is the path of the next page, null at the end."""
 
-    runs: list[RunState]
+    runs: Sequence[RunState]
     last_event_id: str
     next: str | None
 
@@ -29,19 +29,17 @@ class Failure(msgspec.Struct, kw_only=True):
 
 
 async def create_run(request: Request) -> Response:
-    given = await read_object(request, RunInput, default=b"{}")
-    run, created = await engine_of(request).put_run(
-        request.path_params["id"], id=given.id, metadata=given.metadata
-    )
+    given = await read_object(request, RawRunInput, default=b"{}")
+    run, created = await engine_of(request).lives.put_run(request.path_params["id"], given)
     return json_response(run, 201 if created else 200)
 
 
 async def get_run(request: Request) -> Response:
-    return json_response(await engine_of(request).get_run(request.path_params["id"]))
+    return json_response(await engine_of(request).lives.get_run(request.path_params["id"]))
 
 
 async def list_runs(request: Request) -> Response:
-    page = await engine_of(request).list_runs(
+    page = await engine_of(request).lives.list_runs(
         # none in the path of all runs
         instance_id=request.path_params.get("id"),
         status=status_of(request),
@@ -53,15 +51,8 @@ async def list_runs(request: Request) -> Response:
 
 
 async def patch_run(request: Request) -> Response:
-    given = await read_object(request, RunPatch)
-    run = await engine_of(request).update_run(
-        request.path_params["id"],
-        name=given.name,
-        tags=given.tags,
-        notes=given.notes,
-        metadata=given.metadata,
-    )
-    return json_response(run)
+    given = await read_object(request, RawRunPatch)
+    return json_response(await engine_of(request).lives.update_run(request.path_params["id"], given))
 
 
 async def delete_run(request: Request) -> Response:
@@ -70,26 +61,28 @@ async def delete_run(request: Request) -> Response:
 
 
 async def start_run(request: Request) -> Response:
-    return await _change(request, engine_of(request).start_run)
+    return await _set_status(request, "running")
 
 
 async def complete_run(request: Request) -> Response:
-    return await _change(request, engine_of(request).complete_run)
+    return await _set_status(request, "completed")
 
 
 async def fail_run(request: Request) -> Response:
     failure = await read_object(request, Failure, default=b"{}")
-    return json_response(await engine_of(request).fail_run(request.path_params["id"], failure.error))
+    lives = engine_of(request).lives
+    return json_response(await lives.set_status(request.path_params["id"], "failed", failure.error))
 
 
 async def cancel_run(request: Request) -> Response:
-    return await _change(request, engine_of(request).cancel_run)
+    await read_body(request)
+    return json_response(await engine_of(request).lives.cancel_run(request.path_params["id"]))
 
 
 async def run_cancelled(request: Request) -> Response:
-    return await _change(request, engine_of(request).run_cancelled)
+    return await _set_status(request, "cancelled")
 
 
-async def _change(request: Request, change: Callable[[str], Awaitable[RunState]]) -> Response:
+async def _set_status(request: Request, status: Status) -> Response:
     await read_body(request)
-    return json_response(await change(request.path_params["id"]))
+    return json_response(await engine_of(request).lives.set_status(request.path_params["id"], status))

@@ -1,0 +1,71 @@
+"""Bodies of requests: how many bytes of them are in memory, and whose turn it is to be read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from starlette.requests import Request
+
+from ..config import Limits
+from ..exceptions import RingFull
+
+_BYTES = "athanor.body_bytes"
+LONG_STEP = 0.002
+"""Seconds; a longer step in the reading of a body is followed by a pause of the same length."""
+
+
+class Bodies:
+    """Counts the bytes of bodies from their arrival until their responses; bounds them.
+
+    Small bodies have further room, so that a few large ones do not keep them out.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._turn = asyncio.Lock()
+        self.bytes = 0
+
+    def has_room(self, size: int, more: int) -> bool:
+        """Whether a body that has `size` bytes may get `more`."""
+        limits = self._limits
+        further = limits.small_bodies_bytes if size + more <= limits.small_body else 0
+        return self.bytes + more <= limits.bodies_bytes + further
+
+    def count(self, request: Request, size: int) -> None:
+        """Further bytes of a request's body are in memory."""
+        request.scope[_BYTES] = request.scope.get(_BYTES, 0) + size
+        self.bytes += size
+
+    @contextlib.contextmanager
+    def counted(self, request: Request) -> Iterator[None]:
+        """At the end, the bytes of the request's body are in memory no more."""
+        try:
+            yield
+        finally:
+            self.release(request)
+
+    def release(self, request: Request) -> None:
+        """The bytes that were counted for a request are not kept any more."""
+        self.bytes -= request.scope.pop(_BYTES, 0)
+
+    def full(self) -> RingFull:
+        """The error for a body without room."""
+        return RingFull(
+            f"the bodies of requests that are under way have {self.bytes} bytes, of "
+            f"{self._limits.bodies_bytes} at most; try again soon"
+        )
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """One large body at a time is read, so that their steps do not add up."""
+        async with self._turn:
+            yield
+
+
+async def pause(began: float) -> None:
+    """Let others run after a step that began at that monotonic time: as long as it took, if long."""
+    spent = time.monotonic() - began
+    await asyncio.sleep(spent if spent > LONG_STEP else 0)
