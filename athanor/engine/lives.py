@@ -25,7 +25,7 @@ from ..protocol.bounds import MAX_ERROR
 from ..protocol.encoding import without_surrogates
 from ..protocol.inputs import ABSENT, RawInstanceInput, RawInstancePatch, RawRunInput, RawRunPatch
 from ..protocol.pages import Page
-from ..protocol.raw import EMPTY, fields_of, object_of, object_with, size_of
+from ..protocol.raw import EMPTY, fields_of, object_with, size_of
 from ..protocol.records import Status, new_id
 from ..protocol.stored import StoredDetail, StoredInstance, StoredRun, StoredState, StoredSummary
 from ..protocol.topics import ID_PATTERN, is_id
@@ -39,14 +39,17 @@ END = 2**62
 
 
 class Lives:
-    """Each method raises what the method of `Athanor` of that name raises."""
+    """Each method raises what the method of `Athanor` of that name raises.
+
+    What is given was accepted by `protocol.inputs.accepted`.
+    """
 
     def __init__(self, parts: Parts, limits: Limits) -> None:
         self._parts = parts
         self._limits = limits
 
     async def create_instance(self, given: RawInstanceInput) -> StoredInstance:
-        fields = _instance_fields(given)
+        fields = msgspec.structs.asdict(given)
         command = CreateInstance(instance_id=fields.pop("id") or new_id(), fields=fields)
         command.weight = _weight(fields)
         instance: StoredInstance = await self._parts.submit(command)
@@ -55,7 +58,7 @@ class Lives:
     async def put_instance(self, id: str, given: RawInstanceInput) -> tuple[StoredInstance, bool]:
         if not is_id(id):
             raise InvalidInput(f"{id[:100]!r} can't be an id; ids match {ID_PATTERN}")
-        fields = _instance_fields(given)
+        fields = msgspec.structs.asdict(given)
         del fields["id"]
         command = UpdateInstance(instance_id=id, fields=fields, create=True, weight=_weight(fields))
         instance, created = await self._parts.submit(command)
@@ -65,8 +68,6 @@ class Lives:
         fields = msgspec.structs.asdict(given)
         if fields["configuration"] == ABSENT:
             del fields["configuration"]
-        else:
-            fields["configuration"] = object_of(given.configuration, "$.configuration")
         fields = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
         command = UpdateInstance(instance_id=id, fields=fields, weight=_weight(fields))
         instance: StoredInstance
@@ -89,9 +90,8 @@ class Lives:
         return Page(found, cursor, following)
 
     async def put_run(self, instance_id: str, given: RawRunInput) -> tuple[StoredState, bool]:
-        metadata = object_of(given.metadata, "$.metadata")
-        command = CreateRun(given.id or new_id(), instance_id, metadata=metadata)
-        command.weight = size_of(metadata)
+        command = CreateRun(given.id or new_id(), instance_id, metadata=given.metadata)
+        command.weight = size_of(given.metadata)
         run, created = await self._parts.submit(command)
         return self.state_of(run), created
 
@@ -117,7 +117,7 @@ class Lives:
         return Page([self.state_of(run) for run in found], cursor, following)
 
     async def update_run(self, id: str, given: RawRunPatch) -> StoredState:
-        patch = EMPTY if given.metadata == ABSENT else object_of(given.metadata, "$.metadata")
+        patch = EMPTY if given.metadata == ABSENT else given.metadata
         fields: dict[str, Any] = {"name": given.name, "tags": given.tags, "notes": given.notes}
         fields = {name: value for name, value in fields.items() if value is not msgspec.UNSET}
         if fields:
@@ -147,12 +147,6 @@ class Lives:
 
     def _window(self, before: int | None, limit: int) -> Window:
         return Window(END if before is None else before, limit, self._limits.record_bytes)
-
-
-def _instance_fields(given: RawInstanceInput) -> dict[str, Any]:
-    fields = msgspec.structs.asdict(given)
-    fields["configuration"] = object_of(given.configuration, "$.configuration")
-    return fields
 
 
 def _weight(fields: dict[str, Any]) -> int:

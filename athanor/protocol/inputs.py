@@ -9,9 +9,9 @@ import msgspec
 
 from ..exceptions import InvalidInput
 from .bounds import MAX_MODULE, MAX_TEXT
-from .encoding import encode
+from .encoding import decode_json, encode
 from .faults import fault_of
-from .raw import EMPTY
+from .raw import EMPTY, object_of
 from .topics import ID_PATTERN
 
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
@@ -87,12 +87,26 @@ class RawRunPatch(RunPatch, kw_only=True):
 
 
 T = TypeVar("T")
+_OBJECTS = ("configuration", "metadata")
+
+
+def accepted(body: bytes, type_: type[T]) -> T:
+    """The JSON object `body` as `type_`; its JSON texts are on one line and within their bounds.
+
+    Raises `JSON_ERRORS`, and what `object_of` raises.
+    """
+    given = decode_json(msgspec.json.Decoder(type_), body)
+    for name in _OBJECTS:
+        raw = getattr(given, name, None)
+        if isinstance(raw, msgspec.Raw) and raw != ABSENT:
+            setattr(given, name, object_of(raw, f"$.{name}"))
+    return given
 
 
 def checked(fields: Mapping[str, Any], type_: type[T]) -> T:
     """Convert a host's values to `type_`. Raises `InvalidInput`, which names the value at fault."""
     try:
-        return msgspec.json.decode(encode(fields), type=type_)
+        return accepted(encode(fields), type_)
     except (msgspec.ValidationError, RecursionError) as error:
         fault = fault_of(error)
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None

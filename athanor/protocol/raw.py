@@ -19,12 +19,20 @@ from .bounds import MAX_DEPTH, MAX_OBJECT
 NULL: msgspec.Raw = msgspec.Raw(b"null")
 EMPTY: msgspec.Raw = msgspec.Raw(b"{}")
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
-# numbers above 1.8e308 have no floating-point form; Python reads integers of up to 4,300 digits
-_LARGE_NUMBER = re.compile(rb"[eE]\+?[0-9]{3}|(?<![0-9])[0-9]{300}")
 _STRINGS = re.compile(_STRING.encode(), re.DOTALL)
-_NUMBER = re.compile(rb"-?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
-_MOST_DIGITS = 4300
-"""Characters of an integer, which Python's and msgspec's decoders take by default."""
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+# a number of double precision is below 1.8e308: with an exponent of two digits, or none, it needs 200
+# digits before the point to reach that
+_LARGE_EXPONENT = re.compile(rb"[eE]\+?0*+[0-9]{3}")
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_MANY_DIGITS = b"0" * 200
+# a number is tried at its first digit only, else a long one would take time by the square of its length
+_LARGE = re.compile(
+    rb"(?<![0-9.])[0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{2,}+"
+    rb"|(?<![0-9.])[0-9]{200,}+(?=[.eE])(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
+)
+# 4,300 characters of an integer are the most that Python and msgspec decode
+_LONG = re.compile(rb"(?<![0-9.eE+-])(?:-[0-9]{4300}|[0-9]{4301})[0-9]*+(?![.eE])")
 
 MOST_BLANK = 4
 """A JSON text may have so many times the bytes that it has on one line."""
@@ -48,9 +56,9 @@ def one_line(raw: msgspec.Raw, path: str, line: int = 1) -> msgspec.Raw:
             raise _invalid("this is not UTF-8", path, line) from None
     if b" " in data or b"\n" in data or b"\t" in data or b"\r" in data:
         data = msgspec.json.format(data, indent=-1)
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and not nested().fullmatch(data):
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
         raise _invalid(f"this is nested too deeply: {MAX_DEPTH} levels at most", path, line)
-    if len(data) > 4 and _LARGE_NUMBER.search(data) and _is_out_of_range(data):
+    if _may_be_out_of_range(data) and _is_out_of_range(data):
         raise _invalid("Number out of range", path, line)
     return msgspec.Raw(data)
 
@@ -139,14 +147,31 @@ def nested() -> re.Pattern[bytes]:
     return re.compile(level.encode(), re.DOTALL)
 
 
+def _is_deep(data: bytes) -> bool:
+    """Whether arrays and objects are more than `MAX_DEPTH` deep."""
+    left = _without_strings(data).translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        # the innermost ones
+        left = left.replace(b"[]", b"").replace(b"{}", b"")
+        if not left:
+            return False
+    return True
+
+
+def _may_be_out_of_range(data: bytes) -> bool:
+    """A fast answer, which is right if it is false."""
+    exponent = (b"e" in data or b"E" in data) and _LARGE_EXPONENT.search(data)
+    return bool(exponent) or (len(data) >= 200 and _MANY_DIGITS in data.translate(_DIGITS))
+
+
 def _is_out_of_range(data: bytes) -> bool:
-    for number in _NUMBER.findall(_STRINGS.sub(b"", data)):
-        if number.lstrip(b"-").isdigit():
-            if len(number) > _MOST_DIGITS:
-                return True
-        elif math.isinf(float(number)):
-            return True
-    return False
+    """Whether there is a number that has no double-precision form, or a very long integer."""
+    numbers = _without_strings(data)
+    return bool(_LONG.search(numbers)) or not all(map(math.isfinite, map(float, _LARGE.findall(numbers))))
+
+
+def _without_strings(data: bytes) -> bytes:
+    return _STRINGS.sub(b"", data) if b'"' in data else data
 
 
 def _invalid(detail: str, path: str, line: int) -> InvalidInput:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from starlette.requests import Request
 
@@ -59,13 +59,22 @@ class Bodies:
         )
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """One large body at a time is read, so that their steps do not add up."""
+    async def turn(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Wait for the turn to read a large body, one at a time, so that their steps do not add up.
+
+        Yields a function to await after each step, which lets others run: for as long as the step
+        took, if it was long. The last step is followed by such a pause too.
+        """
         async with self._turn:
-            yield
+            resumed = time.monotonic()
 
+            async def pause() -> None:
+                nonlocal resumed
+                spent = time.monotonic() - resumed
+                await asyncio.sleep(spent if spent > LONG_STEP else 0)
+                resumed = time.monotonic()
 
-async def pause(began: float) -> None:
-    """Let others run after a step that began at that monotonic time: as long as it took, if long."""
-    spent = time.monotonic() - began
-    await asyncio.sleep(spent if spent > LONG_STEP else 0)
+            try:
+                yield pause
+            finally:
+                await pause()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import TypeVar, get_args
 
-import msgspec
 from starlette.requests import Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
 from ..protocol.bodies import PART, TEXT_LINES, Reader
-from ..protocol.encoding import JSON_ERRORS, decode_json
+from ..protocol.encoding import JSON_ERRORS
 from ..protocol.entries import EncodedReports
 from ..protocol.faults import fault_of
+from ..protocol.inputs import accepted
 from ..protocol.records import Status
-from .bodies import Bodies, pause
+from .bodies import Bodies
 from .responses import JSON, NDJSON, TEXT
 
 T = TypeVar("T")
@@ -98,8 +97,16 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
     body = (await read_body(request)).strip() or default
     if not body:
         raise InvalidInput("the body is empty; it must be a JSON object")
+    if len(body) <= PART:
+        return _object(body, type_)
+    bodies: Bodies = request.app.state.bodies
+    async with bodies.turn():
+        return _object(body, type_)
+
+
+def _object(body: bytes, type_: type[T]) -> T:
     try:
-        return decode_json(msgspec.json.Decoder(type_), body)
+        return accepted(body, type_)
     except JSON_ERRORS as error:
         fault: Fault = {"line": 1, **fault_of(error)}
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None
@@ -142,12 +149,11 @@ async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) 
             encoded.add(part)
         return encoded
     bodies: Bodies = request.app.state.bodies
-    async with bodies.turn():
-        began = time.monotonic()
+    async with bodies.turn() as pause:
         for part in reader.parts(body, ndjson):
+            await pause()
             encoded.add(part)
-            await pause(began)
-            began = time.monotonic()
+            await pause()
     return encoded
 
 
