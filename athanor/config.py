@@ -163,6 +163,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The same for reads."""
     idle_transaction_timeout: float = 5.0
     """The server ends a transaction whose process has vanished after this time."""
+    record_bytes: int = 2 * MIB
+    """A page of runs or instances ends after the one that fills it."""
+    bodies_bytes: int = 64 * MIB
+    """Bodies of requests in memory, from their first byte until their responses."""
+    small_body: int = 64 * 1024
+    small_bodies_bytes: int = 16 * MIB
+    """Further room for bodies that are no larger than `small_body`: a few large ones that never end
+    do not keep producers of single entries out."""
     backlog_bytes: int = 48 * MIB
     """All bytes that wait for clients; beyond it, clients that do not read are cut off."""
     chunk_bytes: int = 64 * 1024

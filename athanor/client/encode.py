@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from ..protocol.bounds import MAX_ENTRY, MAX_OBJECT, MAX_PROGRESS_MESSAGE
 from ..protocol.encoding import spelled, without_surrogates
 from ..protocol.entries import LogInput, ProgressInput, ResultInput
 from ..protocol.records import LEVELS, MAX_BARS, MAX_STEP, Level, ProgressBar
@@ -55,22 +56,28 @@ def encode_log(
         metadata=_exact(dict(metadata)) if metadata else None,
         timestamp=at or datetime.now(UTC),
     )
-    return _encode(entry)
+    line = _encode(entry)
+    return line if len(line) <= MAX_ENTRY else _shortened(entry, len(line))
 
 
 def encode_result(key: Any, value: Any, step: Any = None) -> bytes:
     """A result as one line of JSON, without its step if `step_of` has none.
 
-    NaN and infinity become the strings that mean them (docs/protocol.md).
+    One that is larger than the service takes becomes a log entry that says so. NaN and infinity
+    become the strings that mean them (docs/protocol.md).
     """
-    return _encode(
-        ResultInput(
-            key=_key(key),
-            value=_exact(value),
-            step=step_of(step),
-            timestamp=datetime.now(UTC),
-        )
+    entry = ResultInput(
+        key=_key(key),
+        value=_exact(value),
+        step=step_of(step),
+        timestamp=datetime.now(UTC),
     )
+    line = _encode(entry)
+    if len(line) <= MAX_ENTRY:
+        return line
+    at = "" if entry.step is None else f" at step {entry.step}"
+    text = f"the result {entry.key!r}{at} is left out: it has {len(line):,} bytes of JSON"
+    return encode_log(f"athanor: {text}, and {MAX_ENTRY:,} is the most", "warn")
 
 
 def encode_progress(
@@ -94,6 +101,52 @@ def encode_progress(
 def encode_update(changes: Mapping[str, Any]) -> bytes:
     """Changes of the run's metadata as one line of JSON, which waits among the entries."""
     return UPDATE + _encode(changes)[:-1] + b"}\n"
+
+
+def fitting(fields: Mapping[str, Any], most: int = MAX_OBJECT) -> dict[str, Any]:
+    """An object in at most `most` bytes of JSON: the largest values in it give way to their sizes.
+
+    Of too many small ones, the first are kept.
+    """
+    fitted: dict[str, Any] = _safe(fields, MAX_DEPTH)
+    total = _size(fitted)
+    leaves = _leaves(fitted) if total > most else []
+    for size, holder, key in sorted(leaves, key=lambda leaf: leaf[0], reverse=True):
+        note = f"({size:,} bytes, left out)"
+        if total <= most or size <= _size(note):
+            break
+        holder[key] = note
+        total -= size - _size(note)
+    return fitted if total <= most else _first(fitted, most)
+
+
+def _leaves(fields: dict[str, Any]) -> list[tuple[int, dict[str, Any], str]]:
+    """The values in an object, and in the objects in it: size, the object and the key of each."""
+    found = []
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            found += _leaves(value)
+        else:
+            found.append((_size(value), fields, key))
+    return found
+
+
+def _first(fields: dict[str, Any], most: int) -> dict[str, Any]:
+    """The first fields that fit in `most` bytes of JSON."""
+    kept: dict[str, Any] = {}
+    left = most - 2
+    for key, value in fields.items():
+        room = left - _size(key) - 2
+        part = _first(value, room) if isinstance(value, dict) and _size(value) > room > 0 else value
+        if _size(part) > room:
+            break
+        kept[key] = part
+        left = room - _size(part)
+    return kept
+
+
+def _size(value: Any) -> int:
+    return len(_encoder.encode(value))
 
 
 def flattened(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -223,7 +276,7 @@ def _bar(current: Any, total: Any, message: Any) -> ProgressBar | None:
     done = _amount(current)
     if done is None:
         return None
-    text = None if message is None else _cut(_text(message))
+    text = None if message is None else _cut(_text(message), MAX_PROGRESS_MESSAGE)
     return ProgressBar(current=done, total=_amount(total), message=text)
 
 
@@ -234,12 +287,23 @@ def _text(value: Any) -> str:
         return f"<{type(value).__name__} whose str() raised {type(error).__name__}>"
 
 
-def _cut(message: str) -> str:
+def _shortened(entry: LogInput, size: int) -> bytes:
+    """A log entry of `size` bytes that the service would not take, without metadata."""
+    metadata = {"athanor": f"{size:,} bytes, and {MAX_ENTRY:,} is the most: metadata is left out"}
+    line = _encode(msgspec.structs.replace(entry, metadata=metadata))
+    if len(line) > MAX_ENTRY:
+        # a control character is six bytes of JSON
+        message = _cut(entry.message, MAX_ENTRY // 8)
+        line = _encode(msgspec.structs.replace(entry, message=message, metadata=metadata))
+    return line
+
+
+def _cut(message: str, most: int = MAX_MESSAGE) -> str:
     data = message.encode("utf-8", "replace")
-    if len(data) <= MAX_MESSAGE:
+    if len(data) <= most:
         return message
     note = f"… ({len(data):,} bytes, cut)"
-    return data[: MAX_MESSAGE - len(note.encode())].decode("utf-8", "ignore") + note
+    return data[: most - len(note.encode())].decode("utf-8", "ignore") + note
 
 
 def _level(name: Any) -> Level:

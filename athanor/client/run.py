@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import msgspec
 
 from ..exceptions import AthanorError
+from ..protocol.bounds import MAX_ERROR
 from ..protocol.records import LEVELS, Level, new_id
 from . import process
 from .delivery.reporter import Reporter
@@ -62,8 +63,6 @@ BarState = tuple[float, float | None, str | None]
 
 CANCELLED_CODE = 130
 """The exit code of a script that was cancelled, as of one that Ctrl-C ended (128 + SIGINT)."""
-MAX_ERROR = 64 * 1024
-"""Characters of an error. Of a longer traceback the end is kept, which says more."""
 
 
 class Cancelled(AthanorError):
@@ -343,6 +342,7 @@ class Run:
         """End the run as failed; an exception is shown with its traceback. See `finish`."""
         if isinstance(error, BaseException):
             error = "".join(traceback.format_exception(error)).rstrip()
+        # the end of a long traceback says more
         text = None if error is None else str(error)[-MAX_ERROR:]
         self._end(End(end="failed", error=text))
 

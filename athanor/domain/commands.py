@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from ..exceptions import Conflict, NotFound, NotRunning
+from ..exceptions import Conflict, NotFound, NotRunning, TooLarge
 from ..protocol.entries import EncodedEntry
-from ..protocol.records import Instance, Run, Status
+from ..protocol.raw import EMPTY, bounded, merged, same, size_of
+from ..protocol.records import Run, Status
+from ..protocol.stored import StoredInstance, StoredRun
 from .ledger import Ledger, Receipt
 
 
@@ -23,6 +25,8 @@ class Command:
     run_id: str | None = None
     instance_id: str | None = None
     key: str | None = None
+    weight: int = 0
+    """Bytes of the run, or of what changes in it: they become a row and an event."""
 
     exclusive: ClassVar[bool] = False
     """Whether it needs a flush for itself."""
@@ -35,10 +39,13 @@ class Command:
     @property
     def size(self) -> int:
         """Bytes, for the bounds of the ring."""
-        return 1024
+        return 1024 + self.weight
 
     def apply(self, ledger: Ledger) -> Any:
-        """Change the ledger; returns the answer. Raises `NotFound` or `Conflict` if not allowed."""
+        """Change the ledger; returns the answer.
+
+        Raises `NotFound`, `Conflict` or `TooLarge` if that is not allowed.
+        """
         raise NotImplementedError
 
 
@@ -48,7 +55,7 @@ class CreateInstance(Command):
 
     fields: dict[str, Any] = field(default_factory=dict)
 
-    def apply(self, ledger: Ledger) -> Instance:
+    def apply(self, ledger: Ledger) -> StoredInstance:
         assert self.instance_id is not None
         if ledger.instances[self.instance_id] is not None:
             raise Conflict(f"there is an instance {self.instance_id} already")
@@ -62,7 +69,7 @@ class UpdateInstance(Command):
     fields: dict[str, Any] = field(default_factory=dict)
     create: bool = False
 
-    def apply(self, ledger: Ledger) -> tuple[Instance, bool]:
+    def apply(self, ledger: Ledger) -> tuple[StoredInstance, bool]:
         assert self.instance_id is not None
         instance = ledger.instances[self.instance_id]
         if instance is None:
@@ -70,6 +77,8 @@ class UpdateInstance(Command):
                 raise no_instance(self.instance_id)
             return _new_instance(ledger, self.instance_id, self.fields), True
         changed = msgspec.structs.replace(instance, **self.fields)
+        if same(changed.configuration, instance.configuration):
+            changed.configuration = instance.configuration
         if changed != instance:
             changed.updated_at = ledger.now
             ledger.put_instance(changed, created=False)
@@ -102,16 +111,16 @@ class DeleteInstance(Command):
 class CreateRun(Command):
     """Returns the run, and whether it is new: the same id in the same instance is the same run."""
 
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: msgspec.Raw = field(default_factory=lambda: EMPTY)
 
-    def apply(self, ledger: Ledger) -> tuple[Run, bool]:
+    def apply(self, ledger: Ledger) -> tuple[StoredRun, bool]:
         assert self.run_id is not None
         assert self.instance_id is not None
         if ledger.instances[self.instance_id] is None:
             raise no_instance(self.instance_id)
         run = ledger.runs[self.run_id]
         if run is None:
-            run = Run(
+            run = StoredRun(
                 id=self.run_id,
                 instance_id=self.instance_id,
                 metadata=self.metadata,
@@ -141,7 +150,7 @@ class ChangeStatus(Command):
     overdue: bool = False
     """Sent by the service for a cancel request without an answer: other runs stay as they are."""
 
-    def apply(self, ledger: Ledger) -> Run:
+    def apply(self, ledger: Ledger) -> StoredRun:
         assert self.run_id is not None
         run = found_run(ledger.runs[self.run_id], self.run_id)
         if run.status == self.status:
@@ -156,16 +165,20 @@ class ChangeStatus(Command):
 
 @dataclass(slots=True)
 class UpdateRun(Command):
-    """Merges `patch` into a run's metadata, and returns the run; nothing happens without a change."""
+    """Merges `patch` into a run's metadata, and returns the run; nothing happens without a change.
 
-    patch: dict[str, Any] = field(default_factory=dict)
+    Raises `TooLarge` if the metadata grew beyond its bound.
+    """
 
-    def apply(self, ledger: Ledger) -> Run:
+    patch: msgspec.Raw = field(default_factory=lambda: EMPTY)
+
+    def apply(self, ledger: Ledger) -> StoredRun:
         assert self.run_id is not None
         run = found_run(ledger.runs[self.run_id], self.run_id)
-        metadata = _merged(run.metadata, self.patch)
-        if metadata != run.metadata:
-            ledger.update_run(run, metadata)
+        metadata = merged(run.metadata, self.patch)
+        if not same(metadata, run.metadata):
+            # that of an older version may be larger, and may shrink
+            ledger.update_run(run, bounded(metadata, "$.metadata", size_of(run.metadata)))
         return run
 
 
@@ -189,7 +202,7 @@ class DeleteRun(Command):
 class RequestCancel(Command):
     """Asks a running run to end, and cancels a pending one at once; returns the run."""
 
-    def apply(self, ledger: Ledger) -> Run:
+    def apply(self, ledger: Ledger) -> StoredRun:
         assert self.run_id is not None
         run = found_run(ledger.runs[self.run_id], self.run_id)
         if run.status == "pending":
@@ -236,7 +249,7 @@ def no_instance(id: str) -> NotFound:
     return NotFound(f"there is no instance {id}")
 
 
-def found_run(run: Run | None, id: str) -> Run:
+def found_run(run: StoredRun | None, id: str) -> StoredRun:
     if run is None:
         raise NotFound(f"there is no run {id}")
     return run
@@ -248,21 +261,8 @@ def require_running(run: Run) -> None:
         raise NotRunning(f"run {run.id} is {run.status}, not running{hint}")
 
 
-def _merged(target: Any, patch: Any) -> Any:
-    """`patch` merged into `target`, of which nothing is changed (RFC 7396)."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), value)
-    return merged
-
-
-def _new_instance(ledger: Ledger, id: str, fields: dict[str, Any]) -> Instance:
-    instance = Instance(id=id, created_at=ledger.now, updated_at=ledger.now, **fields)
+def _new_instance(ledger: Ledger, id: str, fields: dict[str, Any]) -> StoredInstance:
+    instance = StoredInstance(id=id, created_at=ledger.now, updated_at=ledger.now, **fields)
     ledger.put_instance(instance, created=True)
     return instance
 
@@ -292,7 +292,7 @@ def decide(ledger: Ledger, commands: list[Command]) -> list[Decision]:
     def settle(number: int) -> None:
         try:
             decisions[number] = (True, _snapshot(commands[number].apply(ledger)))
-        except (NotFound, Conflict) as refusal:
+        except (NotFound, Conflict, TooLarge) as refusal:
             decisions[number] = (False, refusal)
 
     for number, command in enumerate(commands):

@@ -6,7 +6,9 @@ a decision is right whatever other processes wrote before.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from ..protocol.entries import EncodedEntry
 from ..protocol.events import (
@@ -26,7 +28,8 @@ from ..protocol.events import (
     StoredEvent,
     encode_event,
 )
-from ..protocol.records import Instance, Run, Status
+from ..protocol.records import Status
+from ..protocol.stored import StoredInstance, StoredRun
 
 
 class Receipt(NamedTuple):
@@ -47,8 +50,8 @@ class Ledger:
     def __init__(self, newest: int, now: str) -> None:
         self.now = now
         self.newest = newest
-        self.instances: dict[str, Instance | None] = {}
-        self.runs: dict[str, Run | None] = {}
+        self.instances: dict[str, StoredInstance | None] = {}
+        self.runs: dict[str, StoredRun | None] = {}
         self.receipts: dict[tuple[str, str], Receipt] = {}
         self.events: list[StoredEvent] = []
         self.created: dict[str, int] = {}
@@ -56,12 +59,14 @@ class Ledger:
         self.ended: dict[str, int] = {}
         """The number of the event that ended each run."""
         self.touched_runs: set[str] = set()
+        self.counted_runs: set[str] = set()
+        """The runs of which, if they are not touched, the counts alone have changed."""
         self.touched_instances: set[str] = set()
         self.new_receipts: dict[tuple[str, str], Receipt] = {}
         self.deleted_instance: str | None = None
         self.deleted_run: str | None = None
 
-    def put_instance(self, instance: Instance, created: bool) -> None:
+    def put_instance(self, instance: StoredInstance, created: bool) -> None:
         self.instances[instance.id] = instance
         self.touched_instances.add(instance.id)
         kind = InstanceCreated if created else InstanceUpdated
@@ -74,30 +79,30 @@ class Ledger:
         self.deleted_instance = id
         self._emit(InstanceDeleted(instance_id=id), id, None)
 
-    def create_run(self, run: Run) -> None:
+    def create_run(self, run: StoredRun) -> None:
         self.runs[run.id] = run
         self.touched_runs.add(run.id)
         self.created[f"run:{run.id}"] = self._emit(RunCreated(run=run), run.instance_id, run.id)
 
-    def update_run(self, run: Run, metadata: dict[str, Any]) -> None:
+    def update_run(self, run: StoredRun, metadata: msgspec.Raw) -> None:
         run.metadata = metadata
         self.touched_runs.add(run.id)
         label = AFTER_END if run.is_final else None
         self._emit(RunUpdated(run=run), run.instance_id, run.id, label)
 
-    def delete_run(self, run: Run) -> None:
+    def delete_run(self, run: StoredRun) -> None:
         self.runs[run.id] = None
         self.touched_runs.discard(run.id)
         self.deleted_run = run.id
         event = RunDeleted(run_id=run.id, instance_id=run.instance_id)
         self._emit(event, run.instance_id, run.id, AFTER_END)
 
-    def request_cancel(self, run: Run) -> None:
+    def request_cancel(self, run: StoredRun) -> None:
         run.cancel_requested_at = self.now
         self.touched_runs.add(run.id)
         self._emit(RunCancelRequested(run=run), run.instance_id, run.id)
 
-    def set_status(self, run: Run, status: Status, error: str | None = None) -> None:
+    def set_status(self, run: StoredRun, status: Status, error: str | None = None) -> None:
         """Set a run's status; the caller has checked that this is allowed."""
         run.status = status
         self.touched_runs.add(run.id)
@@ -114,7 +119,7 @@ class Ledger:
             event = RunCompleted(run=run) if status == "completed" else RunCancelled(run=run)
         self.ended[run.id] = self._emit(event, run.instance_id, run.id)
 
-    def append(self, run: Run, entries: list[EncodedEntry]) -> int:
+    def append(self, run: StoredRun, entries: list[EncodedEntry]) -> int:
         """Number entries, within the run and in the whole log; returns the last number."""
         n, logs, results = self.newest, run.log_count, run.result_count
         add, run_id = self.events.append, run.id
@@ -127,7 +132,7 @@ class Ledger:
             data = b'{"seq":%d,%b' % (seq, tail)
             add(StoredEvent(n, type_, None, run_id, seq, label, data))
         self.newest, run.log_count, run.result_count = n, logs, results
-        self.touched_runs.add(run_id)
+        self.counted_runs.add(run_id)
         return n
 
     def _emit(self, event: Event, instance_id: str, run_id: str | None, label: str | None = None) -> int:

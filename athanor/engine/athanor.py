@@ -9,38 +9,25 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..config import Limits, Settings
-from ..domain.commands import (
-    AppendEntries,
-    ChangeStatus,
-    CreateInstance,
-    CreateRun,
-    DeleteInstance,
-    DeleteRun,
-    RequestCancel,
-    UpdateInstance,
-    UpdateRun,
-    found_run,
-    no_instance,
-)
+from ..domain.commands import AppendEntries, DeleteInstance, DeleteRun, found_run
 from ..domain.ledger import Receipt
-from ..exceptions import NotFound, NotRunning, NotStarted, TooLarge
+from ..exceptions import NotFound, NotRunning, NotStarted
 from ..live.refusals import Refusals
 from ..live.subscription import Subscription
 from ..protocol.cursor import Cursor
-from ..protocol.encoding import spelled, without_surrogates
+from ..protocol.encoding import spelled
 from ..protocol.entries import (
     EncodedEntry,
-    LogInput,
+    EncodedReports,
     ProgressInput,
+    RawLogInput,
+    RawResultInput,
     Report,
-    ResultInput,
-    encode_reports,
 )
-from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch, checked
+from ..protocol.inputs import RawInstanceInput, RawInstancePatch, RawRunInput, RawRunPatch, checked
 from ..protocol.pages import EntryFilter, EntryPage, Page
 from ..protocol.records import (
     Instance,
@@ -48,23 +35,20 @@ from ..protocol.records import (
     LevelName,
     Progress,
     ProgressBar,
-    Run,
     RunDetail,
     RunState,
     Status,
-    new_id,
     now,
 )
 from ..protocol.selection import Selection
+from ..protocol.stored import decoded_detail, decoded_instance, decoded_state, decoded_summary
 from ..protocol.topics import INSTANCES, Topic
 from ..store import queries
 from ..store.session import Session
 from ..store.store import Store
+from .lives import Lives
 from .parts import Parts, start_parts
 from .statistics import Statistics
-
-END = 2**62
-"""A position after every event."""
 
 
 class Athanor:
@@ -146,6 +130,11 @@ class Athanor:
         return self._parts
 
     @property
+    def lives(self) -> Lives:
+        """Instances and runs whose JSON objects are text, for HTTP. Raises `NotStarted`."""
+        return Lives(self.parts, self.limits)
+
+    @property
     def unready_reason(self) -> str | None:
         """Why events are not stored, or not shown, at the moment; None if they are."""
         return self._parts.error if self._parts else "not started"
@@ -170,10 +159,8 @@ class Athanor:
         configuration: Mapping[str, Any] | None = None,
     ) -> Instance:
         """Create an instance. Raises `Conflict` if the id is taken, `InvalidInput` for a bad value."""
-        fields = _instance_fields(name, id, experiment_module, description, configuration)
-        command = CreateInstance(instance_id=fields.pop("id") or new_id(), fields=fields)
-        instance: Instance = await self.parts.submit(command)
-        return instance
+        given = _instance_input(name, id, experiment_module, description, configuration)
+        return decoded_instance(await self.lives.create_instance(given))
 
     async def put_instance(
         self,
@@ -188,10 +175,9 @@ class Athanor:
 
         Raises `InvalidInput` for a bad value.
         """
-        fields = _instance_fields(name, id, experiment_module, description, configuration)
-        command = UpdateInstance(instance_id=fields.pop("id"), fields=fields, create=True)
-        instance, created = await self.parts.submit(command)
-        return instance, created
+        given = _instance_input(name, id, experiment_module, description, configuration)
+        instance, created = await self.lives.put_instance(id, given)
+        return decoded_instance(instance), created
 
     async def update_instance(
         self,
@@ -208,10 +194,7 @@ class Athanor:
             **{"description": description, "configuration": configuration},
         }
         fields = {field: value for field, value in given.items() if value is not UNSET}
-        patch = msgspec.to_builtins(checked(fields, InstancePatch))
-        instance, _ = await self.parts.submit(UpdateInstance(instance_id=id, fields=patch))
-        assert isinstance(instance, Instance)
-        return instance
+        return decoded_instance(await self.lives.update_instance(id, checked(fields, RawInstancePatch)))
 
     async def delete_instance(self, id: str) -> None:
         """Delete an instance and its runs. Raises `NotFound`, or `Conflict` while a run is running."""
@@ -221,10 +204,7 @@ class Athanor:
 
     async def get_instance(self, id: str) -> InstanceSummary:
         """An instance with the number of its runs. Raises `NotFound`."""
-        instance = await self.parts.store.read(lambda session: queries.find_instance(session, id))
-        if instance is None:
-            raise no_instance(id)
-        return instance
+        return decoded_summary(await self.lives.get_instance(id))
 
     async def list_instances(
         self, *, name: str | None = None, before: int | None = None, limit: int = 100
@@ -233,11 +213,8 @@ class Athanor:
 
         `before` is the position that the page before this one returned.
         """
-        start = END if before is None else before
-        (found, following), cursor = await self.parts.store.snapshot(
-            lambda session: queries.list_instances(session, name, start, limit)
-        )
-        return Page(found, cursor, following)
+        page = await self.lives.list_instances(name, before, limit)
+        return Page([decoded_summary(item) for item in page.items], page.cursor, page.before)
 
     # runs
 
@@ -259,21 +236,13 @@ class Athanor:
 
         Raises what `create_run` raises.
         """
-        given = checked({"id": id, "metadata": dict(metadata or {})}, RunInput)
-        parts = self.parts
-        run, created = await parts.submit(
-            CreateRun(run_id=given.id or new_id(), instance_id=instance_id, metadata=given.metadata)
-        )
-        return parts.state_of(run), created
+        given = checked({"id": id, "metadata": dict(metadata or {})}, RawRunInput)
+        run, created = await self.lives.put_run(instance_id, given)
+        return decoded_state(run), created
 
     async def get_run(self, id: str) -> RunDetail:
         """A run with its last progress, and the cursor at which it was read. Raises `NotFound`."""
-        parts = self.parts
-        record, cursor = await parts.store.snapshot(lambda session: queries.find_run(session, id))
-        state = parts.state_of(found_run(record.run if record else None, id))
-        progress = parts.runs.progress.latest(id)
-        fields = msgspec.structs.asdict(state)
-        return RunDetail(**fields, progress=progress, last_event_id=cursor)
+        return decoded_detail(await self.lives.get_run(id))
 
     async def list_runs(
         self,
@@ -288,40 +257,31 @@ class Athanor:
         `before` is the position that the page before this one returned. Raises `NotFound` for the
         instance.
         """
-        parts = self.parts
-        start = END if before is None else before
-
-        async def job(session: Session) -> tuple[list[Run], int | None]:
-            if instance_id is not None and not await queries.has_instance(session, instance_id):
-                raise no_instance(instance_id)
-            return await queries.list_runs(session, instance_id, status, start, limit)
-
-        (found, following), cursor = await parts.store.snapshot(job)
-        return Page([parts.state_of(run) for run in found], cursor, following)
+        page = await self.lives.list_runs(instance_id, status, before, limit)
+        return Page([decoded_state(run) for run in page.items], page.cursor, page.before)
 
     async def start_run(self, id: str) -> RunState:
         """Start a pending run. Raises `NotFound`, or `Conflict` if the run has ended."""
-        return await self._change(ChangeStatus(run_id=id, status="running"))
+        return decoded_state(await self.lives.set_status(id, "running"))
 
     async def complete_run(self, id: str) -> RunState:
         """End a running run, after all its accepted entries. Raises `NotFound` or `Conflict`."""
-        return await self._change(ChangeStatus(run_id=id, status="completed"))
+        return decoded_state(await self.lives.set_status(id, "completed"))
 
     async def fail_run(self, id: str, error: str | None = None) -> RunState:
         """End a running run as failed, for the reason `error`. Raises `NotFound` or `Conflict`."""
-        text = without_surrogates(error)
-        return await self._change(ChangeStatus(run_id=id, status="failed", error=text))
+        return decoded_state(await self.lives.set_status(id, "failed", error))
 
     async def cancel_run(self, id: str) -> RunState:
         """Ask a run to end; its producer has `cancel_timeout` seconds to answer.
 
         A pending run ends at once. Raises `NotFound`, or `Conflict` if the run has ended.
         """
-        return await self._change(RequestCancel(run_id=id))
+        return decoded_state(await self.lives.cancel_run(id))
 
     async def run_cancelled(self, id: str) -> RunState:
         """End a run as cancelled, which its producer calls. Raises `NotFound` or `Conflict`."""
-        return await self._change(ChangeStatus(run_id=id, status="cancelled"))
+        return decoded_state(await self.lives.set_status(id, "cancelled"))
 
     async def update_run(
         self,
@@ -340,9 +300,7 @@ class Athanor:
         fields = {field: value for field, value in given.items() if value is not UNSET}
         if isinstance(tags, Iterable):
             fields["tags"] = list(tags)
-        patch = msgspec.to_builtins(checked(fields, RunPatch))
-        merged = patch.pop("metadata", {}) | patch
-        return await self._change(UpdateRun(run_id=id, patch=merged))
+        return decoded_state(await self.lives.update_run(id, checked(fields, RawRunPatch)))
 
     async def delete_run(self, id: str) -> None:
         """Delete a run with its entries. Raises `NotFound`, or `Conflict` while it is running."""
@@ -369,7 +327,7 @@ class Athanor:
             **{"type": "run_log", "message": message, "level": level, "timestamp": timestamp},
             "metadata": None if metadata is None else dict(metadata),
         }
-        await self._buffer(run_id, checked(entry, LogInput))
+        await self._buffer(run_id, checked(entry, RawLogInput))
 
     async def result(
         self,
@@ -386,7 +344,7 @@ class Athanor:
         `NotRunning`, or `InvalidInput` for a bad value.
         """
         entry = {"type": "run_result", "key": key, "value": spelled(value), "step": step}
-        await self._buffer(run_id, checked({**entry, "timestamp": timestamp}, ResultInput))
+        await self._buffer(run_id, checked({**entry, "timestamp": timestamp}, RawResultInput))
 
     async def progress(
         self,
@@ -396,7 +354,7 @@ class Athanor:
         message: str | None = None,
         bars: Iterable[ProgressBar] | None = None,
     ) -> RunState:
-        """Report how far a running run is; broadcast, never stored. Returns the run.
+        """Report how far a running run is; broadcast, never stored. Returns the run without metadata.
 
         `bars` are the states of several bars, outermost first, which is the one of `current`.
         Raises `NotFound`, `NotRunning`, `TooLarge`, or `InvalidInput` for a bad value.
@@ -407,24 +365,36 @@ class Athanor:
             entry["bars"] = list(bars)
         return await self.report_progress(run_id, checked(entry, ProgressInput))
 
-    async def report_progress(self, run_id: str, report: ProgressInput) -> RunState:
-        """As `progress`, for a report that is checked already. Raises `NotFound`, `NotRunning`."""
+    async def report_progress(self, run_id: str, report: ProgressInput | Progress) -> RunState:
+        """As `progress`, for a report of which the types are checked, or that `encoder` has taken.
+
+        Raises `NotFound`, `NotRunning`, `TooLarge`.
+        """
         parts = self.parts
         run = await parts.runs.cache.running(run_id)
-        _, progress = self._encode([report])
+        progress = report if isinstance(report, Progress) else self._encode([report])[1]
         assert progress is not None
         parts.publish_progress(run_id, progress)
         parts.beat(run_id)
-        return parts.state_of(run)
+        return decoded_state(self.lives.state_of(run))
 
     async def heartbeat(self, run_id: str) -> RunState:
-        """Give a sign of life of a running run; returns the run. Raises `NotFound`, `NotRunning`."""
+        """Give a sign of life of a running run; returns the run without metadata.
+
+        Raises `NotFound` or `NotRunning`.
+        """
         parts = self.parts
         run = await parts.runs.cache.running(run_id)
         parts.beat(run_id)
-        return parts.state_of(run)
+        return decoded_state(self.lives.state_of(run))
 
-    async def append(self, run_id: str, reports: Iterable[Report], *, key: str | None = None) -> Receipt:
+    def encoder(self) -> EncodedReports:
+        """Encodes reports a part at a time, for `append` and `append_later`."""
+        return EncodedReports(now(), self.settings.max_message_bytes, self.settings.ring_capacity)
+
+    async def append(
+        self, run_id: str, reports: Iterable[Report] | EncodedReports, *, key: str | None = None
+    ) -> Receipt:
         """Add reports of any kind, all or none; returns after the commit.
 
         `key` is an idempotency key: if it was used before for this run, nothing is stored, and the
@@ -450,7 +420,7 @@ class Athanor:
         return receipt
 
     async def append_later(
-        self, run_id: str, reports: Iterable[Report], *, key: str | None = None
+        self, run_id: str, reports: Iterable[Report] | EncodedReports, *, key: str | None = None
     ) -> Receipt:
         """As `append`, but returns as soon as the entries are buffered; the receipt has no number.
 
@@ -542,16 +512,14 @@ class Athanor:
 
     # inside
 
-    async def _change(self, command: ChangeStatus | RequestCancel | UpdateRun) -> RunState:
-        parts = self.parts
-        return parts.state_of(await parts.submit(command))
-
-    def _encode(self, reports: Iterable[Report]) -> tuple[list[EncodedEntry], Progress | None]:
-        capacity = self.settings.ring_capacity
-        entries, progress = encode_reports(reports, now(), self.settings.max_message_bytes)
-        if len(entries) > capacity:
-            raise TooLarge(f"one request may bring {capacity} lines at most")
-        return entries, progress
+    def _encode(
+        self, reports: Iterable[Report] | EncodedReports
+    ) -> tuple[list[EncodedEntry], Progress | None]:
+        if isinstance(reports, EncodedReports):
+            return reports.entries, reports.progress
+        encoded = self.encoder()
+        encoded.add(reports)
+        return encoded.entries, encoded.progress
 
     async def _buffer(self, run_id: str, report: Report) -> None:
         parts = self.parts
@@ -579,15 +547,15 @@ def _append(run_id: str, entries: list[EncodedEntry], key: str | None) -> Append
     return AppendEntries(run_id=run_id, entries=entries, key=key, bytes=size)
 
 
-def _instance_fields(
+def _instance_input(
     name: str,
     id: str | None,
     experiment_module: str | None,
     description: str | None,
     configuration: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+) -> RawInstanceInput:
     given = {
         **{"name": name, "id": id, "experiment_module": experiment_module},
         **{"description": description, "configuration": dict(configuration or {})},
     }
-    return msgspec.structs.asdict(checked(given, InstanceInput))
+    return checked(given, RawInstanceInput)

@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from ..cluster.peers import Peers
 from ..cluster.relay import Relay
 from ..config import Limits, Settings
@@ -17,7 +15,7 @@ from ..live.hub import Hub
 from ..live.refusals import Refusals
 from ..live.replay import Replay
 from ..live.runs import RunTracker
-from ..protocol.records import Progress, Run, RunState
+from ..protocol.records import Progress
 from ..store import queries
 from ..store.store import Store
 from .flusher import Flusher, Pending
@@ -74,11 +72,6 @@ class Parts:
         """
         await self.flusher.room_for(command)
         return await self.flusher.submit(command, hurry=True)
-
-    def state_of(self, run: Run) -> RunState:
-        """The run as the service shows it."""
-        stale = self.runs.liveness.is_stale(run)
-        return RunState(**msgspec.structs.asdict(run), stale=stale)
 
     def publish_progress(self, run_id: str, progress: Progress) -> None:
         """Show progress to subscribers here, and send it to peers."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 
 from ..config import Limits, Settings
-from ..protocol.events import StoredEvent, decode
-from ..protocol.records import Run
+from ..protocol.events import StoredEvent, run_in
+from ..protocol.stored import StoredRun
 from ..store.store import Store
 from .hub import Hub
 from .liveness import Liveness
@@ -27,7 +27,7 @@ class RunTracker:
         self._cancel_timeout = settings.cancel_timeout
         self._cancel_requests: dict[str, float] = {}
 
-    def apply(self, events: Iterable[StoredEvent], runs: Iterable[Run] | None = None) -> None:
+    def apply(self, events: Iterable[StoredEvent], runs: Iterable[StoredRun] | None = None) -> None:
         """Learn from committed events, in their order.
 
         `runs` are the states after them, if the caller has these (a commit of this process); else
@@ -35,11 +35,13 @@ class RunTracker:
         """
         changes = [event for event in events if event.instance_id is not None]
         if runs is None:
-            states = (getattr(decode(event.data, None), "run", None) for event in changes)
+            states = (run_in(event.data) for event in changes)
             runs = [run for run in states if run is not None]
         for run in runs:
             self._learn(run)
         for event in changes:
+            if event.run_id is not None:
+                self.cache.weigh(event.run_id, len(event.data))
             if event.type == "run_started" and event.run_id is not None:
                 self.liveness.beat(event.run_id)
             if event.type == "run_deleted" and event.run_id is not None:
@@ -66,7 +68,7 @@ class RunTracker:
         """The run's cancel deadline is of no interest any more."""
         self._cancel_requests.pop(run_id, None)
 
-    def _learn(self, run: Run) -> None:
+    def _learn(self, run: StoredRun) -> None:
         self.cache.learn(run)
         if run.is_final:
             self.progress.end(run.id)

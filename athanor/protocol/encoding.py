@@ -9,7 +9,6 @@ bidirectional text. A lone surrogate has no UTF-8 form and becomes U+FFFD.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import re
 from typing import Any, TypeVar
@@ -27,6 +26,10 @@ _encoder = msgspec.json.Encoder()
 # the UTF-8 of what `safe_text` calls unsafe, except C0 and surrogates, which are not in JSON's text
 _UNSAFE = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf"
+)
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
 
 
@@ -47,7 +50,10 @@ def safe_json(data: bytes) -> bytes:
     """The same JSON, with unsafe characters as `\\uXXXX`."""
     if data.isascii() and b"\x7f" not in data:
         return data
-    return _UNSAFE.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), data)
+    # a million of them take 0.3 s one by one
+    for character in set(_UNSAFE.findall(data)):
+        data = data.replace(character, b"\\u%04x" % ord(character.decode()))
+    return data
 
 
 def spelled(value: Any) -> Any:
@@ -77,13 +83,19 @@ def decode_json(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
         return decoder.decode(text)
     except JSON_ERRORS:
         if rb"\ud" in text.lower():
-            with contextlib.suppress(ValueError, RecursionError):
+            with contextlib.suppress(*JSON_ERRORS):
                 return decoder.decode(_without_surrogate_escapes(text))
         raise
 
 
 def _without_surrogate_escapes(text: bytes) -> bytes:
-    return json.dumps(without_surrogates(json.loads(text)), ensure_ascii=False).encode()
+    """The same JSON with U+FFFD for the escape of each lone surrogate."""
+    if b"\0" in text:
+        # this is not JSON
+        return text
+    # an escaped backslash begins no escape: hide those; a NUL stands in no JSON
+    hidden = text.replace(b"\\\\", b"\0\0")
+    return _LONE_SURROGATE.sub(rb"\\ufffd", hidden).replace(b"\0\0", b"\\\\")
 
 
 def without_surrogates(thing: Any) -> Any:

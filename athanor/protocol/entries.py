@@ -6,19 +6,17 @@ only the flush knows.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from ..exceptions import Fault, InvalidInput, TooLarge
-from .encoding import JSON_ERRORS, decode_json, encode
+from ..exceptions import InvalidInput, TooLarge
+from .bounds import MAX_ENTRY, MAX_PROGRESS_MESSAGE
+from .encoding import encode
+from .raw import NULL, is_null, is_object, one_line
 from .records import LEVELS, Bars, Level, LevelName, Progress, ProgressBar, Step, format_time
-
-MAX_FAULTS = 20
-"""An error lists at most this many faults of a body, the first ones."""
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
@@ -39,6 +37,18 @@ class ResultInput(msgspec.Struct, tag_field="type", tag="run_result", kw_only=Tr
     value: Any
     step: Step | None = None
     timestamp: datetime | None = None
+
+
+class RawLogInput(LogInput, tag="run_log", kw_only=True):
+    """A `LogInput` whose metadata is JSON text."""
+
+    metadata: msgspec.Raw = NULL  # type: ignore[assignment]
+
+
+class RawResultInput(ResultInput, tag="run_result", kw_only=True):
+    """A `ResultInput` whose value is JSON text."""
+
+    value: msgspec.Raw
 
 
 class ProgressInput(ProgressBar, tag_field="type", tag="run_progress", kw_only=True):
@@ -64,50 +74,117 @@ class EncodedEntry(NamedTuple):
 class _LogBody(msgspec.Struct):
     level: Level
     message: str
-    metadata: dict[str, Any] | None
+    metadata: msgspec.Raw
     timestamp: str
 
 
 class _ResultBody(msgspec.Struct):
     key: str
-    value: Any
+    value: msgspec.Raw
     step: int | float | None
     timestamp: str
+
+
+class EncodedReports:
+    """Reports, encoded in the order in which they are added: the entries, and the newest progress.
+
+    A report without a timestamp gets `arrival`. Messages may have `max_message` bytes of UTF-8, and
+    there may be `max_entries` entries.
+    """
+
+    def __init__(self, arrival: str, max_message: int, max_entries: int) -> None:
+        self.entries: list[EncodedEntry] = []
+        self.progress: Progress | None = None
+        self.count = 0
+        """All reports, progress too."""
+        self._arrival = arrival
+        self._max_message = max_message
+        self._max_entries = max_entries
+
+    def add(self, reports: Iterable[Report]) -> None:
+        """Encode further reports.
+
+        Raises `TooLarge`, or `InvalidInput` for a timestamp without an offset and for JSON that
+        `one_line` refuses; what was added is of no use then.
+        """
+        add = self.entries.append
+        number = self.count
+        for number, report in enumerate(reports, self.count + 1):
+            if isinstance(report, LogInput):
+                add(self._log(report, number))
+            elif isinstance(report, ResultInput):
+                add(self._result(report, number))
+            else:
+                self.progress = self._progress(report, number)
+        self.count = number
+        if len(self.entries) > self._max_entries:
+            raise TooLarge(f"a request may bring {self._max_entries} lines at most")
+
+    def _log(self, report: LogInput, number: int) -> EncodedEntry:
+        message, at = report.message, report.timestamp
+        if len(message) * 4 > self._max_message:
+            _check_size(message, number, self._max_message)
+        level = LEVELS[report.level]
+        metadata: Any = report.metadata
+        if metadata is not NULL:
+            metadata = _metadata(metadata, number)
+        time = self._arrival if at is None else _time(at, number)
+        body = encode(_LogBody(level, message, metadata, time))
+        if len(body) > MAX_ENTRY:
+            raise too_large(number)
+        return EncodedEntry("run_log", level, body[1:])
+
+    def _result(self, report: ResultInput, number: int) -> EncodedEntry:
+        at = report.timestamp
+        value = one_line(_raw(report.value), "$.value", number)
+        time = self._arrival if at is None else _time(at, number)
+        body = encode(_ResultBody(report.key, value, report.step, time))
+        if len(body) > MAX_ENTRY:
+            raise too_large(number)
+        return EncodedEntry("run_result", report.key, body[1:])
+
+    def _progress(self, report: ProgressInput, number: int) -> Progress:
+        for bar in (report, *(report.bars or ())):
+            if bar.message:
+                _check_size(bar.message, number, MAX_PROGRESS_MESSAGE)
+        return Progress(
+            current=report.current,
+            total=report.total,
+            message=report.message,
+            bars=report.bars,
+            updated_at=self._arrival,
+        )
 
 
 def encode_reports(
     reports: Iterable[Report], arrival: str, max_message: int
 ) -> tuple[list[EncodedEntry], Progress | None]:
-    """Encode reports in order: the entries among them, and the newest progress.
+    """Encode some reports: the entries among them, and the newest progress.
 
-    A report without a timestamp gets `arrival`. Raises `TooLarge` for a message of more than
-    `max_message` bytes of UTF-8, and `InvalidInput` for a timestamp without an offset.
+    Raises what `EncodedReports.add` raises.
     """
-    entries: list[EncodedEntry] = []
-    progress: Progress | None = None
-    for number, report in enumerate(reports, 1):
-        if type(report) is LogInput:
-            _check_size(report.message, number, max_message)
-            level = LEVELS[report.level]
-            at = arrival if report.timestamp is None else _time(report.timestamp, number)
-            body = encode(_LogBody(level, report.message, report.metadata, at))
-            entries.append(EncodedEntry("run_log", level, body[1:]))
-        elif type(report) is ResultInput:
-            at = arrival if report.timestamp is None else _time(report.timestamp, number)
-            body = encode(_ResultBody(report.key, report.value, report.step, at))
-            entries.append(EncodedEntry("run_result", report.key, body[1:]))
-        elif type(report) is ProgressInput:
-            bars = report.bars or []
-            for bar in (report, *bars):
-                _check_size(bar.message or "", number, max_message)
-            progress = Progress(
-                current=report.current,
-                total=report.total,
-                message=report.message,
-                bars=report.bars,
-                updated_at=arrival,
-            )
-    return entries, progress
+    encoded = EncodedReports(arrival, max_message, 2**62)
+    encoded.add(reports)
+    return encoded.entries, encoded.progress
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    """A client's JSON text, or a host's value as one."""
+    return value if isinstance(value, msgspec.Raw) else msgspec.Raw(encode(value))
+
+
+def _metadata(value: Any, number: int) -> msgspec.Raw:
+    raw = one_line(_raw(value), "$.metadata", number)
+    if not is_object(raw) and not is_null(raw):
+        detail = "Expected `object | null`"
+        raise InvalidInput(detail, [{"line": number, "path": "$.metadata", "detail": detail}])
+    return raw
+
+
+def too_large(number: int) -> TooLarge:
+    """The error for the entry of that number in a body."""
+    detail = f"an entry may have {MAX_ENTRY} bytes of JSON at most; send it in parts"
+    return TooLarge(detail, [{"line": number, "path": "$", "detail": detail}])
 
 
 def _check_size(message: str, number: int, max_message: int) -> None:
@@ -126,88 +203,3 @@ def _time(moment: datetime, number: int) -> str:
         except OverflowError:
             detail = "this timestamp is out of range in UTC"
     raise InvalidInput(detail, [{"line": number, "path": "$.timestamp", "detail": detail}])
-
-
-class ReportReader:
-    """Reads bodies of one kind of report: an object, an array, or one object a line (NDJSON)."""
-
-    def __init__(self, type_: Any) -> None:
-        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type_)
-        self._array: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[type_])
-
-    def read(self, body: bytes, ndjson: bool) -> list[Any]:
-        """The reports in `body`, in order. Raises `InvalidInput`, which lists line and path of faults."""
-        start = body.lstrip()[:1]
-        if not start:
-            raise InvalidInput("the body is empty")
-        if ndjson:
-            return self._read_lines(body)
-        in_array = start == b"["
-        try:
-            return decode_json(self._array, body) if in_array else [decode_json(self._one, body)]
-        except JSON_ERRORS as error:
-            # several objects are NDJSON, whatever the content type says
-            if start == b"{" and "trailing characters" in str(error):
-                return self._read_lines(body)
-            fault: Fault = {"line": 1, **fault_of(error, in_array)}
-            raise InvalidInput(fault["detail"], [fault]) from None
-
-    def _read_lines(self, body: bytes) -> list[Any]:
-        try:
-            return self._one.decode_lines(body)
-        except JSON_ERRORS:
-            return self._read_line_by_line(body)
-
-    def _read_line_by_line(self, body: bytes) -> list[Any]:
-        reports: list[Any] = []
-        faults: list[Fault] = []
-        for number, text in enumerate(body.split(b"\n"), 1):
-            if not text.strip():
-                continue
-            try:
-                reports.append(decode_json(self._one, text))
-            except JSON_ERRORS as error:
-                faults.append({"line": number, **fault_of(error)})
-                if len(faults) == MAX_FAULTS:
-                    break
-        if faults:
-            raise InvalidInput(f"line {faults[0]['line']}: {faults[0]['detail']}", faults)
-        return reports
-
-
-_AT = re.compile(r"(.*) - at `(?:key in )?(.*)`", re.DOTALL)
-_INDEX = re.compile(r"\$\[(\d+)\]")
-
-
-def fault_of(error: Exception, in_array: bool = False) -> Fault:
-    """The place and the fault, out of msgspec's message; the items of an array count as lines."""
-    if isinstance(error, UnicodeDecodeError):
-        return {"path": "$", "detail": "this is not UTF-8"}
-    if isinstance(error, RecursionError):
-        return {"path": "$", "detail": "this is nested too deeply"}
-    match = _AT.fullmatch(str(error))
-    detail, path = (match[1], match[2]) if match else (str(error), "$")
-    detail = detail.replace("JSON is malformed: ", "this is no JSON: ")
-    if detail == "Input data was truncated":
-        detail = "this is no JSON: it ends too early"
-    index = _INDEX.match(path)
-    if in_array and index:
-        return {"line": int(index[1]) + 1, "path": path, "detail": detail}
-    return {"path": path, "detail": detail}
-
-
-def read_text(body: bytes) -> list[LogInput]:
-    """Plain text as log entries, one for each line; bytes that are not UTF-8 become U+FFFD."""
-    if not body:
-        raise InvalidInput("the body is empty")
-    lines = body.decode("utf-8", "replace").split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return [LogInput(message=line.removesuffix("\r")) for line in lines]
-
-
-Reader = Callable[[bytes, bool], list[Any]]
-read_logs: Reader = ReportReader(LogInput).read
-read_results: Reader = ReportReader(ResultInput).read
-read_progress: Reader = ReportReader(ProgressInput).read
-read_events: Reader = ReportReader(LogInput | ResultInput | ProgressInput).read

@@ -8,13 +8,19 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from ..exceptions import InvalidInput
-from .encoding import encode
-from .entries import fault_of
+from .bounds import MAX_MODULE, MAX_TEXT
+from .encoding import decode_json, encode
+from .faults import fault_of
+from .raw import EMPTY, object_of
 from .topics import ID_PATTERN
 
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Tags = Annotated[list[Name], msgspec.Meta(max_length=100)]
+Module = Annotated[str, msgspec.Meta(max_length=MAX_MODULE)]
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+ABSENT = msgspec.Raw(b"")
+"""A JSON text that was not given."""
 
 
 class InstanceInput(msgspec.Struct, kw_only=True):
@@ -22,18 +28,30 @@ class InstanceInput(msgspec.Struct, kw_only=True):
 
     name: Name
     id: Id | None = None
-    experiment_module: str | None = None
-    description: str | None = None
+    experiment_module: Module | None = None
+    description: Text | None = None
     configuration: dict[str, Any] = {}
+
+
+class RawInstanceInput(InstanceInput, kw_only=True):
+    """An `InstanceInput` whose configuration is JSON text."""
+
+    configuration: msgspec.Raw = EMPTY  # type: ignore[assignment]
 
 
 class InstancePatch(msgspec.Struct, kw_only=True):
     """The fields of an instance that change; an absent field stays as it is."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
-    experiment_module: str | msgspec.UnsetType | None = msgspec.UNSET
-    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    experiment_module: Module | msgspec.UnsetType | None = msgspec.UNSET
+    description: Text | msgspec.UnsetType | None = msgspec.UNSET
     configuration: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RawInstancePatch(InstancePatch, kw_only=True):
+    """An `InstancePatch` whose configuration is JSON text, `ABSENT` if it stays as it is."""
+
+    configuration: msgspec.Raw = ABSENT  # type: ignore[assignment]
 
 
 class RunInput(msgspec.Struct, kw_only=True):
@@ -41,6 +59,12 @@ class RunInput(msgspec.Struct, kw_only=True):
 
     id: Id | None = None
     metadata: dict[str, Any] = {}
+
+
+class RawRunInput(RunInput, kw_only=True):
+    """A `RunInput` whose metadata is JSON text."""
+
+    metadata: msgspec.Raw = EMPTY  # type: ignore[assignment]
 
 
 class RunPatch(msgspec.Struct, kw_only=True):
@@ -52,17 +76,42 @@ class RunPatch(msgspec.Struct, kw_only=True):
 
     name: Name | msgspec.UnsetType | None = msgspec.UNSET
     tags: Tags | msgspec.UnsetType | None = msgspec.UNSET
-    notes: str | msgspec.UnsetType | None = msgspec.UNSET
+    notes: Text | msgspec.UnsetType | None = msgspec.UNSET
     metadata: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
+class RawRunPatch(RunPatch, kw_only=True):
+    """A `RunPatch` whose metadata is JSON text, `ABSENT` if it was not given."""
+
+    metadata: msgspec.Raw = ABSENT  # type: ignore[assignment]
+
+
 T = TypeVar("T")
+_OBJECTS: dict[type, str] = {
+    RawInstanceInput: "configuration",
+    RawInstancePatch: "configuration",
+    RawRunInput: "metadata",
+    RawRunPatch: "metadata",
+}
+"""The field of each that is an object in JSON text."""
+
+
+def accepted(body: bytes, type_: type[T]) -> T:
+    """The JSON object `body` as `type_`; its JSON texts are on one line and within their bounds.
+
+    Raises `JSON_ERRORS`, and what `object_of` raises.
+    """
+    given = decode_json(msgspec.json.Decoder(type_), body)
+    name = _OBJECTS.get(type_)
+    if name is not None and getattr(given, name) != ABSENT:
+        setattr(given, name, object_of(getattr(given, name), f"$.{name}"))
+    return given
 
 
 def checked(fields: Mapping[str, Any], type_: type[T]) -> T:
     """Convert a host's values to `type_`. Raises `InvalidInput`, which names the value at fault."""
     try:
-        return msgspec.json.decode(encode(fields), type=type_)
-    except msgspec.ValidationError as error:
+        return accepted(encode(fields), type_)
+    except (msgspec.ValidationError, RecursionError) as error:
         fault = fault_of(error)
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..domain.commands import Command, Decision, DeleteInstance, decide
+from ..domain.commands import AppendEntries, Command, Decision, DeleteInstance, decide
 from ..domain.ledger import Ledger, Receipt
 from ..protocol.events import StoredEvent
-from ..protocol.records import Run, now
-from .rows import INSTANCE, RUN, instance_of, instance_row, run_of, run_row
+from ..protocol.records import now
+from ..protocol.stored import StoredRun
+from .rows import INSTANCE, RUN, RUN_WITHOUT_METADATA, instance_of, instance_row, run_of, run_row
 from .session import Params, Session
 
 
 @dataclass(slots=True)
 class Commit:
-    """The outcome of a flush: a decision for each command, the events in order, the changed runs."""
+    """The outcome of a flush: a decision for each command, the events in order, the changed runs.
+
+    A run of which the counts alone have changed has no metadata here.
+    """
 
     decisions: list[Decision]
     events: list[StoredEvent]
-    runs: list[Run]
+    runs: list[StoredRun]
     after: int
     """The newest number before its events."""
     newest: int
@@ -45,23 +52,43 @@ async def commit(session: Session, flush: Flush, notifications: list[str]) -> Co
             return flush.commit
         ledger = Ledger(newest, now())
         await _load(session, ledger, flush.commands)
-        decisions = decide(ledger, flush.commands)
+        with _no_collection():
+            decisions = decide(ledger, flush.commands)
         await _write(session, ledger)
         if ledger.events:
             notification = f"{ledger.newest} {flush.number[0]}"
             await session.advance(ledger.newest, [*notifications, notification])
-        runs = [run for run in map(ledger.runs.get, ledger.touched_runs) if run is not None]
+        changed = ledger.touched_runs | ledger.counted_runs
+        runs = [run for run in map(ledger.runs.get, changed) if run is not None]
         flush.commit = Commit(decisions, ledger.events, runs, newest, ledger.newest)
     return flush.commit
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector away while many small objects are made, none of them garbage.
+
+    It would look at all of them again and again, which takes as long as making them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 async def _load(session: Session, ledger: Ledger, commands: list[Command]) -> None:
     """Load the runs, instances and receipts that the commands name."""
-    run_ids = {command.run_id for command in commands if command.run_id is not None}
-    if run_ids:
-        ledger.runs.update(dict.fromkeys(run_ids))
-        among, params = session.among("id", run_ids)
-        await _load_runs(session, ledger, f"SELECT {RUN} FROM runs WHERE {among}", params)
+    named = [command for command in commands if command.run_id is not None]
+    changing = {str(command.run_id) for command in named if not isinstance(command, AppendEntries)}
+    appending = {str(command.run_id) for command in named} - changing
+    for columns, run_ids in ((RUN, changing), (RUN_WITHOUT_METADATA, appending)):
+        if run_ids:
+            ledger.runs.update(dict.fromkeys(run_ids))
+            among, params = session.among("id", run_ids)
+            await _load_runs(session, ledger, f"SELECT {columns} FROM runs WHERE {among}", params)
     instance_ids = {command.instance_id for command in commands if command.instance_id is not None}
     if instance_ids:
         ledger.instances.update(dict.fromkeys(instance_ids))
@@ -103,6 +130,13 @@ async def _write(session: Session, ledger: Ledger) -> None:
         run_rows.append((*run_row(run), created_n, ledger.ended.get(id)))
     if run_rows:
         await session.execute_many(_UPSERT_RUN, run_rows)
+    counts: list[Params] = []
+    for id in ledger.counted_runs - ledger.touched_runs:
+        run = ledger.runs[id]
+        assert run is not None
+        counts.append((run.log_count, run.result_count, id))
+    if counts:
+        await session.execute_many(_UPDATE_COUNTS, counts)
     await session.insert(ledger.events)
     if ledger.new_receipts:
         await session.execute_many(
@@ -141,6 +175,8 @@ ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error,
     started_at = excluded.started_at, completed_at = excluded.completed_at,
     cancel_requested_at = excluded.cancel_requested_at, log_count = excluded.log_count,
     result_count = excluded.result_count, ended_n = coalesce(excluded.ended_n, runs.ended_n)"""
+
+_UPDATE_COUNTS = "UPDATE runs SET log_count = ?, result_count = ? WHERE id = ?"
 
 _DELETE_INSTANCE = (
     "INSERT INTO purges SELECT id FROM runs WHERE instance_id = ? ON CONFLICT DO NOTHING",

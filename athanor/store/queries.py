@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..protocol.pages import EntryFilter, EntryPage
-from ..protocol.records import InstanceSummary, Run
+from ..protocol.stored import StoredRun, StoredSummary
 from .rows import RUN, SUMMARY, run_of, summary_of
 from .session import Session
 
@@ -15,7 +15,7 @@ from .session import Session
 class RunRecord(NamedTuple):
     """A run, the number of its final event (None before), and up to which number it was trimmed."""
 
-    run: Run
+    run: StoredRun
     ended_n: int | None
     trimmed_n: int
 
@@ -25,40 +25,67 @@ async def find_run(session: Session, id: str) -> RunRecord | None:
     return RunRecord(run_of(rows[0]), *rows[0][-2:]) if rows else None
 
 
+class Window(NamedTuple):
+    """A part of a list: what was created before the event `before`, and how much of it."""
+
+    before: int
+    limit: int
+    most_bytes: int
+
+
 async def list_runs(
-    session: Session, instance_id: str | None, status: str | None, before: int, limit: int
-) -> tuple[list[Run], int | None]:
+    session: Session, instance_id: str | None, status: str | None, window: Window
+) -> tuple[list[StoredRun], int | None]:
     """Runs, newest first, and the position of the next page, None on the last one."""
     given = {"instance_id": instance_id, "status": status}
     filters = {column: value for column, value in given.items() if value is not None}
-    sql = f"""
-        SELECT {RUN}, created_n FROM runs
-        WHERE created_n < ?{"".join(f" AND {column} = ?" for column in filters)}
-        ORDER BY created_n DESC LIMIT ?"""
-    rows = await session.fetch(sql, (before, *filters.values(), limit + 1))
-    return [run_of(row) for row in rows[:limit]], _next(rows, limit)
+    size = "length(metadata) + coalesce(length(error), 0)"
+    rows, following = await _newest(session, "runs", RUN, size, filters, window)
+    return [run_of(row) for row in rows], following
 
 
-async def find_instance(session: Session, id: str) -> InstanceSummary | None:
+async def find_instance(session: Session, id: str) -> StoredSummary | None:
     rows = await session.fetch(f"SELECT {SUMMARY} FROM instances WHERE id = ?", (id,))
     return summary_of(rows[0]) if rows else None
 
 
 async def list_instances(
-    session: Session, name: str | None, before: int, limit: int
-) -> tuple[list[InstanceSummary], int | None]:
+    session: Session, name: str | None, window: Window
+) -> tuple[list[StoredSummary], int | None]:
     """Instances, newest first, and the position of the next page, None on the last one."""
-    named: tuple[str, ...] = () if name is None else (name,)
-    sql = f"""
-        SELECT {SUMMARY}, created_n FROM instances
-        WHERE created_n < ?{" AND name = ?" if named else ""}
-        ORDER BY created_n DESC LIMIT ?"""
-    rows = await session.fetch(sql, (before, *named, limit + 1))
-    return [summary_of(row) for row in rows[:limit]], _next(rows, limit)
+    filters = {} if name is None else {"name": name}
+    size = "length(configuration) + coalesce(length(description), 0)"
+    rows, following = await _newest(session, "instances", SUMMARY, size, filters, window)
+    return [summary_of(row) for row in rows], following
 
 
-def _next(rows: list[list[Any]], limit: int) -> int | None:
-    return rows[limit - 1][-1] if len(rows) > limit else None
+async def _newest(
+    session: Session, table: str, columns: str, size: str, filters: dict[str, str], window: Window
+) -> tuple[list[list[Any]], int | None]:
+    """Rows of `table`, newest first, and the position of the next page, None on the last one.
+
+    A page ends after the row that fills it: `window.most_bytes` by the expression `size`.
+    """
+    conditions = "".join(f" AND {column} = ?" for column in filters)
+    params = (window.before, *filters.values())
+    rows = await session.fetch(
+        f"""
+        SELECT {columns}, created_n FROM {table} JOIN (
+            SELECT created_n AS picked_n,
+                sum(size) OVER (ORDER BY created_n DESC ROWS UNBOUNDED PRECEDING) - size AS before
+            FROM (
+                SELECT created_n, {size} AS size FROM {table} WHERE created_n < ?{conditions}
+                ORDER BY created_n DESC LIMIT ?
+            ) AS found
+        ) AS picked ON created_n = picked_n WHERE before < ? ORDER BY created_n DESC""",
+        (*params, window.limit, window.most_bytes),
+    )
+    if not rows:
+        return [], None
+    last: int = rows[-1][-1]
+    sql = f"SELECT 1 FROM {table} WHERE created_n < ?{conditions} LIMIT 1"
+    more = await session.value(sql, (last, *filters.values())) is not None
+    return rows, last if more else None
 
 
 async def cancel_requested(session: Session) -> list[str]:

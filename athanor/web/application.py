@@ -16,6 +16,7 @@ from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
+from .bodies import Bodies
 from .connection import Connections
 from .gate import Gate
 from .log_safety import make_safe
@@ -57,6 +58,7 @@ class Application(Starlette):
             lifespan=lambda _: self.running(),
         )
         self.state.athanor = engine
+        self.state.bodies = Bodies(engine.limits)
         self.state.authenticator = Authenticator(engine.settings)
         self.state.gate = Gate(super().__call__, engine, self.state.authenticator, authorize)
         self.state.metrics = registry_of(engine)
@@ -69,6 +71,8 @@ class Application(Starlette):
         Raises what `Athanor.start` raises.
         """
         self._failure = None
+        # its lock belongs to one event loop
+        self.state.bodies = Bodies(self.engine.limits)
         try:
             await self.engine.start()
         except AthanorError as error:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..exceptions import InvalidInput
-from ..protocol.entries import ProgressInput, Reader, read_events, read_logs, read_progress, read_results
+from ..protocol.bodies import EVENTS, LOGS, PROGRESS, RESULTS, Reader
 from .requests import engine_of, idempotency_key, read_body, read_reports, wants_async
 from .responses import json_response
 
@@ -21,25 +21,23 @@ class Accepted(msgspec.Struct, kw_only=True):
 
 
 async def post_logs(request: Request) -> Response:
-    return await _append(request, read_logs, text=True)
+    return await _append(request, LOGS, text=True)
 
 
 async def post_results(request: Request) -> Response:
-    return await _append(request, read_results)
+    return await _append(request, RESULTS)
 
 
 async def post_events(request: Request) -> Response:
-    return await _append(request, read_events)
+    return await _append(request, EVENTS)
 
 
 async def post_progress(request: Request) -> Response:
     engine, run_id = engine_of(request), request.path_params["id"]
-    reports = await read_reports(request, read_progress)
-    if not reports:
+    progress = (await read_reports(request, PROGRESS)).progress
+    if progress is None:
         raise InvalidInput("the body contains no progress")
-    newest = reports[-1]
-    assert isinstance(newest, ProgressInput)
-    run = await engine.report_progress(run_id, newest)
+    run = await engine.report_progress(run_id, progress)
     asked = run.cancel_requested_at is not None
     return json_response(Accepted(accepted=1, last_event_id=None, cancel_requested=asked), 202)
 
@@ -56,7 +54,7 @@ async def _append(request: Request, reader: Reader, text: bool = False) -> Respo
     engine, run_id = engine_of(request), request.path_params["id"]
     key = idempotency_key(request)
     reports = await read_reports(request, reader, text)
-    if not reports:
+    if not reports.count:
         raise InvalidInput("the body contains no report")
     headers: dict[str, str] = {}
     if wants_async(request):

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar, get_args
 
-import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
-from ..protocol.encoding import JSON_ERRORS, decode_json
-from ..protocol.entries import Reader, Report, fault_of, read_text
+from ..protocol.bodies import PART, TEXT_LINES, Reader
+from ..protocol.encoding import JSON_ERRORS
+from ..protocol.entries import EncodedReports
+from ..protocol.faults import fault_of
+from ..protocol.inputs import accepted
 from ..protocol.records import Status
+from .bodies import Bodies
 from .responses import JSON, NDJSON, TEXT
 
 T = TypeVar("T")
@@ -38,33 +41,54 @@ def engine_of(request: Request) -> Athanor:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body.
+    """The whole body, which counts as being in memory until the response.
 
-    Raises `TooLarge`, `ClientDisconnect`, or `UnsupportedType` if the body is compressed.
+    Raises `TooLarge`, `ClientDisconnect`, `UnsupportedType` if the body is compressed, or `RingFull`
+    if the bodies of all requests would have too many bytes.
 
-    The rest of a body that is not much too large is read and dropped. A response before its end
-    would close the connection, and a client that still sends, such as a proxy, might lose it.
+    The rest of a body that is refused, and not much too large, is read and dropped. A response before
+    its end would close the connection, and a client that still sends, such as a proxy, might lose it.
     """
+    bodies: Bodies = request.app.state.bodies
     limit: int = request.app.state.athanor.settings.max_body_bytes
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         raise UnsupportedType(f"Content-Encoding {coding[:100]} is not supported; send it uncompressed")
     too_large = f"a body may have at most {limit} bytes"
     length = request.headers.get("content-length", "")
-    most = limit if "expect" in request.headers else OVERLONG * limit
+    waits = "expect" in request.headers
+    most = limit if waits else OVERLONG * limit
     if length.isdigit() and int(length) > most:
         raise TooLarge(too_large)
-    chunks: list[bytes] = []
+    if waits and length.isdigit() and not bodies.has_room(0, int(length)):
+        raise bodies.full()
+    body: bytes | bytearray = b""
     size = 0
+    refused = False
     async for chunk in request.stream():
+        if not refused and size + len(chunk) <= limit and bodies.has_room(size, len(chunk)):
+            bodies.count(request, len(chunk))
+            # one piece: many tiny ones would take forty times their bytes
+            body = _joined(body, chunk)
+        elif not refused:
+            refused, body = True, b""
+            bodies.release(request)
         size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        elif size > most:
+        if size > most:
             break
     if size > limit:
         raise TooLarge(too_large)
-    return b"".join(chunks)
+    if refused:
+        raise bodies.full()
+    return bytes(body)
+
+
+def _joined(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
+    if not body or not chunk:
+        return body or chunk
+    whole = body if isinstance(body, bytearray) else bytearray(body)
+    whole += chunk
+    return whole
 
 
 async def read_object(request: Request, type_: type[T], default: bytes = b"") -> T:
@@ -75,31 +99,65 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
     body = (await read_body(request)).strip() or default
     if not body:
         raise InvalidInput("the body is empty; it must be a JSON object")
+    if len(body) <= PART:
+        return _object(body, type_)
+    bodies: Bodies = request.app.state.bodies
+    async with bodies.turn():
+        return _object(body, type_)
+
+
+def _object(body: bytes, type_: type[T]) -> T:
     try:
-        return decode_json(msgspec.json.Decoder(type_), body)
+        return accepted(body, type_)
     except JSON_ERRORS as error:
         fault: Fault = {"line": 1, **fault_of(error)}
         raise InvalidInput(f"{fault['path']}: {fault['detail']}", [fault]) from None
 
 
-async def read_reports(request: Request, reader: Reader, text: bool = False) -> list[Report]:
-    """The reports in the body.
+async def read_reports(request: Request, reader: Reader, text: bool = False) -> EncodedReports:
+    """The reports in the body, encoded.
 
     The media type gives the format; if it does not, the first byte does. Raises `InvalidInput`,
     and what `read_body` raises.
     """
+    engine = engine_of(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in _NDJSON_TYPES | _OTHER_TYPES and not (text and media_type == TEXT):
         supported = f"{JSON}, {NDJSON} or {TEXT}" if text else f"{JSON} or {NDJSON}"
         raise UnsupportedType(f"a body of type {media_type} is not supported; send {supported}")
     body = await read_body(request)
-    most: int = request.app.state.athanor.settings.ring_capacity
+    most = engine.settings.ring_capacity
     if body.count(b"\n") > most:
         raise TooLarge(f"a request may have at most {most} lines")
     looks_like_json = body.lstrip()[:1] in (b"{", b"[", b"")
-    if text and (media_type == TEXT or not (media_type in {JSON, *_NDJSON_TYPES} or looks_like_json)):
-        return list(read_text(body))
-    return reader(body, media_type in _NDJSON_TYPES)
+    names_json = media_type in {JSON, *_NDJSON_TYPES}
+    if text and (media_type == TEXT or not (names_json or looks_like_json)):
+        return await _encoded(request, TEXT_LINES, body, False)
+    try:
+        return await _encoded(request, reader, body, media_type in _NDJSON_TYPES)
+    except InvalidInput as error:
+        at_beginning = any(fault.get("path") in ("$", "$[0]") for fault in error.faults)
+        if not text or names_json or isinstance(error, TooLarge) or not at_beginning:
+            raise
+        # such as "[INFO] loading", or "[1/10] training"
+        remedy = f"lines of text that begin so need Content-Type: {TEXT}"
+        raise InvalidInput(f"{error}; {remedy}", error.faults) from None
+
+
+async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) -> EncodedReports:
+    """Read and encode a body: a large one in its turn, and with pauses for everything else."""
+    encoded = engine_of(request).encoder()
+    if len(body) <= PART:
+        for part in reader.parts(body, ndjson):
+            encoded.add(part)
+        return encoded
+    bodies: Bodies = request.app.state.bodies
+    async with bodies.turn() as pause:
+        for part in reader.parts(body, ndjson):
+            await pause()
+            encoded.add(part)
+            await pause()
+    return encoded
 
 
 async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -16,6 +16,7 @@ from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch
 from ..protocol.records import Instance, InstanceSummary, RunDetail, RunState
 from ..protocol.topics import Topic
 from . import history, instances, login, metrics, pages, reports, runs, status
+from .bodies import Bodies
 from .gate import SAFE, audit
 from .open_streams import OpenStreams
 from .permission import permission_of
@@ -199,7 +200,9 @@ def _dispatch(endpoints: dict[str, Endpoint]) -> Handler:
         if endpoint.resource not in (CHECKED, OPEN):
             action: Action = "read" if request.method in SAFE else "write"
             await permission.require(action, _resource(endpoint, request))
-        response = await endpoint.handler(request)
+        bodies: Bodies = request.app.state.bodies
+        with bodies.counted(request):
+            response = await endpoint.handler(request)
         if request.method not in SAFE and endpoint.handler not in REPORTS and permission.caller:
             name = ascii(permission.caller.name)[1:-1]
             audit.info(

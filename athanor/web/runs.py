@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..protocol.inputs import RunInput, RunPatch
+from ..protocol.inputs import RawRunInput, RawRunPatch
 from ..protocol.pages import Page
-from ..protocol.records import RunState, new_id
+from ..protocol.records import RunState, Status, new_id
+from ..protocol.stored import StoredState
 from ..protocol.topics import RUNS, Topic
 from .permission import permission_of
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
@@ -21,7 +22,7 @@ from .visible import visible_page
 class RunList(msgspec.Struct, kw_only=True):
     """Runs, newest first; `next` is the path of the next page, null at the end."""
 
-    runs: list[RunState]
+    runs: Sequence[RunState]
     last_event_id: str
     next: str | None
 
@@ -33,17 +34,18 @@ class Failure(msgspec.Struct, kw_only=True):
 
 
 async def create_run(request: Request) -> Response:
-    given = await read_object(request, RunInput, default=b"{}")
-    instance_id, id = request.path_params["id"], given.id or new_id()
+    given = await read_object(request, RawRunInput, default=b"{}")
+    instance_id = request.path_params["id"]
+    given.id = given.id or new_id()
     permission = permission_of(request)
     await permission.require("write", str(Topic("instance", instance_id)))
-    await permission.require("write", str(Topic("run", id)))
-    run, created = await engine_of(request).put_run(instance_id, id=id, metadata=given.metadata)
+    await permission.require("write", str(Topic("run", given.id)))
+    run, created = await engine_of(request).lives.put_run(instance_id, given)
     return json_response(run, 201 if created else 200)
 
 
 async def get_run(request: Request) -> Response:
-    return json_response(await engine_of(request).get_run(request.path_params["id"]))
+    return json_response(await engine_of(request).lives.get_run(request.path_params["id"]))
 
 
 async def list_runs(request: Request) -> Response:
@@ -52,12 +54,12 @@ async def list_runs(request: Request) -> Response:
     topic = RUNS if instance_id is None else str(Topic("instance", instance_id))
     permission = permission_of(request)
     await permission.require_open(topic)
-    engine, status = engine_of(request), status_of(request)
+    lives, status = engine_of(request).lives, status_of(request)
 
-    async def fetch(before: int | None, limit: int) -> Page[RunState]:
-        return await engine.list_runs(instance_id=instance_id, status=status, before=before, limit=limit)
+    async def fetch(before: int | None, limit: int) -> Page[StoredState]:
+        return await lives.list_runs(instance_id, status, before, limit)
 
-    async def sees(run: RunState) -> bool:
+    async def sees(run: StoredState) -> bool:
         return await permission.sees_run(run.id, run.instance_id)
 
     page = await visible_page(
@@ -71,15 +73,8 @@ async def list_runs(request: Request) -> Response:
 
 
 async def patch_run(request: Request) -> Response:
-    given = await read_object(request, RunPatch)
-    run = await engine_of(request).update_run(
-        request.path_params["id"],
-        name=given.name,
-        tags=given.tags,
-        notes=given.notes,
-        metadata=given.metadata,
-    )
-    return json_response(run)
+    given = await read_object(request, RawRunPatch)
+    return json_response(await engine_of(request).lives.update_run(request.path_params["id"], given))
 
 
 async def delete_run(request: Request) -> Response:
@@ -88,26 +83,28 @@ async def delete_run(request: Request) -> Response:
 
 
 async def start_run(request: Request) -> Response:
-    return await _change(request, engine_of(request).start_run)
+    return await _set_status(request, "running")
 
 
 async def complete_run(request: Request) -> Response:
-    return await _change(request, engine_of(request).complete_run)
+    return await _set_status(request, "completed")
 
 
 async def fail_run(request: Request) -> Response:
     failure = await read_object(request, Failure, default=b"{}")
-    return json_response(await engine_of(request).fail_run(request.path_params["id"], failure.error))
+    lives = engine_of(request).lives
+    return json_response(await lives.set_status(request.path_params["id"], "failed", failure.error))
 
 
 async def cancel_run(request: Request) -> Response:
-    return await _change(request, engine_of(request).cancel_run)
+    await read_body(request)
+    return json_response(await engine_of(request).lives.cancel_run(request.path_params["id"]))
 
 
 async def run_cancelled(request: Request) -> Response:
-    return await _change(request, engine_of(request).run_cancelled)
+    return await _set_status(request, "cancelled")
 
 
-async def _change(request: Request, change: Callable[[str], Awaitable[RunState]]) -> Response:
+async def _set_status(request: Request, status: Status) -> Response:
     await read_body(request)
-    return json_response(await change(request.path_params["id"]))
+    return json_response(await engine_of(request).lives.set_status(request.path_params["id"], status))

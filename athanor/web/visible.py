@@ -32,10 +32,13 @@ async def visible_page(
     if sees is None:
         return page
     cursor, items = page.cursor, [item for item in page.items if await sees(item)]
+    asked = limit
     for _ in range(MAX_READS - 1):
-        if page.before is None or len(items) >= limit:
+        # a page that is shorter than asked for is full in bytes, and so is what was found in it
+        if page.before is None or len(items) >= limit or (items and len(page.items) < asked):
             break
-        page = await fetch(page.before, limit - len(items))
+        asked = limit - len(items)
+        page = await fetch(page.before, asked)
         items += [item for item in page.items if await sees(item)]
     return Page(items, cursor, page.before)
 

@@ -16,10 +16,11 @@ import httpcore  # noqa: F401
 import httpx
 import msgspec
 
+from ...protocol.bounds import MAX_OBJECT
 from ...protocol.records import Instance, Run
 from ...protocol.topics import is_id
 from .. import responses
-from ..encode import UPDATE
+from ..encode import UPDATE, fitting
 from ..http import connection_to
 from ..notices import Notices
 from ..responses import Conflict, Invalid, NotFound, decode
@@ -135,7 +136,7 @@ class RunApi:
             return
         path = f"/instances/{self._instance()}/runs"
         try:
-            self._call("POST", path, {"id": given.run_id, "metadata": given.metadata})
+            self._call("POST", path, {"id": given.run_id, "metadata": self._fitting(given.metadata)})
         except Conflict:
             # another process may have created it meanwhile, as a run of another instance
             if not joins:
@@ -160,10 +161,21 @@ class RunApi:
         if not changes:
             return
         try:
-            self._call("PATCH", self._run, {"metadata": changes})
+            self._call("PATCH", self._run, {"metadata": self._fitting(changes)})
         except (Invalid, responses.Refused) as error:
             # a service of version 0.x has no such request
             self._notices.show("update", f"a change of the run's metadata was refused: {error.detail}")
+
+    def _fitting(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """What the service takes of a configuration or of metadata; a notice says what it is not."""
+        fitted = fitting(fields)
+        if fitted != fields:
+            self._notices.show(
+                "fitting",
+                f"configuration and metadata may have {MAX_OBJECT >> 10} KiB of JSON; "
+                "the largest values are left out",
+            )
+        return fitted
 
     def _instance(self) -> str:
         """The id of the instance of that name or id; created if there is none."""
@@ -172,7 +184,8 @@ class RunApi:
         for instance in decode(response, _InstanceList).instances:
             return instance.id
         id = id_of(name)
-        body = {"id": id, "name": name, "configuration": self.registration.configuration}
+        configuration = self._fitting(self.registration.configuration)
+        body = {"id": id, "name": name, "configuration": configuration}
         # the name may be the id of an instance, or another process may have just created it
         with contextlib.suppress(Conflict):
             self._call("POST", "/instances", body)
