@@ -134,11 +134,12 @@ async def read_reports(request: Request, reader: Reader, text: bool = False) -> 
     try:
         return await _encoded(request, reader, body, media_type in _NDJSON_TYPES)
     except InvalidInput as error:
-        if not text or names_json or "this is no JSON" not in str(error):
+        at_beginning = any(fault.get("path") in ("$", "$[0]") for fault in error.faults)
+        if not text or names_json or isinstance(error, TooLarge) or not at_beginning:
             raise
-        raise InvalidInput(
-            f"{error}; send lines of text with Content-Type: {TEXT}", error.faults
-        ) from None
+        # such as "[INFO] loading", or "[1/10] training"
+        remedy = f"lines of text that begin so need Content-Type: {TEXT}"
+        raise InvalidInput(f"{error}; {remedy}", error.faults) from None
 
 
 async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) -> EncodedReports:

@@ -42,7 +42,7 @@ def test_every_node_shows_changes_and_deletions_on_the_same_topics(cluster: Clus
         ):
             followers.append(Follower(node.url, path))
             followers[-1].start()
-    bars = [{"current": 1, "total": 2, "message": "m" * 5000}, {"current": 3, "total": 4, "message": "x"}]
+    bars = [{"current": 1, "total": 2, "message": "m" * 1000}, {"current": 3, "total": 4, "message": "x"}]
     client.put(f"/runs/{run}/progress", json={**bars[0], "bars": bars * 8}).raise_for_status()
     wait_until(lambda: other.get(f"/runs/{run}").json()["progress"], "the progress at the other node")
     assert other.get(f"/runs/{run}").json()["progress"]["current"] == 1
