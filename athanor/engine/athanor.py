@@ -360,14 +360,17 @@ class Athanor:
         entry |= {"total": total, "message": message}
         if bars is not None:
             entry["bars"] = list(bars)
-        _, progress = self._encode([checked(entry, ProgressInput)])
-        assert progress is not None
-        return await self.publish_progress(run_id, progress)
+        return await self.report_progress(run_id, checked(entry, ProgressInput))
 
-    async def publish_progress(self, run_id: str, progress: Progress) -> RunState:
-        """As `progress`, for what `encoder` has checked. Raises `NotFound`, `NotRunning`."""
+    async def report_progress(self, run_id: str, report: ProgressInput | Progress) -> RunState:
+        """As `progress`, for a report of which the types are checked, or that `encoder` has taken.
+
+        Raises `NotFound`, `NotRunning`, `TooLarge`.
+        """
         parts = self.parts
         run = await parts.runs.cache.running(run_id)
+        progress = report if isinstance(report, Progress) else self._encode([report])[1]
+        assert progress is not None
         parts.publish_progress(run_id, progress)
         parts.beat(run_id)
         return decoded_state(self.lives.state_of(run))

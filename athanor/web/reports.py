@@ -37,7 +37,7 @@ async def post_progress(request: Request) -> Response:
     progress = (await read_reports(request, PROGRESS)).progress
     if progress is None:
         raise InvalidInput("the body contains no progress")
-    run = await engine.publish_progress(run_id, progress)
+    run = await engine.report_progress(run_id, progress)
     asked = run.cancel_requested_at is not None
     return json_response(Accepted(accepted=1, last_event_id=None, cancel_requested=asked), 202)
 

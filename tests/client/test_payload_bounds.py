@@ -59,11 +59,11 @@ def test_a_run_that_is_too_large_everywhere_is_registered_and_fails(
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.integers(0, 9) | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=9), inner, max_size=8),
-    max_leaves=40,
+    max_leaves=10,
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(max_size=9), VALUES, max_size=8), st.integers(2, 500))
 def test_what_fits_stays_and_the_rest_fits(fields: dict[str, Any], most: int) -> None:
     fitted = fitting(fields, most)

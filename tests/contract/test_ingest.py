@@ -46,7 +46,8 @@ def ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Cli
 
 def results(client: httpx.Client, run: str, after: int) -> list[Any]:
     page = client.get(f"/runs/{run}/results?after={after}").raise_for_status().json()
-    return page["results"]
+    found: list[Any] = page["results"]
+    return found
 
 
 def count(client: httpx.Client, run: str) -> int:

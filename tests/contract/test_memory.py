@@ -21,7 +21,8 @@ from athanor.protocol.bounds import MAX_ENTRY, MAX_OBJECT
 
 from ..support.follower import wait_until
 from ..support.service import Service, new_run, running
-from .test_payloads import JSON, NDJSON, items
+from .test_bad_input import JSON, NDJSON
+from .test_payloads import items
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 

@@ -151,7 +151,7 @@ def test_lists_are_bounded_in_bytes_and_next_leads_through_all(client: httpx.Cli
     if noun == "runs":
         instance = client.post("/instances", json={"name": "n"}).raise_for_status().json()["id"]
         for number in range(20):
-            body = {"metadata": LARGEST if number % 5 else {}}
+            body: dict[str, Any] = {"metadata": LARGEST if number % 5 else {}}
             response = client.post(f"/instances/{instance}/runs", json=body).raise_for_status()
             made.append(response.json()["id"])
         path = f"/instances/{instance}/runs"
@@ -170,7 +170,7 @@ def test_a_large_body_is_read_as_a_small_one_is(client: httpx.Client) -> None:
     messages = [f"line {number} \ud83d\ude00 ".encode("utf-16", "surrogatepass").decode("utf-16") * 9
                 for number in range(3000)]  # fmt: skip
     entries = [{"message": message, "metadata": {"a": [n]}} for n, message in enumerate(messages)]
-    bodies = {
+    bodies: dict[str, str] = {
         "array": json.dumps(entries),
         "spaced array": json.dumps(entries, indent=2, ensure_ascii=False),
         "lines": "\r\n".join(map(json.dumps, entries)),
@@ -211,7 +211,8 @@ def test_a_fault_in_a_large_body_is_named(client: httpx.Client, form: str, fault
 @pytest.mark.parametrize("body", ["[INFO] loading", "{epoch} 1", "[1/10] training\n[2/10] training"])
 def test_text_that_looks_like_json_is_told_its_media_type(client: httpx.Client, body: str) -> None:
     run = new_run(client)
-    for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):
+    for media_type in ("", "application/x-www-form-urlencoded"):
+        headers = {"Content-Type": media_type} if media_type else {}
         problem(client.post(f"/runs/{run}/logs", content=body, headers=headers), 422, "text/plain")
     text = {"Content-Type": "text/plain"}
     client.post(f"/runs/{run}/logs", content=body, headers=text).raise_for_status()

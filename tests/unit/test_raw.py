@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -25,25 +26,22 @@ TOKENS = (
 JUNK = st.lists(st.sampled_from(TOKENS), min_size=1, max_size=8).map("".join)
 JSON_VALUE: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner),
+    max_leaves=8,
 )
-OBJECT = st.dictionaries(st.text(max_size=2), JSON_VALUE, max_size=4)
+OBJECT = st.dictionaries(st.sampled_from("abc"), JSON_VALUE)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(JUNK | JUNK.map(lambda text: f"[{text}]"), st.sampled_from([b"", b"\xff"]))
 def test_what_is_taken_is_what_can_be_decoded(text: str, bad: bytes) -> None:
     body = text.encode() + bad
     decoded: Any = InvalidInput
     taken: Any = InvalidInput
-    try:
+    with contextlib.suppress(*JSON_ERRORS):
         decoded = decode_json(msgspec.json.Decoder(), body)
-    except JSON_ERRORS:
-        pass
-    try:
+    with contextlib.suppress(*JSON_ERRORS, InvalidInput):
         taken = one_line(decode_json(msgspec.json.Decoder(msgspec.Raw), body), "$")
-    except (*JSON_ERRORS, InvalidInput):
-        pass
     if decoded is InvalidInput or taken is InvalidInput:
         assert decoded is taken
     else:
@@ -68,7 +66,7 @@ def plainly_merged(target: Any, patch: Any) -> Any:
     return result
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(OBJECT, OBJECT)
 def test_a_merge_of_texts_is_the_merge_of_objects(target: Any, patch: Any) -> None:
     result = merged(raw(target), raw(patch))
