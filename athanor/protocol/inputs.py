@@ -87,7 +87,13 @@ class RawRunPatch(RunPatch, kw_only=True):
 
 
 T = TypeVar("T")
-_OBJECTS = ("configuration", "metadata")
+_OBJECTS: dict[type, str] = {
+    RawInstanceInput: "configuration",
+    RawInstancePatch: "configuration",
+    RawRunInput: "metadata",
+    RawRunPatch: "metadata",
+}
+"""The field of each that is an object in JSON text."""
 
 
 def accepted(body: bytes, type_: type[T]) -> T:
@@ -96,10 +102,9 @@ def accepted(body: bytes, type_: type[T]) -> T:
     Raises `JSON_ERRORS`, and what `object_of` raises.
     """
     given = decode_json(msgspec.json.Decoder(type_), body)
-    for name in _OBJECTS:
-        raw = getattr(given, name, None)
-        if isinstance(raw, msgspec.Raw) and raw != ABSENT:
-            setattr(given, name, object_of(raw, f"$.{name}"))
+    name = _OBJECTS.get(type_)
+    if name is not None and getattr(given, name) != ABSENT:
+        setattr(given, name, object_of(getattr(given, name), f"$.{name}"))
     return given
 
 

@@ -20,24 +20,41 @@ LONG_STEP = 0.002
 class Bodies:
     """Counts the bytes of bodies from their arrival until their responses; bounds them.
 
-    Small bodies have further room, so that a few large ones do not keep them out.
+    Small bodies have further room, so that a few large ones do not keep them out. A body is small
+    until it has more than `small_body` bytes.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._turn = asyncio.Lock()
         self.bytes = 0
+        """Of all bodies."""
+        self.large_bytes = 0
+        """Of the bodies that are not small."""
 
     def has_room(self, size: int, more: int) -> bool:
         """Whether a body that has `size` bytes may get `more`."""
         limits = self._limits
-        further = limits.small_bodies_bytes if size + more <= limits.small_body else 0
-        return self.bytes + more <= limits.bodies_bytes + further
+        large = self.large_bytes + self._large(size + more) - self._large(size)
+        if self._large(size + more) and large > limits.bodies_bytes:
+            return False
+        return self.bytes + more <= limits.bodies_bytes + limits.small_bodies_bytes
 
-    def count(self, request: Request, size: int) -> None:
+    def count(self, request: Request, more: int) -> None:
         """Further bytes of a request's body are in memory."""
-        request.scope[_BYTES] = request.scope.get(_BYTES, 0) + size
-        self.bytes += size
+        size = request.scope.get(_BYTES, 0)
+        request.scope[_BYTES] = size + more
+        self.bytes += more
+        self.large_bytes += self._large(size + more) - self._large(size)
+
+    def release(self, request: Request) -> None:
+        """The bytes that were counted for a request are not kept any more."""
+        size = request.scope.pop(_BYTES, 0)
+        self.bytes -= size
+        self.large_bytes -= self._large(size)
+
+    def _large(self, size: int) -> int:
+        return size if size > self._limits.small_body else 0
 
     @contextlib.contextmanager
     def counted(self, request: Request) -> Iterator[None]:
@@ -46,10 +63,6 @@ class Bodies:
             yield
         finally:
             self.release(request)
-
-    def release(self, request: Request) -> None:
-        """The bytes that were counted for a request are not kept any more."""
-        self.bytes -= request.scope.pop(_BYTES, 0)
 
     def full(self) -> RingFull:
         """The error for a body without room."""
