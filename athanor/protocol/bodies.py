@@ -17,7 +17,7 @@ from .bounds import MAX_DEPTH, MAX_ENTRY
 from .encoding import JSON_ERRORS, decode_json
 from .entries import LogInput, ProgressInput, RawLogInput, RawResultInput, Report, too_large
 from .faults import fault_of, moved
-from .raw import is_null, is_object, nested
+from .raw import nested
 
 MAX_FAULTS = 20
 """An error lists at most this many faults of a body, the first ones."""
@@ -43,7 +43,7 @@ class ReportReader:
         if not start:
             raise InvalidInput("the body is empty")
         if len(body) <= PART:
-            yield _checked(self._read(body, ndjson, start), 0)
+            yield self._read(body, ndjson, start)
         elif ndjson:
             yield from self._lines(body)
         elif start == b"[":
@@ -65,7 +65,7 @@ class ReportReader:
 
     def _object_or_lines(self, body: bytes, start: bytes) -> Iterator[list[Report]]:
         try:
-            yield _checked([decode_json(self._one, body[: MAX_ENTRY + 1])], 0)
+            yield [decode_json(self._one, body[: MAX_ENTRY + 1])]
         except JSON_ERRORS as error:
             if start == b"{" and _is_followed(error):
                 yield from self._lines(body)
@@ -78,13 +78,11 @@ class ReportReader:
                 raise too_large(1)
 
     def _lines(self, body: bytes) -> Iterator[list[Report]]:
-        count, line = 0, 1
+        line = 1
         for text in _cut(body, b"\n{"):
             if len(text) > MAX_ENTRY:
                 raise too_large(line)
-            reports = _checked(self._read_lines(text, line), count)
-            yield reports
-            count += len(reports)
+            yield self._read_lines(text, line)
             line += text.count(b"\n")
 
     def _read_lines(self, text: bytes, line: int) -> list[Any]:
@@ -130,7 +128,7 @@ class ReportReader:
                 more = body[end] == ord(",")
                 items += 1
                 place = end + 1
-            yield _checked(self._read_items(b"[%b]" % body[start : place - 1], count), count)
+            yield self._read_items(b"[%b]" % body[start : place - 1], count)
             count += items
         if body[place:].strip():
             raise _invalid({"line": count, "path": "$", "detail": "something follows the array"})
@@ -171,17 +169,6 @@ class TextReader:
             if lines[-1] == "":
                 lines.pop()
             yield [LogInput(message=line.removesuffix("\r")) for line in lines]
-
-
-def _checked(reports: list[Any], before: int) -> list[Report]:
-    """Check what msgspec can't: that metadata is an object. Raises `InvalidInput`."""
-    for number, report in enumerate(reports, before + 1):
-        if type(report) is not RawLogInput or is_object(report.metadata):
-            continue
-        if not is_null(report.metadata):
-            detail = "Expected `object | null`"
-            raise _invalid({"line": number, "path": "$.metadata", "detail": detail})
-    return reports
 
 
 def _cut(body: bytes, before: bytes) -> Iterator[bytes]:

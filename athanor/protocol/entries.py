@@ -15,7 +15,7 @@ import msgspec
 from ..exceptions import InvalidInput, TooLarge
 from .bounds import MAX_ENTRY, MAX_PROGRESS_MESSAGE
 from .encoding import encode
-from .raw import NULL, one_line
+from .raw import NULL, is_null, is_object, one_line
 from .records import LEVELS, Bars, Level, LevelName, Progress, ProgressBar, Step, format_time
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -107,31 +107,41 @@ class EncodedReports:
         Raises `TooLarge`, or `InvalidInput` for a timestamp without an offset and for JSON that
         `one_line` refuses; what was added is of no use then.
         """
-        entries = self.entries
+        add = self.entries.append
         number = self.count
         for number, report in enumerate(reports, self.count + 1):
             if isinstance(report, LogInput):
-                entries.append(self._log(report, number))
+                add(self._log(report, number))
             elif isinstance(report, ResultInput):
-                entries.append(self._result(report, number))
+                add(self._result(report, number))
             else:
                 self.progress = self._progress(report, number)
         self.count = number
-        if len(entries) > self._max_entries:
+        if len(self.entries) > self._max_entries:
             raise TooLarge(f"a request may bring {self._max_entries} lines at most")
 
     def _log(self, report: LogInput, number: int) -> EncodedEntry:
-        _check_size(report.message, number, self._max_message)
+        message, at = report.message, report.timestamp
+        if len(message) * 4 > self._max_message:
+            _check_size(message, number, self._max_message)
         level = LEVELS[report.level]
-        metadata = report.metadata
-        raw = NULL if metadata is None else _raw(metadata, "$.metadata", number)
-        body = encode(_LogBody(level, report.message, raw, self._time_of(report, number)))
-        return _entry("run_log", level, body, number)
+        metadata: Any = report.metadata
+        if metadata is not NULL:
+            metadata = _metadata(metadata, number)
+        time = self._arrival if at is None else _time(at, number)
+        body = encode(_LogBody(level, message, metadata, time))
+        if len(body) > MAX_ENTRY:
+            raise too_large(number)
+        return EncodedEntry("run_log", level, body[1:])
 
     def _result(self, report: ResultInput, number: int) -> EncodedEntry:
-        value = _raw(report.value, "$.value", number)
-        body = encode(_ResultBody(report.key, value, report.step, self._time_of(report, number)))
-        return _entry("run_result", report.key, body, number)
+        at = report.timestamp
+        value = one_line(_raw(report.value), "$.value", number)
+        time = self._arrival if at is None else _time(at, number)
+        body = encode(_ResultBody(report.key, value, report.step, time))
+        if len(body) > MAX_ENTRY:
+            raise too_large(number)
+        return EncodedEntry("run_result", report.key, body[1:])
 
     def _progress(self, report: ProgressInput, number: int) -> Progress:
         for bar in (report, *(report.bars or ())):
@@ -144,9 +154,6 @@ class EncodedReports:
             bars=report.bars,
             updated_at=self._arrival,
         )
-
-    def _time_of(self, report: LogInput | ResultInput, number: int) -> str:
-        return self._arrival if report.timestamp is None else _time(report.timestamp, number)
 
 
 def encode_reports(
@@ -161,16 +168,17 @@ def encode_reports(
     return encoded.entries, encoded.progress
 
 
-def _raw(value: Any, path: str, number: int) -> msgspec.Raw:
+def _raw(value: Any) -> msgspec.Raw:
     """A client's JSON text, or a host's value as one."""
-    raw: msgspec.Raw = value if isinstance(value, msgspec.Raw) else msgspec.Raw(encode(value))
-    return one_line(raw, path, number)
+    return value if isinstance(value, msgspec.Raw) else msgspec.Raw(encode(value))
 
 
-def _entry(type_: str, label: str, body: bytes, number: int) -> EncodedEntry:
-    if len(body) > MAX_ENTRY:
-        raise too_large(number)
-    return EncodedEntry(type_, label, body[1:])
+def _metadata(value: Any, number: int) -> msgspec.Raw:
+    raw = one_line(_raw(value), "$.metadata", number)
+    if not is_object(raw) and not is_null(raw):
+        detail = "Expected `object | null`"
+        raise InvalidInput(detail, [{"line": number, "path": "$.metadata", "detail": detail}])
+    return raw
 
 
 def too_large(number: int) -> TooLarge:

@@ -19,6 +19,8 @@ from .bounds import MAX_DEPTH, MAX_OBJECT
 NULL: msgspec.Raw = msgspec.Raw(b"null")
 EMPTY: msgspec.Raw = msgspec.Raw(b"{}")
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
+# most values: ASCII without white space and large exponents; nothing else has to be checked in short ones
+_PLAIN = re.compile(rb"(?:[!-DF-df-~]++|[eE](?!\+?[0-9]{3}))*+")
 _STRINGS = re.compile(_STRING.encode(), re.DOTALL)
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # a number of double precision is below 1.8e308: with an exponent of two digits, or none, it needs 200
@@ -46,9 +48,9 @@ def one_line(raw: msgspec.Raw, path: str, line: int = 1) -> msgspec.Raw:
     Raises `InvalidInput`, with `path` and `line`, if it is not UTF-8, is nested more than `MAX_DEPTH`
     deep, or has a number that has no double-precision form.
     """
-    if raw is NULL:
-        return raw
     data = bytes(raw)
+    if len(data) <= 2 * MAX_DEPTH and _PLAIN.fullmatch(data):
+        return raw
     if not data.isascii():
         try:
             data.decode()
@@ -56,11 +58,13 @@ def one_line(raw: msgspec.Raw, path: str, line: int = 1) -> msgspec.Raw:
             raise _invalid("this is not UTF-8", path, line) from None
     if b" " in data or b"\n" in data or b"\t" in data or b"\r" in data:
         data = msgspec.json.format(data, indent=-1)
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
+    # each level has two brackets
+    is_long = len(data) > 2 * MAX_DEPTH
+    if is_long and data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(data):
         raise _invalid(f"this is nested too deeply: {MAX_DEPTH} levels at most", path, line)
     if _may_be_out_of_range(data) and _is_out_of_range(data):
         raise _invalid("Number out of range", path, line)
-    return msgspec.Raw(data)
+    return msgspec.Raw(data) if len(data) < size_of(raw) else raw
 
 
 def object_of(raw: msgspec.Raw, path: str, before: int = 0) -> msgspec.Raw:
@@ -73,7 +77,8 @@ def object_of(raw: msgspec.Raw, path: str, before: int = 0) -> msgspec.Raw:
         raise _invalid("Expected `object`", path, 1)
     if size_of(raw) > MOST_BLANK * MAX_OBJECT:
         bounded(raw, path)
-    return bounded(one_line(raw, path), path, before)
+    # a copy: `raw` may be a part of a larger body, and is kept
+    return bounded(msgspec.Raw(bytes(one_line(raw, path))), path, before)
 
 
 def bounded(raw: msgspec.Raw, path: str, before: int = 0) -> msgspec.Raw:
