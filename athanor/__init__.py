@@ -10,6 +10,7 @@ from .exceptions import (
     ConfigurationError,
     Conflict,
     DatabaseInUse,
+    DatabaseLost,
     DatabaseUnavailable,
     Fault,
     InvalidInput,
@@ -18,7 +19,9 @@ from .exceptions import (
     NotRunning,
     NotStarted,
     RingFull,
+    SearchTooSlow,
     TooLarge,
+    TooManySearches,
     UnsupportedType,
 )
 from .version import __version__
@@ -72,9 +75,38 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "app":
+class _DefaultApplication:
+    """`athanor.app`: it makes the `Application` when it is first used.
+
+    It is in the module's dictionary, because some servers look for an application there only.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            application = self._made()
+        except ConfigurationError as error:
+            if scope["type"] != "lifespan":
+                raise
+            await send({"type": "lifespan.startup.failed", "message": f"athanor: {error}"})
+            return
+        await application(scope, receive, send)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            # servers and inspect ask for these to learn what it is
+            raise AttributeError(name)
+        return getattr(self._made(), name)
+
+    @staticmethod
+    def _made() -> Any:
         return import_module(".web.embedding", __name__).default_app()
+
+
+if not TYPE_CHECKING:
+    app = _DefaultApplication()
+
+
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
         globals()[name] = value
@@ -90,6 +122,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "DatabaseInUse",
+    "DatabaseLost",
     "DatabaseUnavailable",
     "Fault",
     "InvalidInput",
@@ -100,10 +133,12 @@ __all__ = [
     "NotStarted",
     "RingFull",
     "Run",
+    "SearchTooSlow",
     "Settings",
     "Subscriber",
     "Subscription",
     "TooLarge",
+    "TooManySearches",
     "UnsupportedType",
     "__version__",
     "app",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
+from .database_url import Database, SqliteFile, parse_database_url
 from .exceptions import ConfigurationError
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -16,6 +16,9 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Bytes = Annotated[int, msgspec.Meta(ge=1024)]
 
 MIB = 1024 * 1024
+
+SECRET = frozenset({"token", "read_token", "jwt_key"})
+"""The settings that are never shown."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,16 +48,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retention_days: Seconds | None = None
     retention_rows: Count | None = None
     allowed_origins: str = ""
+    allowed_hosts: str = ""
+    token: str = ""
+    token_file: str = ""
+    read_token: str = ""
+    read_token_file: str = ""
+    jwt_key: str = ""
+    jwt_key_file: str = ""
+    jwt_jwks_file: str = ""
+    jwt_audience: str = "athanor"
+    insecure: bool = False
+    max_streams: Count = 10_000
+    max_streams_per_client: Count | None = None
+    max_connections: Count = 16_384
 
     def __post_init__(self) -> None:
         # an unusable URL is refused here, not at the first flush
-        if self.sqlite_path is None:
-            _check_hosts(self.database_url)
-        elif self.workers > 1:
+        if self.sqlite_path is not None and self.workers > 1:
             raise ConfigurationError(
                 f"{self.workers} workers can't use {self.sqlite_path}: SQLite serves one process. "
                 "PostgreSQL serves several: ATHANOR_DATABASE_URL=postgresql://user@host/database"
             )
+
+    def __repr__(self) -> str:
+        # a secret must not get into a log or a traceback
+        values = {**msgspec.structs.asdict(self), "database_url": self.database.place}
+        shown = (f"{name}={value!r}" for name, value in values.items() if name not in SECRET)
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def database(self) -> Database:
+        """What `database_url` names. Raises `ConfigurationError` if it can't be understood."""
+        return parse_database_url(self.database_url)
 
     @property
     def sqlite_path(self) -> str | None:
@@ -62,20 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         Raises `ConfigurationError` for a URL that names neither.
         """
-        if self.database_url.startswith(("postgresql://", "postgres://")):
-            return None
-        scheme, separator, path = self.database_url.partition(":///")
-        if not separator or scheme not in ("sqlite", "sqlite+aiosqlite"):
-            raise ConfigurationError(
-                f"ATHANOR_DATABASE_URL is {self.database_url!r}, but has to be sqlite:///path "
-                "(four slashes for an absolute path) or postgresql://user@host/database"
-            )
-        if not path or path == ":memory:" or "?" in path or "#" in path or "%" in path:
-            raise ConfigurationError(
-                f"ATHANOR_DATABASE_URL is {self.database_url!r}, but has to name a file, "
-                "without ?, # or % in its name; what is acknowledged is kept on disk"
-            )
-        return path
+        database = self.database
+        return database.path if isinstance(database, SqliteFile) else None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
@@ -146,8 +159,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The time PostgreSQL has to accept a connection; retries of TCP would become rarer."""
     statement_timeout: float = 10.0
     """A connection whose statement takes longer counts as broken."""
-    search_timeout: float = 60.0
-    """The same for reads, which may search: some ten million entries a minute."""
+    read_timeout: float = 60.0
+    """The same for reads."""
     idle_transaction_timeout: float = 5.0
     """The server ends a transaction whose process has vanished after this time."""
     record_bytes: int = 2 * MIB
@@ -158,15 +171,31 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     small_bodies_bytes: int = 16 * MIB
     """Further room for bodies that are no larger than `small_body`: a few large ones that never end
     do not keep producers of single entries out."""
-
-
-def _check_hosts(url: str) -> None:
-    """Check each host of a PostgreSQL URL. The error does not show the URL: it may hold a password."""
-    try:
-        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
-            urlsplit(f"//{host}").port  # noqa: B018 - raises what is wrong with it
-    except ValueError as error:
-        raise ConfigurationError(f"ATHANOR_DATABASE_URL can't be read: {error}") from None
+    backlog_bytes: int = 48 * MIB
+    """All bytes that wait for clients; beyond it, clients that do not read are cut off."""
+    chunk_bytes: int = 64 * 1024
+    """A response is written in chunks of this size, so a client that does not read holds one."""
+    head_bytes: int = 64 * 1024
+    head_fields: int = 100
+    """A request line with its headers. Chunk extensions and trailers have the same bounds."""
+    pipelined_requests: int = 32
+    """Requests that wait on a connection for the response to an earlier one."""
+    header_timeout: float = 10.0
+    """From the connection, or from a request's first byte, to the end of its headers."""
+    body_timeout: float = 30.0
+    """Without a byte of a body that is not complete."""
+    write_timeout: float = 60.0
+    """A client that takes nothing for this long, although there is something to send, is cut off."""
+    linger_timeout: float = 2.0
+    """A connection is read for this long after a refusal, so that the client receives it."""
+    notice_interval: float = 60.0
+    """Between two lines in the log about refused connections."""
+    search_timeout: float = 5.0
+    """A search that takes longer is ended."""
+    waiting_searches: int = 8
+    """Searches that wait for the one that is under way; further ones are refused."""
+    file_interval: float = 1.0
+    """The pause between two looks at SQLite's files while nothing is written."""
 
 
 def _text(value: Any) -> str:

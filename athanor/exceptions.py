@@ -9,10 +9,13 @@
     │   └── NotRunning          a report for a run that is not running
     ├── InvalidInput            a report, a body or a parameter is invalid
     │   ├── InvalidQuery        a query parameter or a header is invalid
+    │   ├── SearchTooSlow       a search did not end in time; narrow it
     │   ├── TooLarge            a body, a message or a request is too large
     │   └── UnsupportedType     a body has a media type that can't be read
     ├── RingFull                too much is buffered; try again soon
+    ├── TooManySearches         too many searches wait; try again soon
     └── DatabaseUnavailable     the database failed; what was accepted is kept, and tried again
+        └── DatabaseLost        its file was removed or replaced; nothing was written
 
 All of them can be imported from `athanor`.
 """
@@ -68,6 +71,10 @@ class InvalidQuery(InvalidInput):
     pass
 
 
+class SearchTooSlow(InvalidInput):
+    pass
+
+
 class TooLarge(InvalidInput):
     pass
 
@@ -76,9 +83,28 @@ class UnsupportedType(InvalidInput):
     pass
 
 
-class RingFull(AthanorError):
+class _WithReason(Exception):
+    """`detail` may be shown to everybody; the message has also the reason.
+
+    A reason is often a database's own message, which may name hosts, users and files.
+    """
+
+    def __init__(self, detail: str, reason: str = "") -> None:
+        super().__init__(f"{detail}: {reason}" if reason else detail)
+        self.detail = detail
+
+
+class RingFull(AthanorError, _WithReason):
     pass
 
 
-class DatabaseUnavailable(AthanorError):
+class TooManySearches(AthanorError):
+    pass
+
+
+class DatabaseUnavailable(AthanorError, _WithReason):
+    pass
+
+
+class DatabaseLost(DatabaseUnavailable):
     pass

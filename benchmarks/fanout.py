@@ -44,7 +44,7 @@ def measure() -> Figures:
     with service_alone() as service:
         run = new_run(service.client())
         selector = selectors.DefaultSelector()
-        request = f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        request = f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         for _ in range(SUBSCRIBERS):
             connection = socket.create_connection(("127.0.0.1", service.port))
             connection.sendall(request)

@@ -16,7 +16,8 @@ def measure() -> Figures:
     with service_alone() as service:
         client = service.client()
         run = new_run(client)
-        headers = "Host: x\r\nAccept: text/event-stream\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)"
+        agent = "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"
+        headers = f"Host: localhost\r\nAccept: text/event-stream\r\n{agent}"
         request = f"GET /events/experiments:run:{run} HTTP/1.1\r\n{headers}\r\n\r\n".encode()
         before = rss_kib(service)
         streams = []

@@ -33,7 +33,7 @@ async def post_all(port: int, runs: list[str]) -> None:
 
     async def producer(run: str) -> None:
         head = (
-            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

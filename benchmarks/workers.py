@@ -41,7 +41,7 @@ class Subscriber:
         self.lines = 0
         self.ended = False
         self.socket = socket.create_connection((node.host, node.port))
-        head = f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        head = f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n"
         self.socket.sendall(head.encode())
         hello = b""
         while b"athanor\n\n" not in hello:

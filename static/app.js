@@ -1,20 +1,24 @@
-// Chooses the view by the part of the address after #; the keyboard; the state of the connection.
+// Chooses the view by the part of the address after #; the login; the keyboard; the connection's state.
 
 import { element } from "./dom.js";
 import { InstanceView } from "./instance.js";
+import { askForToken } from "./login.js";
 import { Overview } from "./overview.js";
 import { RunView } from "./run.js";
+import { logIn, logOut, onOtherTabs, readSession } from "./session.js";
 
 const root = document.getElementById("view");
 const connection = document.getElementById("connection");
 const icon = document.querySelector("link[rel=icon]");
 const help = document.getElementById("help");
+const leave = document.getElementById("log-out");
 const ICON = icon.href;
 const DOTS = { running: "#2f7fd6", completed: "#1a9c5b", failed: "#d6383d", cancelled: "#8a8f98", pending: "#c9a227" };
 let view = null;
 let shownPath = null;
 
 const shell = {
+  session: null,
   state(name, text) {
     connection.textContent = text;
     connection.className = `connection ${name}`;
@@ -57,7 +61,8 @@ async function show() {
 // Tries again while the service is away; the old view stays until the new one is loaded.
 async function start(shown, tries) {
   try {
-    await shown.start();
+    await enter();
+    if (view === shown) await shown.start();
   } catch (error) {
     if (view !== shown) return;
     if (error.status === 404) {
@@ -65,7 +70,7 @@ async function start(shown, tries) {
       shell.state("ended", "not found");
       return;
     }
-    if (shown.stream) {
+    if (shown.clock) {
       console.warn(error);
       return;
     }
@@ -75,7 +80,62 @@ async function start(shown, tries) {
   }
 }
 
-addEventListener("hashchange", () => location.hash !== shownPath && show());
+// Logs in with the token of a link (token.js), then finds out who is logged in.
+async function enter() {
+  const token = globalThis.linkToken;
+  if (token) {
+    try {
+      await logIn(token);
+    } catch (error) {
+      // a service that is away gets the token later; an older one has no login
+      if (!error.status) throw error;
+      if (error.status !== 404) {
+        globalThis.linkToken = null;
+        ask(error);
+        throw error;
+      }
+    }
+    globalThis.linkToken = null;
+  }
+  shell.session = await readSession();
+  leave.hidden = !shell.session.hasLogin;
+  leave.title = shell.session.name;
+}
+
+// Replaces the view, and with it its stream, by the login. The view returns after it.
+function ask(error) {
+  if (!view) return;
+  view.close();
+  view = null;
+  leave.hidden = true;
+  shell.title("Athanor", null);
+  shell.state("ended", "not logged in");
+  askForToken(root, error, show);
+}
+
+// Another tab has logged in or out: the view stays if that changes nothing here.
+async function follow() {
+  const before = JSON.stringify(shell.session);
+  try {
+    if (view && JSON.stringify(await readSession()) === before) return;
+  } catch {
+    // a 401 has shown the login; a service that is away answers the view's next request
+    return;
+  }
+  show();
+}
+
+addEventListener("login", () => ask());
+onOtherTabs(follow);
+leave.addEventListener("click", async () => {
+  try {
+    await logOut();
+    show();
+  } catch (error) {
+    shell.state("reconnecting", `can't log out: ${error.status ? error.message : "the service does not answer"}`);
+  }
+});
+addEventListener("hashchange", () => (location.hash !== shownPath || globalThis.linkToken) && show());
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.closest?.("input, select, textarea");

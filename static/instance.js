@@ -37,7 +37,7 @@ export class InstanceView extends RunList {
     );
     this.draw();
     this.compare();
-    this.stream = new Stream([`experiments:instance:${this.id}`], null, cursor, {
+    this.stream = new Stream([`experiments:instance:${this.id}`], cursor, {
       event: (event) => this.take(event),
       state: (name, text) => this.shell.state(name, text),
       resume: async () => {

@@ -63,7 +63,7 @@ export class AllLines {
   }
 
   async fetch(key) {
-    if (this.requested.has(key)) return;
+    if (this.closed || this.requested.has(key)) return;
     this.requested.add(key);
     try {
       const after = key * CHUNK;
@@ -82,6 +82,11 @@ export class AllLines {
       }, 1000 + 1000 * Math.random());
     }
     this.onChange();
+  }
+
+  // Requests nothing any more.
+  close() {
+    this.closed = true;
   }
 
   drop() {

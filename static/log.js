@@ -241,6 +241,7 @@ export class LogTab {
 
   close() {
     clearTimeout(this.typing);
+    this.all.close();
     this.viewport.close();
   }
 }

@@ -28,7 +28,7 @@ export class Overview extends RunList {
     this.root.replaceChildren(this.tools, this.cards);
     this.begin(instances, runs);
     // both lists are at least as new as this cursor; an event that is repeated changes nothing
-    this.stream = new Stream(["experiments:instances", "experiments:runs"], null, instances.last_event_id, {
+    this.stream = new Stream(["experiments:instances", "experiments:runs"], instances.last_event_id, {
       event: (event) => this.take(event),
       state: (name, text) => this.shell.state(name, text),
       resume: async () => {

@@ -24,38 +24,48 @@ export class RunView {
   }
 
   async start() {
-    const path = runPath(this.id);
-    // the first read has the oldest cursor: events that the later reads contain are repeated, and
-    // recognised by their seq
-    const page = await getJson(`${path}/logs?before=${NEWEST}&limit=${FIRST}`);
-    this.run = await getJson(path);
+    const page = await this.load();
     this.instance = await getJson(instancePath(this.run.instance_id));
     if (this.closed) return;
     this.build();
     this.show();
     this.log.begin(page);
     this.bar.show(this.run.progress);
-    this.stream = new Stream([`experiments:run:${this.id}`], null, page.last_event_id, {
-      event: (event) => this.take(event),
-      state: (name, text) => this.shell.state(name, text),
-      resume: () => this.resume(),
-    });
-    this.stream.ended = this.isFinal;
+    if (this.isFinal) this.shell.state("ended", "ended");
+    else this.follow(page.last_event_id);
     this.clock = setInterval(() => this.tick(), 1000);
     await this.results.load();
     this.tick();
   }
 
+  // Reads the newest page of lines, then the run. The page has the older cursor: events that the later
+  // reads contain are repeated, and recognised by their seq. A run that has ended needs no stream, so
+  // its page must be read after its end.
+  async load() {
+    const read = () => getJson(`${runPath(this.id)}/logs?before=${NEWEST}&limit=${FIRST}`);
+    const page = await read();
+    this.run = await getJson(runPath(this.id));
+    return this.isFinal && (page.logs.at(-1)?.seq ?? 0) < this.run.log_count ? read() : page;
+  }
+
+  follow(cursor) {
+    this.stream = new Stream([`experiments:run:${this.id}`], cursor, {
+      event: (event) => this.take(event),
+      state: (name, text) => this.shell.state(name, text),
+      resume: () => this.resume(),
+    });
+  }
+
   // Reads the newest page after a long pause; lines before it are requested when they are visible.
   async resume() {
-    const page = await getJson(`${runPath(this.id)}/logs?before=${NEWEST}&limit=${FIRST}`);
-    this.run = await getJson(runPath(this.id));
+    const page = await this.load();
     this.log.begin(page);
     this.log.follow(this.log.viewport.follows);
     await this.results.load();
     this.show();
     this.bar.show(this.run.progress);
     this.stream.ended = this.isFinal;
+    if (this.isFinal) this.notifyOfEnd();
     return page.last_event_id;
   }
 
@@ -142,7 +152,7 @@ export class RunView {
     this.name.textContent = displayName(this.run);
     this.metadata.textContent = JSON.stringify(this.run.metadata ?? {}, null, 2).slice(0, 100000);
     this.pill.replaceChildren(statusPill(this.run));
-    this.cancel.hidden = this.isFinal;
+    this.cancel.hidden = this.isFinal || !this.shell.session.mayWrite;
     this.notify.hidden = this.isFinal || !("Notification" in window);
     this.cancel.disabled = Boolean(isCancelling);
     if (isCancelling) this.cancel.textContent = "Cancelling…";

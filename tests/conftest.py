@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from .support import postgres
-from .support.browser import browser, tab, tabs
+from .support.browser import browser, lone_tab, tab, tabs
 from .support.scripts import Scripts, scripts_in
 from .support.service import Service, running
 
-__all__ = ["browser", "tab", "tabs"]  # fixtures too
+__all__ = ["browser", "lone_tab", "tab", "tabs"]  # fixtures too
 
 # a shell that starts us with `&` has us ignore Ctrl-C, and with us all that tests start and interrupt
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

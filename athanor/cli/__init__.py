@@ -10,6 +10,7 @@ from importlib import import_module
 
 import click
 
+from ..protocol.safe_text import sanitized
 from ..version import __version__
 
 _COMMANDS = (
@@ -31,6 +32,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            # messages quote arguments, and texts of the service
+            error.message = sanitized(error.message)  # type: ignore[misc]
+            raise
         except KeyboardInterrupt:
             # a shell reports 128 plus the signal's number
             sys.exit(130)

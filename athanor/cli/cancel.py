@@ -10,7 +10,7 @@ from ..client.subscriber import subscribe
 from ..protocol.events import RUN_ENDS, RunCancelled, RunCompleted, RunFailed
 from ..protocol.records import RunState
 from .service import Service, orderly, url_option
-from .terminal import sanitized
+from .terminal import echo
 
 
 @click.command("cancel")
@@ -32,13 +32,13 @@ def command(run: str, wait: bool, url: str) -> None:
     with Service(url) as service:
         state = service.resolve(run)
         if state.is_final:
-            click.echo(f"run {state.id} is already {state.status}")
+            echo(f"run {state.id} is already {state.status}")
             sys.exit(0 if state.status == "cancelled" else 1)
         state = service.ask("POST", f"/runs/{state.id}/cancel", RunState)
     if state.is_final:
-        click.echo(f"run {state.id} is {state.status}")
+        echo(f"run {state.id} is {state.status}")
     elif not wait:
-        click.echo(f"run {state.id} was asked to end")
+        echo(f"run {state.id} was asked to end")
     else:
         sys.exit(_wait(state.id, url))
 
@@ -46,7 +46,9 @@ def command(run: str, wait: bool, url: str) -> None:
 def _wait(id: str, url: str) -> int:
     for event in subscribe(f"experiments:run:{id}", url=url, after="0", types=RUN_ENDS):
         if isinstance(event, RunCompleted | RunFailed | RunCancelled):
-            error = f": {sanitized(event.run.error)}" if event.run.error else ""
-            click.echo(f"run {id} is {event.run.status}{error}")
+            first, *more = (event.run.error or "").split("\n")
+            echo(f"run {id} is {event.run.status}{': ' if first else ''}{first}")
+            for line in more:
+                echo(f"  {line}")
             return 0 if event.run.status == "cancelled" else 1
     return 1

@@ -6,8 +6,9 @@ import sys
 
 import click
 
+from ..protocol.safe_text import one_line
 from .service import Service, Trouble, name_of, orderly, url_option
-from .terminal import sanitized
+from .terminal import echo
 
 
 @click.command("delete")
@@ -27,12 +28,12 @@ def command(runs: tuple[str, ...], yes: bool, url: str) -> None:
     with Service(url) as service:
         # all of them must exist before the first one is deleted
         for state in [service.resolve(run) for run in runs]:
-            name = sanitized(name_of(state))
-            what = f"run {state.id}" + (f" ({name})" if name else "")
+            name = name_of(state)
+            what = one_line(f"run {state.id}" + (f" ({name})" if name else ""))
             if not yes:
                 if not sys.stdin.isatty():
                     raise Trouble(f"{what} is not deleted: answer at a terminal, or give --yes")
                 if not click.confirm(f"delete {what} with {state.log_count:,} lines?"):
                     continue
             service.delete(state.id)
-            click.echo(f"{what} is deleted")
+            echo(f"{what} is deleted")

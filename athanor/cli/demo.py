@@ -24,6 +24,7 @@ from ..config import Settings
 from ..exceptions import ConfigurationError
 from . import spirals
 from .listener import listen_by, place_of, url_at
+from .terminal import echo, echo_own
 
 EPOCHS = 3000
 """About a minute on a machine of 2020."""
@@ -72,11 +73,11 @@ def _with_service(settings: Settings, epochs: int, opens: bool) -> None:
     with contextlib.closing(_listen(settings)) as listener:
         url = url_at(*listener.getsockname()[:2])
         with _service(listener, url):
-            click.echo(f"athanor is at {click.style(url + '/', bold=True)}")
-            click.echo(f"its data is in {place_of(settings)}")
+            echo_own(f"athanor is at {click.style(url + '/', bold=True)}")
+            echo(f"its data is in {place_of(settings)}")
             with contextlib.suppress(KeyboardInterrupt):
                 _experiment(url, epochs, opens)
-                click.echo("the service stays until Ctrl-C")
+                echo_own("the service stays until Ctrl-C")
                 signal.pause()
 
 
@@ -126,14 +127,15 @@ def _experiment(url: str, epochs: int, opens: bool) -> None:
     # the line and the bar below are the demo's own
     os.environ["ATHANOR_QUIET"] = "1"
     with contextlib.suppress(Cancelled), init("spirals", name="demo", config=config, url=url) as run:
-        click.echo(f"run {run.id}: {run.url}")
-        click.echo("  or, in another terminal:")
+        echo(f"run {run.id}: {run.url}")
+        echo("  or, in another terminal:")
         export = "" if url == ClientSettings().url else f"ATHANOR_URL={without_login(url)} "
-        click.echo(f"  {export}athanor tail {run.id}\n")
+        echo(f"  {export}athanor tail {run.id}")
+        echo("")
         if opens and sys.stdout.isatty():
             threading.Thread(target=webbrowser.open, args=(run.url,), daemon=True).start()
         learn(run, epochs)
-    click.echo(f"the run is {'cancelled' if run.cancelled else 'completed'}; its log stays")
+    echo(f"the run is {'cancelled' if run.cancelled else 'completed'}; its log stays")
 
 
 def learn(run: Run, epochs: int) -> None:

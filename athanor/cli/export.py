@@ -13,11 +13,14 @@ from typing import BinaryIO
 import click
 
 from ..protocol.records import RunState
+from ..protocol.safe_text import visible
 from .service import Service, Trouble, next_query, orderly, url_option
+from .terminal import echo, json_line
 
 PAGE = "10000"
 """Lines per request."""
 MEDIA = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
+Write = Callable[[bytes], object]
 OnPage = Callable[[int], None]
 """Called after each page with the `seq` up to which everything is written."""
 
@@ -34,9 +37,10 @@ OnPage = Callable[[int], None]
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write; it appears when it is complete. Default: stdout.",
 )
+@click.option("--exact", is_flag=True, help="CSV with every cell as it was reported.")
 @url_option
 @orderly
-def command(run: str, form: str, what: str, output: Path | None, url: str) -> None:
+def command(run: str, form: str, what: str, output: Path | None, exact: bool, url: str) -> None:
     """Write all log lines, or all results, of a run.
 
     \b
@@ -46,17 +50,20 @@ def command(run: str, form: str, what: str, output: Path | None, url: str) -> No
 
     `json` is one object with the run and its lines. The export of a running run ends with the line
     that was the last one when the command began.
+
+    In CSV, a cell that a spreadsheet would run as a formula begins with an apostrophe, and control
+    characters are visible; --exact leaves all as it was reported. A terminal never receives control
+    characters.
     """
     with Service(url) as service:
         state = service.resolve(run)
         total = state.log_count if what == "logs" else state.result_count
         if not state.is_final:
-            click.echo(
-                f"athanor: run {state.id} is {state.status}: this exports what it has so far", err=True
-            )
+            echo(f"athanor: run {state.id} is {state.status}: this exports what it has so far", err=True)
         with _opened(output) as file, _bar(total, output) as on_page:
+            write = _shown(file, form) if output is None and sys.stdout.isatty() else file.write
             export = Export(service, state, what, total, on_page)
-            export.json(file) if form == "json" else export.pages(file, MEDIA[form])
+            export.json(write) if form == "json" else export.pages(write, MEDIA[form], exact)
 
 
 class Export:
@@ -69,31 +76,47 @@ class Export:
         self._total = total
         self._on_page = on_page
 
-    def pages(self, file: BinaryIO, media: str) -> None:
-        """Write the pages as the service sends them; CSV gets one header."""
-        for number, page in enumerate(self._pages(media)):
-            rest = page.partition(b"\r\n")[2] if number and media == "text/csv" else page
-            file.write(rest)
+    def pages(self, write: Write, media: str, exact: bool) -> None:
+        """Write the pages as the service sends them; CSV gets one header, and may be exact."""
+        options = {"exact": "1"} if exact else {}
+        for number, page in enumerate(self._pages(media, options)):
+            write(page.partition(b"\r\n")[2] if number and media == "text/csv" else page)
 
-    def json(self, file: BinaryIO) -> None:
+    def json(self, write: Write) -> None:
         run = self._service.answer("GET", f"/runs/{self._run.id}").content.strip()
-        file.write(b'{"run":%b,"%b":[' % (run, self._what.encode()))
+        write(b'{"run":%b,"%b":[' % (run, self._what.encode()))
         separator = b"\n"
         for page in self._pages("application/x-ndjson"):
             for line in page.splitlines():
-                file.write(separator + line)
+                write(separator + line)
                 separator = b",\n"
-        file.write(b"\n]}\n")
+        write(b"\n]}\n")
 
-    def _pages(self, media: str) -> Iterator[bytes]:
+    def _pages(self, media: str, options: dict[str, str] | None = None) -> Iterator[bytes]:
         # lines that arrive during the export are left out, so that it ends
         path = f"/runs/{self._run.id}/{self._what}"
-        query: dict[str, str] | None = {"limit": PAGE, "before": str(self._total + 1), "after": "0"}
+        query: dict[str, str] | None = {
+            **{"limit": PAGE, "before": str(self._total + 1), "after": "0"},
+            **(options or {}),
+        }
         while query is not None:
             answer = self._service.answer("GET", path, query, media)
             yield answer.content
             query = next_query(answer.links.get("next", {}).get("url"))
             self._on_page(self._total if query is None else int(query["after"]))
+
+
+def _shown(file: BinaryIO, form: str) -> Write:
+    """A function that writes to a terminal: controls are visible, and JSON keeps its value."""
+
+    def write(data: bytes) -> None:
+        if form == "csv":
+            text = visible(data.decode("utf-8", "replace"))
+        else:
+            text = "\n".join(map(json_line, data.split(b"\n")))
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+    return write
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from ..client.settings import without_login
 from ..config import Settings
 
 NEARBY = range(1, 20)
@@ -61,7 +60,7 @@ def url_at(host: str, port: int) -> str:
 
 
 def place_of(settings: Settings) -> str:
-    """The database's file or URL, without its password."""
+    """The database's file, or the hosts and the name of PostgreSQL's, without a login."""
     if settings.sqlite_path is not None:
         return str(Path(settings.sqlite_path).absolute())
-    return without_login(settings.database_url)
+    return settings.database.place

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import webbrowser
+from urllib.parse import quote
 
 import click
 
 from .service import Service, orderly, url_option
+from .terminal import echo
 
 
 @click.command("open")
@@ -22,6 +24,6 @@ def command(run: str, url: str) -> None:
     """
     with Service(url) as service:
         state = service.resolve(run)
-    address = f"{service.place}/#/runs/{state.id}"
-    click.echo(address)
+    address = f"{service.place}/#/runs/{quote(state.id)}"
+    echo(address)
     webbrowser.open(address)

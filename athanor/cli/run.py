@@ -26,6 +26,7 @@ from .descendants import with_descendants
 from .program import may_call_init, name_of, origin_of
 from .pseudo_terminals import Channels
 from .tee import Tee
+from .terminal import echo
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 POLL_INTERVAL = 0.25
@@ -76,7 +77,7 @@ def command(
     program = shutil.which(arguments[0])
     if program is None:
         found = Path(arguments[0]).exists()
-        click.echo(f"athanor: {arguments[0]}: {'not executable' if found else 'not found'}", err=True)
+        echo(f"athanor: {arguments[0]}: {'not executable' if found else 'not found'}", err=True)
         sys.exit(126 if found else 127)
     signals = _block_signals()
     try:

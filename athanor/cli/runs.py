@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from ..protocol.records import Result, RunState, Status
+from ..protocol.safe_text import sanitized
 from .service import Service, Trouble, name_of, orderly, url_option
 from .terminal import (
     STATUS_COLOURS,
@@ -18,7 +19,7 @@ from .terminal import (
     duration,
     fit,
     is_number,
-    sanitized,
+    json_line,
     seconds_between,
     short,
     width_of,
@@ -64,7 +65,7 @@ def command(instance: str | None, status: str | None, limit: int, as_json: bool,
         found = list(islice(_runs(service, status, limit, of), limit))
         if as_json:
             for data, _ in found:
-                screen.write(data.decode())
+                screen.write(json_line(data))
         else:
             _show(screen, service, [run for _, run in found])
     screen.flush()

@@ -9,16 +9,19 @@ import sys
 import threading
 import webbrowser
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
 from ..client.settings import DEFAULT_URL
 from ..config import Settings
+from ..database_url import is_database_url
 from ..exceptions import ConfigurationError
 from ..version import __version__
 from ..web.application import create_app
-from ..web.server import serve
+from ..web.server import check_bind, serve
 from .listener import listen_by, place_of, url_at
+from .terminal import echo_own
 
 
 @click.command("serve")
@@ -58,8 +61,8 @@ def command(
     athanor serve -d ~/runs.db --port 80
     athanor serve -d postgresql://localhost/athanor --workers 4
 
-    There is no authentication: anyone who reaches the address may read and write. The environment's
-    ATHANOR_ variables set more; the documentation lists them.
+    Without a token only programs on this machine are served; ATHANOR_TOKEN opens the service to
+    those who have it. The environment's ATHANOR_ variables set more; the documentation lists them.
     """
     try:
         settings = Settings.from_env(
@@ -69,28 +72,32 @@ def command(
             workers=workers,
             log_level=os.environ.get("ATHANOR_LOG_LEVEL") or "warning",
         )
+        app = create_app(settings)
+        check_bind(settings, app.state.authenticator)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     bound = listen_by(settings) if listener is None else socket.socket(fileno=listener)
     url = url_at(*bound.getsockname()[:2])
+    token = app.state.authenticator.link_token
+    link = f"{url}/#token={quote(token)}" if token else f"{url}/"
 
     def welcome() -> None:
         # stdout's reader may have gone
         with contextlib.suppress(OSError):
-            click.echo(_welcome(url, place_of(settings)))
+            echo_own(_welcome(url, link, place_of(settings)))
         if opens and sys.stdout.isatty():
-            threading.Thread(target=webbrowser.open, args=(f"{url}/",), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 
     with contextlib.closing(bound):
-        serve(create_app(settings), bound, welcome if listener is None else None)
+        serve(app, bound, welcome if listener is None else None)
 
 
 def _database_url(database: str) -> str:
-    return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
+    return database if is_database_url(database) else f"sqlite:///{Path(database).absolute()}"
 
 
-def _welcome(url: str, place: str) -> str:
-    lines = [f"athanor {__version__} is at {click.style(url + '/', bold=True)}"]
+def _welcome(url: str, link: str, place: str) -> str:
+    lines = [f"athanor {__version__} is at {click.style(link, bold=True)}"]
     lines += [f"its data is in {place}", "", "next, in another terminal:"]
     if url != DEFAULT_URL:
         lines.append(f"  export ATHANOR_URL={url}")

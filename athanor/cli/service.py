@@ -19,8 +19,9 @@ from ..client.http import connection_to
 from ..client.settings import ClientSettings, without_login
 from ..exceptions import AthanorError, ConfigurationError
 from ..protocol.records import Instance, Run, RunState, Status
+from ..protocol.safe_text import one_line
 from ..protocol.topics import is_id
-from .terminal import sanitized
+from .terminal import echo
 
 NEWEST = 1000
 """The number of runs among which a prefix of an id is searched."""
@@ -38,7 +39,7 @@ class Trouble(click.ClickException):
     exit_code = TROUBLE
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"athanor: {sanitized(self.message)}", file=file, err=file is None)
+        click.echo(f"athanor: {one_line(self.message)}", file=file, err=file is None)
 
 
 class Unknown(Trouble):
@@ -69,7 +70,7 @@ class Service:
         self.place = without_login(url)
         connection = connection_to(url)
         for problem in connection.problems:
-            click.echo(f"athanor: {sanitized(problem)}", err=True)
+            echo(f"athanor: {problem}", err=True)
         self._client = connection.client(follow_redirects=True)
 
     def __enter__(self) -> Service:

@@ -11,7 +11,7 @@ import click
 from ..client.delivery.sync import Outcome, Sync
 from ..client.settings import ClientSettings
 from ..exceptions import ConfigurationError
-from .terminal import sanitized
+from .terminal import echo
 
 
 @click.command("sync")
@@ -61,17 +61,17 @@ def _deliver(sync: Sync) -> Outcome:
 def _print(outcome: Outcome) -> None:
     runs = len(outcome.runs)
     if runs:
-        click.echo(
+        echo(
             f"delivered {_count(outcome.lines, 'line')} of {_count(runs, 'run')}: "
             + ", ".join(sorted(outcome.runs)[:5])
             + (", …" if runs > 5 else "")
         )
     elif not outcome.remaining:
-        click.echo("nothing to deliver")
+        echo("nothing to deliver")
     if outcome.in_use:
-        click.echo(f"skipped {_count(len(outcome.in_use), 'file')} of running processes")
+        echo(f"skipped {_count(len(outcome.in_use), 'file')} of running processes")
     for path, reason in outcome.remaining.items():
-        click.echo(f"athanor: {path} is kept: {sanitized(reason)}", err=True)
+        echo(f"athanor: {path} is kept: {reason}", err=True)
 
 
 def _count(number: int, noun: str) -> str:

@@ -32,6 +32,7 @@ from ..protocol.events import (
     RunStarted,
 )
 from ..protocol.records import Level, LogEntry, Result, Run, RunState
+from ..protocol.safe_text import one_line, sanitized
 from .service import Service, orderly, url_option
 from .terminal import (
     COLOURS,
@@ -40,7 +41,6 @@ from .terminal import (
     Screen,
     duration,
     is_number,
-    sanitized,
     seconds_between,
     short,
 )
@@ -270,7 +270,7 @@ class Tail:
         if not log.metadata:
             return ""
         shown = " ".join(f"{key}={short(value)}" for key, value in log.metadata.items())
-        return "  " + self._screen.style(sanitized(shown.replace("\n", "\\n")), dim=True)
+        return "  " + self._screen.style(one_line(shown), dim=True)
 
     def _show_result(self, result: Result) -> None:
         """Keep the result until its step is complete; what is no number has a line of its own."""
@@ -278,7 +278,7 @@ class Tail:
             return
         if not is_number(result.value):
             self._end_step()
-            text = self._screen.style(f"{_one_line(result.key)} = {short(result.value)}", "cyan")
+            text = self._screen.style(f"{one_line(result.key)} = {short(result.value)}", "cyan")
             self._write(result.timestamp, "=    ", "cyan", _step(result) + text)
             return
         first = self._step[0] if self._step else result
@@ -290,7 +290,7 @@ class Tail:
         """Print the numbers of a step as one line."""
         if self._step:
             results, self._step = self._step, []
-            numbers = " ".join(f"{_one_line(result.key)}={short(result.value)}" for result in results)
+            numbers = " ".join(f"{one_line(result.key)}={short(result.value)}" for result in results)
             text = _step(results[0]) + self._screen.style(numbers, "cyan")
             self._write(results[0].timestamp, "=    ", "cyan", text)
 
@@ -304,7 +304,9 @@ class Tail:
             self._screen.write(f"  {self._screen.style(line, 'red')}")
 
     def _write_state(self, at: str | None, text: str, colour: str) -> None:
-        self._write(at or "", "·    ", colour, self._screen.style(f"run {self._run.id} {text}", colour))
+        self._write(
+            at or "", "·    ", colour, self._screen.style(one_line(f"run {self._run.id} {text}"), colour)
+        )
 
     def _write(self, at: str, mark: str, colour: str | None, text: str) -> None:
         self._write_day(at)
@@ -336,7 +338,7 @@ _GAPS = {
 def _with_warnings_on(screen: Screen) -> Iterator[None]:
     """Show the subscriber's log messages, that the service is away for example, on `screen`."""
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: screen.write_notice(sanitized(record.getMessage()))  # type: ignore[method-assign]
+    handler.emit = lambda record: screen.write_notice(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("athanor")
     logger.addHandler(handler)
     try:
@@ -347,10 +349,6 @@ def _with_warnings_on(screen: Screen) -> Iterator[None]:
 
 def _step(result: Result) -> str:
     return "" if result.step is None else f"step {result.step}  "
-
-
-def _one_line(text: str) -> str:
-    return sanitized(text).replace("\n", "\\n")
 
 
 def _clock(at: str) -> str:

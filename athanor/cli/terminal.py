@@ -1,7 +1,7 @@
 """Output for a terminal: sanitized text, colours, and a bar below the lines.
 
-Text in logs may come from anyone. It must not move the cursor, forge lines, change the window's
-title or reverse the reading direction. Of all escape sequences, only colours reach the terminal.
+Text in logs may come from anyone (`protocol/safe_text.py`). Of all escape sequences, only colours
+reach the terminal. Commands print by `echo` and `Screen`, and in no other way.
 """
 
 from __future__ import annotations
@@ -17,60 +17,32 @@ from datetime import datetime
 import click
 import msgspec
 
+from ..protocol.encoding import safe_json
 from ..protocol.events import RunProgress
+from ..protocol.safe_text import one_line, sanitized
 
 COLOURS = {"debug": "bright_black", "warn": "yellow", "error": "red"}
 STATUS_COLOURS = {"running": "cyan", "completed": "green", "failed": "red", "cancelled": "yellow"}
 
 _CLEAR = "\r\x1b[K"
-_RESET = "\x1b[0m"
-# attributes that colour or emphasise; not 8, which hides text, and no fonts or frames
-_INDEXED = r"[34]8[;:]5[;:]\d{1,3}|[34]8[;:]2(?:[;:]\d{0,3}){3,4}"
-_ATTRIBUTE = rf"(?:{_INDEXED}|0{{0,2}}[0-79]|2[1-79]|3[0-79]|4[0-79]|9[0-7]|10[0-7]|)"
-_SGR = re.compile(rf"\x1b\[{_ATTRIBUTE}(?:;{_ATTRIBUTE}){{0,15}}m")
-_SEQUENCE = re.compile(
-    # CSI: the cursor, the screen, modes
-    r"\x1b\[[0-?]*[ -/]*[@-~]"
-    # OSC, DCS: titles, links, queries
-    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
-    # character sets
-    r"|\x1b[ -/]+[0-~]"
-)
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""C0 except tab and line feed, DEL, C1, other line ends, bidi overrides and isolates."""
+_CONTROL = re.compile("[\x00-\x1f]")
 
 
-def sanitized(text: str, colours: bool = False) -> str:
-    """`text` without escape sequences, and with other unsafe characters made visible, as `\\x07`.
-
-    With `colours`, SGR colours stay, and are reset at the end of their line. Line feeds and tabs
-    stay.
-    """
-    text = text.replace("\r\n", "\n")
-    if _UNSAFE.search(text) is None:
-        return text
-    return "\n".join(_sanitized_line(line, colours) for line in text.split("\n"))
+def echo(text: str, err: bool = False) -> None:
+    """Print a line of text, whoever wrote parts of it."""
+    click.echo(one_line(text), err=err)
 
 
-def _sanitized_line(line: str, colours: bool) -> str:
-    if not colours:
-        return _without_sequences(line)
-    parts: list[str] = []
-    place = 0
-    for colour in _SGR.finditer(line):
-        parts += (_without_sequences(line[place : colour.start()]), colour[0])
-        place = colour.end()
-    reset = _RESET if parts else ""
-    return "".join((*parts, _without_sequences(line[place:]), reset))
+def echo_own(text: str) -> None:
+    """Print lines of this program's own, which may have colours."""
+    click.echo(sanitized(text, colours=True))
 
 
-def _without_sequences(text: str) -> str:
-    return _UNSAFE.sub(_visible, _SEQUENCE.sub("", text))
-
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+def json_line(data: bytes) -> str:
+    """A service's JSON on one line of safe text; its value is the same."""
+    text = safe_json(data).decode("utf-8", "replace")
+    # space between the tokens; in a string these are escaped, or it is no JSON
+    return _CONTROL.sub(lambda found: " " if found[0] in "\r\n\t" else f"\\u{ord(found[0]):04x}", text)
 
 
 def width_of(text: str) -> int:
@@ -111,7 +83,7 @@ def short(value: object, most: int = 200) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return sanitized(text if len(text) <= most else f"{text[:most]}…").replace("\n", "\\n")
+    return one_line(text if len(text) <= most else f"{text[:most]}…")
 
 
 def duration(seconds: float) -> str:
@@ -258,7 +230,7 @@ class Screen:
     def write_notice(self, text: str) -> None:
         """Write a line to stderr, above the bar."""
         self._clear()
-        click.echo(f"athanor: {text}", err=True)
+        echo(f"athanor: {text}", err=True)
         self.flush()
 
     def close(self) -> None:

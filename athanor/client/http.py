@@ -15,6 +15,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
@@ -40,6 +41,7 @@ class Connection:
 
     tls: ssl.SSLContext
     proxy: httpx.Proxy | None = None
+    token: str = field(default="", repr=False)
     problems: list[str] = field(default_factory=list)
 
     def client(self, **options: Any) -> httpx.Client:
@@ -52,6 +54,8 @@ class Connection:
 
     def _options(self, given: dict[str, Any]) -> dict[str, Any]:
         headers = {"User-Agent": f"athanor/{__version__}", "Accept-Encoding": "identity"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         return {
             **{"timeout": TIMEOUT, "trust_env": False, "verify": self.tls, "proxy": self.proxy},
             **given,
@@ -68,7 +72,10 @@ def connection_to(url: str) -> Connection:
     """
     problems: list[str] = []
     return Connection(
-        _tls_context(url.startswith("https:"), problems), _proxy_of(url, problems), problems
+        _tls_context(url.startswith("https:"), problems),
+        _proxy_of(url, problems),
+        _token(problems),
+        problems,
     )
 
 
@@ -129,6 +136,25 @@ def _proxy_of(url: str, problems: list[str]) -> httpx.Proxy | None:
         "the service is reached without a proxy"
     )
     return None
+
+
+def _token(problems: list[str]) -> str:
+    """The token for the service; empty if there is none, or it can't be used."""
+    token, path = os.environ.get("ATHANOR_TOKEN", ""), os.environ.get("ATHANOR_TOKEN_FILE", "")
+    name = "ATHANOR_TOKEN"
+    if path and not token:
+        name = "ATHANOR_TOKEN_FILE"
+        try:
+            token = Path(path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            problems.append(f"{name} is {path[:200]!r}, which can't be read ({reason}); no token is sent")
+            return ""
+    token = token.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        problems.append(f"{name} has characters that no token has; no token is sent")
+        return ""
+    return token
 
 
 def certificate_fault(error: BaseException | None) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 
+from ..protocol.safe_text import one_line
+
 
 class Notices:
     """Writes the first notice of each kind and drops the later ones. Never raises."""
@@ -23,9 +25,9 @@ class Notices:
 
 
 def write_notice(text: str) -> None:
-    """Write to the process's own stderr, for `sys.stderr` may be captured into a run's log."""
+    """Write a line to the process's own stderr: `sys.stderr` may be captured into a run's log."""
     if sys.__stderr__ is not None:
         # RuntimeError: a signal handler interrupted a write to the same stream
         with contextlib.suppress(OSError, ValueError, RuntimeError):
-            sys.__stderr__.write(f"athanor: {text}\n")
+            sys.__stderr__.write(f"athanor: {one_line(text)}\n")
             sys.__stderr__.flush()

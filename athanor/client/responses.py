@@ -5,6 +5,7 @@
     RequestFailed           the message names the address and the reason
     ├── Unavailable         trouble that may pass
     │   ├── Unreachable     no response
+    │   ├── Busy            a stream that was refused for now
     │   └── TryAgain        5xx, 408, 425, 429
     ├── NotFound            404
     ├── Conflict            409
@@ -22,6 +23,7 @@ import msgspec
 
 from ..exceptions import AthanorError
 from ..protocol.encoding import JSON_ERRORS
+from ..protocol.safe_text import one_line
 from .http import certificate_fault
 from .settings import without_login
 
@@ -61,7 +63,7 @@ class Unreachable(Unavailable):
     """
 
     def __init__(self, url: str, error: httpx.RequestError | httpx.InvalidURL) -> None:
-        self.reason = str(error) or type(error).__name__
+        self.reason = one_line(str(error)) or type(error).__name__
         self.certificate_fault = certificate_fault(error)
         if self.certificate_fault is not None:
             self.reason = (
@@ -71,6 +73,16 @@ class Unreachable(Unavailable):
         self.is_connected = not isinstance(error, _NOT_CONNECTED)
         self.is_permanent = isinstance(error, _PERMANENT)
         super().__init__(f"{without_login(url)} can't be reached ({self.reason})")
+
+
+class Busy(Unavailable):
+    """An empty stream, which says when to come back."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.retry_after = _seconds(response)
+        self.reason = "it has too many streams"
+        super().__init__(f"{_place(response)} has too many streams")
 
 
 class ErrorResponse(RequestFailed):
@@ -87,7 +99,7 @@ class ErrorResponse(RequestFailed):
         given = self.problem.get("detail")
         self.is_problem = bool(given) and media_type(response) == "application/problem+json"
         other = response.headers.get("location") or response.reason_phrase
-        self.detail = str(given or other)[:MAX_DETAIL]
+        self.detail = one_line(str(given or other)[:MAX_DETAIL])
         self.reason = f"answered {self.status}" + (f": {self.detail}" if self.detail else "")
         super().__init__(f"{_place(response)} {self.reason}")
 
@@ -97,9 +109,7 @@ class TryAgain(ErrorResponse, Unavailable):
 
     def __init__(self, response: httpx.Response) -> None:
         super().__init__(response)
-        text = response.headers.get("retry-after", "")
-        if text.isascii() and text.isdigit() and len(text) < 5:
-            self.retry_after = float(text)
+        self.retry_after = _seconds(response)
 
 
 class NotFound(ErrorResponse):
@@ -131,7 +141,7 @@ class NotAthanor(RequestFailed):
     """A response of something else."""
 
     def __init__(self, response: httpx.Response) -> None:
-        kind = media_type(response)[:100] or "something of no type"
+        kind = one_line(media_type(response)[:100]) or "something of no type"
         super().__init__(
             f"{_place(response)} answered {response.status_code} with {kind}: is an Athanor there?"
         )
@@ -170,6 +180,12 @@ def _object(response: httpx.Response) -> dict[str, Any]:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except JSON_ERRORS:
         return {}
+
+
+def _seconds(response: httpx.Response) -> float | None:
+    """What `Retry-After` says, up to 9,999; None for a date."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 5 else None
 
 
 def _place(response: httpx.Response) -> str:

@@ -23,6 +23,7 @@ import msgspec
 from ..exceptions import AthanorError, InvalidQuery, NotFound
 from ..protocol.cursor import Cursor
 from ..protocol.events import TYPES, Event, Gap, RunProgress, decode
+from ..protocol.safe_text import one_line
 from ..protocol.selection import Selection
 from . import responses
 from .http import Connection, connection_to
@@ -194,6 +195,8 @@ class Subscriber:
             self._has_connected = False
         elif response.status_code != 200 or responses.media_type(response) != "text/event-stream":
             raise responses.NotAthanor(response)
+        elif "retry-after" in response.headers:
+            raise responses.Busy(response)
         else:
             self._has_connected = True
 
@@ -224,8 +227,9 @@ class Subscriber:
         try:
             typed = decode(event.data.encode(), event.id or None)
         except msgspec.DecodeError as error:
+            reason = one_line(str(error))
             raise AthanorError(
-                f"{without_login(self._url)} sent a {event.type} that can't be read: {error}"
+                f"{without_login(self._url)} sent a {event.type} that can't be read: {reason}"
             ) from error
         if isinstance(typed, RunProgress | Gap):
             # the id is an earlier event's
@@ -240,6 +244,9 @@ class Subscriber:
                 raise AthanorError(f"{without_login(self._url)} can't be read: {error.reason}")
         if isinstance(error, responses.Unavailable):
             self._failures += 1
+            if isinstance(error, responses.Busy) and error.retry_after is not None:
+                # as the stream itself says
+                self._retry = int(1000 * error.retry_after)
             # a single failure may be a connection that broke
             if self._failures == 2:
                 url = without_login(self._url)

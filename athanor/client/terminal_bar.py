@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..protocol.safe_text import one_line
+
 INTERVAL = 0.1
 """Seconds between two redraws."""
 _BLOCKS = "▏▎▍▌▋▊▉█"
@@ -76,7 +78,7 @@ class TerminalBars:
         seconds = max(1e-9, time.monotonic() - self._began.get(id(loop), self._drawn_at))
         rate = loop.current / seconds
         speed = f"{rate:.2f}it/s" if rate >= 1 or not rate else f"{1 / rate:.2f}s/it"
-        label = f"{loop.message}: " if loop.message else ""
+        label = f"{one_line(loop.message)}: " if loop.message else ""
         if not loop.total:
             return f"{label}{loop.current}it [{_clock(seconds)}, {speed}]"[:width]
         share = min(1.0, loop.current / loop.total)

@@ -15,6 +15,7 @@ from ..config import Limits, Settings
 from ..domain.commands import AppendEntries, DeleteInstance, DeleteRun, found_run
 from ..domain.ledger import Receipt
 from ..exceptions import NotFound, NotRunning, NotStarted
+from ..live.refusals import Refusals
 from ..live.subscription import Subscription
 from ..protocol.cursor import Cursor
 from ..protocol.encoding import spelled
@@ -79,6 +80,8 @@ class Athanor:
         """
         self.settings = settings or Settings.from_env()
         self.limits = limits or Limits()
+        self.refusals = Refusals()
+        self.long_lists = asyncio.Semaphore()
         self._make_store = make_store
         self._parts: Parts | None = None
 
@@ -101,7 +104,7 @@ class Athanor:
         """
         assert self._parts is None, "this engine is running already"
         self._parts = await start_parts(
-            self.settings, self.limits, self._make_store(self.settings, self.limits)
+            self.settings, self.limits, self._make_store(self.settings, self.limits), self.refusals
         )
 
     async def drain(self) -> None:
@@ -121,7 +124,7 @@ class Athanor:
 
     @property
     def parts(self) -> Parts:
-        """The running parts, for tests and for measurements. Raises `NotStarted`."""
+        """The running parts, for the writers of `web`, and for tests. Raises `NotStarted`."""
         if self._parts is None:
             raise NotStarted("this Athanor is not started: use it as `async with`")
         return self._parts
@@ -441,14 +444,18 @@ class Athanor:
     # reading and subscribing
 
     async def entries(self, run_id: str, wanted: EntryFilter, limit: int = 1000) -> EntryPage:
-        """Log entries or results of a run, in order of `seq`. Raises `NotFound` for the run."""
+        """Log entries or results of a run, in order of `seq`. Raises `NotFound` for the run.
+
+        A filter by `text` or `stream` is a search: it ends when its caller is cancelled, and may
+        raise `TooManySearches` or `SearchTooSlow`.
+        """
 
         async def job(session: Session) -> EntryPage:
             if await queries.find_run(session, run_id) is None:
                 found_run(None, run_id)
             return await queries.list_entries(session, run_id, wanted, limit, self.limits.list_bytes)
 
-        page, cursor = await self.parts.store.snapshot(job)
+        page, cursor = await self.parts.store.snapshot(job, wanted.is_search)
         return page._replace(cursor=cursor)
 
     def subscribe(

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..config import Limits
 from ..domain.commands import Command
-from ..exceptions import DatabaseUnavailable, NotStarted, RingFull
+from ..exceptions import DatabaseLost, DatabaseUnavailable, NotStarted, RingFull
 from ..live.broadcaster import Broadcaster
 from ..live.runs import RunTracker
 from ..store.commit import Commit
@@ -144,11 +144,14 @@ class Flusher:
     def _push(self, pending: Pending, hurry: bool) -> None:
         if self._task is None or self._task.done() or self._stopping:
             raise NotStarted("Athanor is ending; nothing more is accepted")
+        if self._store.trouble is not None:
+            raise DatabaseLost(self._store.trouble)
         try:
             self._ring.push(pending)
         except RingFull as full:
-            reason = f"; the database does not keep up: {self.error}" if self.error else ""
-            raise RingFull(f"{full}{reason}") from None
+            if self.error is None:
+                raise
+            raise RingFull(f"{full}; the database does not keep up", self.error) from None
         self._pushed += 1
         self._wake.set()
         if hurry:
@@ -186,6 +189,12 @@ class Flusher:
         self._started_at = time.monotonic()
         try:
             await self._write(batch)
+        except DatabaseLost as error:
+            self.failures += 1
+            self._refuse_waiting(error)
+            async with self._room:
+                self._room.notify_all()
+            return False
         except DatabaseUnavailable as error:
             self.failures += 1
             if self._failure is None:
@@ -240,6 +249,18 @@ class Flusher:
         self._broadcaster.broadcast(commit)
         for item, (done, outcome) in zip(batch, commit.decisions, strict=True):
             item.settle(done, outcome)
+
+    def _refuse_waiting(self, error: DatabaseLost) -> None:
+        """Nothing of the ring was written: refuse what has a caller, keep what was accepted before."""
+        items = self._ring.peek(self._ring.capacity, 2**62)
+        self._ring.release(len(items))
+        self._batch = []
+        self._failure = None
+        for item in items:
+            if item.future is None:
+                self._ring.push(item)
+            else:
+                item.settle(False, DatabaseLost(str(error)))
 
     def _abandon(self) -> None:
         """The database failed and the process ends: tell the callers, and log how much is lost."""

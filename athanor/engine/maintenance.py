@@ -11,7 +11,7 @@ from functools import partial
 
 from ..config import Limits, Settings
 from ..domain.commands import ChangeStatus
-from ..exceptions import AthanorError
+from ..exceptions import AthanorError, DatabaseUnavailable
 from ..live.hub import Hub
 from ..live.runs import RunTracker
 from ..protocol.records import format_time
@@ -24,7 +24,7 @@ logger = logging.getLogger("athanor")
 
 
 class Maintenance:
-    """One task for the clock, which ticks about once a second, and one for deletions."""
+    """One task for the clock, which ticks about once a second, one for deletions, one for the file."""
 
     def __init__(
         self,
@@ -50,6 +50,8 @@ class Maintenance:
             loop.create_task(self._clock(), name="athanor-clock"),
             loop.create_task(self._upkeep(), name="athanor-upkeep"),
         ]
+        if not self._store.shared:
+            self._tasks.append(loop.create_task(self._watch_file(), name="athanor-file"))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -75,11 +77,25 @@ class Maintenance:
                 )
                 self._runs.cancel_handled(run_id)
 
+    async def _watch_file(self) -> None:
+        """Learn of a database that is removed or replaced, also while nothing is written."""
+        while True:
+            await asyncio.sleep(self._limits.file_interval)
+            before = self._store.trouble
+            # a database that is locked or full is what the flusher reports
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._store.verify()
+            if self._store.trouble and not before:
+                logger.error("%s; nothing is accepted meanwhile", self._store.trouble)
+            elif before and not self._store.trouble:
+                logger.warning("the database is in its place again")
+
     async def _upkeep(self) -> None:
         while True:
             self._upkeep_due.clear()
             try:
                 await self.delete_expired()
+                await self._store.write(lambda session: session.shorten_log())
             except AthanorError as error:
                 logger.warning("deletions are put off: %s", error)
             with contextlib.suppress(TimeoutError):

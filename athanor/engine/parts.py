@@ -12,6 +12,7 @@ from ..config import Limits, Settings
 from ..domain.commands import Command
 from ..live.broadcaster import Broadcaster, LocalBroadcaster
 from ..live.hub import Hub
+from ..live.refusals import Refusals
 from ..live.replay import Replay
 from ..live.runs import RunTracker
 from ..protocol.records import Progress
@@ -40,7 +41,7 @@ class Parts:
     @property
     def error(self) -> str | None:
         """Why events are not stored, or not shown, at the moment; None if they are."""
-        return self.flusher.error or (self.relay.error if self.relay else None)
+        return self.store.trouble or self.flusher.error or (self.relay.error if self.relay else None)
 
     async def drain(self, patience: float) -> None:
         """Write and broadcast what is buffered, `patience` seconds at most, and end every stream."""
@@ -100,6 +101,7 @@ class Parts:
             frames=hub.frames_offered,
             overflows=hub.overflows,
             replay_pages=self.replay.pages,
+            backlog_bytes=hub.backlog.size,
             progress_published=self.runs.progress.published,
             relay=_relay_statistics(relay) if relay else None,
         )
@@ -109,14 +111,14 @@ def _relay_statistics(relay: Relay) -> RelayStatistics:
     return RelayStatistics(relay.is_listening, relay.lag, relay.reads, relay.events, relay.reconnects)
 
 
-async def start_parts(settings: Settings, limits: Limits, store: Store) -> Parts:
+async def start_parts(settings: Settings, limits: Limits, store: Store, refusals: Refusals) -> Parts:
     """Open the store and start the background tasks.
 
     Raises `DatabaseInUse`, `ConfigurationError` or `DatabaseUnavailable`; nothing runs then.
     """
     await store.open()
     try:
-        parts = _assemble(settings, limits, store)
+        parts = _assemble(settings, limits, store, refusals)
         for run_id in await store.read(queries.cancel_requested):
             parts.runs.await_cancel(run_id)
     except BaseException:
@@ -129,8 +131,8 @@ async def start_parts(settings: Settings, limits: Limits, store: Store) -> Parts
     return parts
 
 
-def _assemble(settings: Settings, limits: Limits, store: Store) -> Parts:
-    hub = Hub(store.epoch, store.newest, limits, keepalive_slots(settings))
+def _assemble(settings: Settings, limits: Limits, store: Store, refusals: Refusals) -> Parts:
+    hub = Hub(store.epoch, store.newest, limits, keepalive_slots(settings), refusals)
     runs = RunTracker(store, hub, settings, limits)
     ring: RingBuffer[Pending] = RingBuffer(settings.ring_capacity, settings.ring_bytes)
     peers: Peers | None = None

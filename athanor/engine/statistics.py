@@ -38,5 +38,7 @@ class Statistics(NamedTuple):
     overflows: int
     """Slow subscribers that had to replay from the database."""
     replay_pages: int
+    backlog_bytes: int
+    """That wait for clients now: in inboxes, responses and the buffers of connections."""
     progress_published: int
     relay: RelayStatistics | None

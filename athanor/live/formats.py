@@ -1,4 +1,7 @@
-"""Formats: how an event is sent. Server-sent events, NDJSON, and text for people to read."""
+"""Formats: how an event is sent. Server-sent events, NDJSON, and text for people to read.
+
+That text may reach a terminal, so it is sanitized: it has no escape sequences and no forged lines.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ..protocol.safe_text import one_line, sanitized
 from .frames import KEEPALIVE, WireEvent
 
 
@@ -42,13 +46,13 @@ def text(id: str | None, event: WireEvent) -> bytes:
 
 def log_text(entry: dict[str, Any]) -> str:
     """A log entry, given as its JSON object, as text: time, level, message."""
-    return f"{entry['timestamp']} {entry['level'].upper():5} {entry['message']}"
+    return f"{entry['timestamp']} {entry['level'].upper():5} {_block(entry['message'])}"
 
 
 def result_text(entry: dict[str, Any]) -> str:
     """A result, given as its JSON object, as text: time, step, key and value."""
     step = "" if entry["step"] is None else f" step {entry['step']}"
-    return f"{entry['timestamp']}{step} {entry['key']} = {_json(entry['value'])}"
+    return one_line(f"{entry['timestamp']}{step} {entry['key']} = {_json(entry['value'])}")
 
 
 def _lines(data: dict[str, Any]) -> list[str]:
@@ -63,20 +67,26 @@ def _lines(data: dict[str, Any]) -> list[str]:
             return [result_text(result) for result in results]
         case {"type": "run_progress", "current": current, "total": total, "message": message}:
             of = "" if total is None else f" of {total}"
-            return [f"progress {current}{of}" + (f": {message}" if message else "")]
+            return [f"progress {current}{of}" + (f": {one_line(message)}" if message else "")]
         case {"run": run}:
-            error = f": {run['error']}" if run["error"] else ""
+            error = f": {_block(run['error'])}" if run["error"] else ""
             return [f"run {run['id']} {_verb(data['type'], 'run_')}{error}"]
         case {"type": "run_deleted", "run_id": id}:
             return [f"run {id} deleted"]
         case {"instance": instance}:
-            return [f"instance {instance['id']} {_verb(data['type'], 'instance_')}: {instance['name']}"]
+            name = one_line(instance["name"])
+            return [f"instance {instance['id']} {_verb(data['type'], 'instance_')}: {name}"]
         case {"instance_id": id}:
             return [f"instance {id} deleted"]
         case _:
             return [
                 f"gap ({data['reason']}): events between {data['after']} and {data['oldest']} are gone"
             ]
+
+
+def _block(text: str) -> str:
+    """Sanitized text; its later lines are indented, so that they can't look like entries."""
+    return sanitized(text).replace("\n", "\n    ")
 
 
 def _verb(type_: str, prefix: str) -> str:

@@ -1,8 +1,9 @@
 """The hub: from topics to inboxes, inside one process. It never waits.
 
-Subscribers of the same selection share a channel, and a channel makes one frame of a flush for all
-of them. Registration and broadcast run on the event loop without an `await` in between, so an
-inbox receives everything after `newest` at its registration, and nothing before.
+Subscribers of the same selection share a channel. Channels that want the same of a flush share its
+frames, and those that want more share its events, so that each is encoded once. Registration and
+broadcast run on the event loop without an `await` in between, so an inbox receives everything after
+`newest` at its registration, and nothing before.
 """
 
 from __future__ import annotations
@@ -11,24 +12,28 @@ import asyncio
 from collections.abc import Iterable
 
 from ..config import Limits
-from ..protocol.events import ENTRY_TYPES, StoredEvent, topics_of
+from ..protocol.events import StoredEvent, topics_of
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
-from .frames import Frame, WireEvent, frames_of
+from .backlog import Backlog
+from .frames import Frame, Part, WireEvent, frames_of
 from .inbox import Inbox
+from .refusals import Refusals
+from .segments import segments_of
 
 
 class Channel:
-    """The inboxes of one selection, and the events it wants of the flush that is being broadcast."""
+    """The inboxes of one selection, and what it wants of the flush that is being broadcast."""
 
-    __slots__ = ("ends", "events", "hidden", "inboxes", "selection")
+    __slots__ = ("ends", "hidden", "inboxes", "parts", "selection", "types")
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self.hidden = selection.hidden
         self.ends = selection.ends
+        self.types = selection.stored_types
         self.inboxes: set[Inbox] = set()
-        self.events: list[StoredEvent] = []
+        self.parts: list[Part] = []
 
 
 class Hub:
@@ -40,11 +45,18 @@ class Hub:
     """
 
     def __init__(
-        self, epoch: str, newest: int, limits: Limits | None = None, keepalive_slots: int = 15
+        self,
+        epoch: str,
+        newest: int,
+        limits: Limits | None = None,
+        keepalive_slots: int = 15,
+        refusals: Refusals | None = None,
     ) -> None:
+        limits = limits or Limits()
+        self.backlog = Backlog(limits.backlog_bytes, refusals or Refusals())
         self.epoch = epoch
         self.newest = self.reading_to = newest
-        self._frame_bytes = (limits or Limits()).frame_bytes
+        self._frame_bytes = limits.frame_bytes
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._channels: dict[Selection, Channel] = {}
         self._by_topic: dict[Topic, set[Channel]] = {}
@@ -89,36 +101,45 @@ class Hub:
         for target, future in self._waiting:
             if target <= newest and not future.done():
                 future.set_result(None)
+        made: dict[tuple[object, ...], list[Frame]] = {}
         for channel in channels:
-            made = list(
-                frames_of(self.epoch, channel.events, channel.hidden, channel.ends, self._frame_bytes)
-            )
-            channel.events = []
+            frames = self._frames_for(channel, made)
+            channel.parts = []
             for inbox in channel.inboxes:
-                for frame in made:
+                for frame in frames:
                     if not inbox.offer(frame):
                         self.overflows += 1
-                self.frames_offered += len(made)
+                self.frames_offered += len(frames)
+        self.backlog.enforce()
+
+    def _frames_for(self, channel: Channel, made: dict[tuple[object, ...], list[Frame]]) -> list[Frame]:
+        """The frames of its parts; `made` has those of channels before it, which may be the same."""
+        # parts live until all channels are served, so their addresses are distinct
+        key = (channel.ends, channel.hidden, *map(id, channel.parts))
+        frames = made.get(key)
+        if frames is None:
+            frames = made[key] = list(
+                frames_of(self.epoch, channel.parts, channel.hidden, channel.ends, self._frame_bytes)
+            )
+        return frames
 
     def _sort_into_channels(self, events: Iterable[StoredEvent]) -> Iterable[Channel]:
+        """The channels that want some of the events, each with its parts."""
         touched: dict[Channel, None] = {}
-        run_id: str | None = None
-        of_run: list[Channel] = []
-        for event in events:
-            if event.type in ENTRY_TYPES:
-                if event.run_id != run_id:
-                    run_id = event.run_id
-                    of_run = list(self._by_topic.get(Topic("run", run_id), ()))
-                channels = of_run
-            else:
-                # the event has several topics; a channel with more than one of them gets it once
-                wanting = (self._by_topic.get(topic, ()) for topic in topics_of(event))
-                channels = list({channel for of_topic in wanting for channel in of_topic})
-            for channel in channels:
-                if channel.selection.wants(event):
-                    channel.events.append(event)
+        for segment in segments_of(events, self._frame_bytes):
+            for channel in self._subscribed_to(segment.rows[0]):
+                part = segment.part(channel.types)
+                if part is not None:
+                    channel.parts.append(part)
                     touched[channel] = None
         return touched
+
+    def _subscribed_to(self, event: StoredEvent) -> Iterable[Channel]:
+        """The channels of its topics; a channel with more than one of them is there once."""
+        channels: set[Channel] = set()
+        for topic in topics_of(event):
+            channels.update(self._by_topic.get(topic, ()))
+        return channels
 
     async def wait_until_broadcast(self, n: int) -> None:
         """Wait until event `n`, which is committed, was broadcast, or the hub is closed."""

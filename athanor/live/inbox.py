@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from .backlog import Backlog
 from .frames import KEEPALIVE, Frame
 
 
@@ -22,12 +23,13 @@ class Inbox:
 
     It holds at most `max_frames` frames and `max_bytes` bytes. One frame more makes it overflow: it
     is emptied, and takes nothing until `reset`, because its subscriber reads on from the store.
-    Frames are shared: all inboxes of one selection together hold at most `max_bytes`.
+    Frames are shared between inboxes; `backlog` counts the bytes of all.
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_queue", "closed", "overflowed")
+    __slots__ = ("_backlog", "_bytes", "_max_bytes", "_queue", "closed", "overflowed")
 
-    def __init__(self, max_frames: int, max_bytes: int) -> None:
+    def __init__(self, max_frames: int, max_bytes: int, backlog: Backlog) -> None:
+        self._backlog = backlog
         self._queue = FrameQueue(max_frames)
         self._bytes = 0
         self._max_bytes = max_bytes
@@ -44,6 +46,7 @@ class Inbox:
             self._queue.put_nowait(None)
             return False
         self._bytes += frame.size
+        self._backlog.hold(frame)
         self._queue.put_nowait(frame)
         return True
 
@@ -62,9 +65,17 @@ class Inbox:
     def reset(self) -> None:
         """Empty the inbox, and take frames again from the next one on."""
         while not self._queue.empty():
-            self._queue.get_nowait()
+            frame = self._queue.get_nowait()
+            if frame is not None:
+                self._backlog.release(frame)
         self._bytes = 0
         self.overflowed = False
+
+    def discard(self) -> None:
+        """Empty the inbox, and close it."""
+        self.reset()
+        self.closed = True
+        self._queue.put_nowait(None)
 
     async def get(self, most_bytes: int) -> list[Frame]:
         """Wait for a frame; take out it and those after it, about `most_bytes` in all.
@@ -80,6 +91,7 @@ class Inbox:
             taken.append(frame)
             size += frame.size
             self._bytes -= frame.size
+            self._backlog.release(frame)
             if self._queue.empty() or size >= most_bytes:
                 break
         return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from weakref import WeakValueDictionary
 
 from ..config import Limits, Settings
 from ..protocol.selection import Selection
@@ -12,6 +13,7 @@ from ..store.store import Store
 from .frames import Frame, WireEvent, frames_of
 from .hub import Hub
 from .progress import ProgressBoard
+from .segments import Memo, segments_of
 
 Page = tuple[list[Frame], int]
 
@@ -20,6 +22,7 @@ class Replay:
     """What all subscriptions read from.
 
     Subscriptions that replay one selection from one cursor at one time share a read and its frames.
+    Those of other selections share the events that are the same, while one of them holds these.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Replay:
         self.limits = limits
         self._progress = progress
         self._reads: dict[tuple[Selection, int, int], asyncio.Task[Page]] = {}
+        self._events: Memo = WeakValueDictionary()
         self.pages = 0
 
     async def page(self, selection: Selection, after: int, upto: int) -> Page:
@@ -73,7 +77,9 @@ class Replay:
         self.pages += 1
         if not events:
             return [], upto
-        made = frames_of(
-            self.hub.epoch, events, selection.hidden, selection.ends, self.limits.frame_bytes
-        )
+        frame_bytes = self.limits.frame_bytes
+        types = selection.stored_types
+        segments = segments_of(events, frame_bytes, self._events)
+        parts = [part for segment in segments if (part := segment.part(types)) is not None]
+        made = frames_of(self.hub.epoch, parts, selection.hidden, selection.ends, frame_bytes)
         return list(made), events[-1].n

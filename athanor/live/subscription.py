@@ -42,7 +42,7 @@ class Subscription:
         self._source = source
         self._cursor = cursor
         self._tail = tail
-        self._inbox = Inbox(settings.queue_frames, settings.queue_bytes)
+        self._inbox = Inbox(settings.queue_frames, settings.queue_bytes, source.hub.backlog)
         self._at = 0
         self._upto = 0
         self._final_at: int | None = None
@@ -82,7 +82,7 @@ class Subscription:
     def close(self) -> None:
         """End the stream and leave the hub; may be called at any time, and more than once."""
         self._source.hub.unregister(self.selection, self._inbox)
-        self._inbox.close()
+        self._inbox.discard()
 
     async def next(self) -> list[Frame]:
         """Wait for the next frames; the list is empty at the end of the stream.

@@ -2,7 +2,7 @@
 
 A `StoredEvent` is a row of the event log. For an event of a run's or an instance's life, `data` is
 the JSON of the whole event. For a log entry or a result it is the JSON of the entry alone: only
-`live.frames` knows how many entries are sent as one event.
+`live.segments` knows how many entries are sent as one event.
 """
 
 from __future__ import annotations

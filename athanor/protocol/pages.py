@@ -34,6 +34,11 @@ class EntryFilter(NamedTuple):
     stream: str = ""
 
     @property
+    def is_search(self) -> bool:
+        """Whether no index finds the entries, so that all of them may have to be read."""
+        return bool(self.text or self.stream)
+
+    @property
     def is_backwards(self) -> bool:
         return self.before is not None and self.after is None
 
@@ -42,8 +47,8 @@ class EntryPage(NamedTuple):
     """Some entries in order of `seq`, each as JSON.
 
     `first` and `last` are the `seq` at the edges (None if there are no items), `total` counts all
-    entries that match, `more` tells whether further ones follow, and `cursor` is the position in
-    the event log at which they were read.
+    entries that match, of a search those between `after` and `before` only, `more` tells whether
+    further ones follow, and `cursor` is the position in the event log at which they were read.
     """
 
     first: int | None

@@ -6,6 +6,7 @@ its commit, so number order is commit order.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterable
@@ -21,7 +22,7 @@ except ImportError:
 
 from ..exceptions import DatabaseUnavailable
 from ..protocol.events import StoredEvent
-from .schema import Dialect, tables
+from .schema import RELATIONS, Dialect, tables
 from .session import Params, Session
 
 T = TypeVar("T")
@@ -67,6 +68,10 @@ TABLES = _JSON + tables(DIALECT) + _CLUSTER
 PREPARING = 0x61746861  # "atha"
 """The advisory lock of a process that checks or creates the tables."""
 CHANNEL = "athanor"
+_RELATIONS = """
+    SELECT relname::text, attname::text FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE attnum > 0 AND NOT attisdropped
+        AND pg_class.oid IN (SELECT to_regclass(name)::oid FROM unnest(?::text[]) AS name)"""
 NOTIFY = f"SELECT count(pg_notify('{CHANNEL}', notice)::text) FROM unnest(?::text[]) AS notice"
 
 # a text of PostgreSQL has no NUL; JSON escapes it, but names and errors may have one
@@ -82,12 +87,14 @@ class PostgresSession(Session):
     newest_sql = "SELECT newest FROM counter"
     stream_sql = "athanor_json(data) -> 'metadata' ->> 'stream' = ?"
     contains_sql = (
+        'position(lower(? COLLATE "C") IN lower(data COLLATE "C")) > 0 AND '
         'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
     )
 
     def __init__(self, raw: Any, version: int) -> None:
         self._raw = raw
         self._version = version
+        self._interrupted = False
 
     @property
     def is_broken(self) -> bool:
@@ -102,9 +109,17 @@ class PostgresSession(Session):
         try:
             return await answer
         except BaseException as error:
-            if not isinstance(error, BUGS):
+            # asyncpg has the server cancel the statement, and waits for that before the next one
+            cancelled = self._interrupted and isinstance(error, asyncio.CancelledError)
+            if not isinstance(error, BUGS) and not cancelled:
                 self._raw.terminate()
             raise
+
+    async def interrupt(self, task: asyncio.Task[Any]) -> None:
+        self._interrupted = True
+        task.cancel()
+        await asyncio.wait({task})
+        self._interrupted = False
 
     async def _rows(self, sql: str, params: Params | list[Any]) -> list[Any]:
         """The rows as asyncpg returns them."""
@@ -159,9 +174,15 @@ class PostgresSession(Session):
             # rows of processes that have ended, or that know the outcome of their last flush
             await self.execute("DELETE FROM flushes WHERE at < now() - interval '1 day'")
 
-    async def has_tables(self) -> bool:
-        """One look-up: `IF NOT EXISTS` for each table would wait for a flush, which waits for us."""
-        return await self.value("SELECT to_regclass('meta')::text") is not None
+    async def relations(self) -> dict[str, set[str]]:
+        """Look-ups only: `IF NOT EXISTS` for each table would wait for a flush, which waits for us."""
+        found: dict[str, set[str]] = {}
+        for name, column in await self.execute(_RELATIONS, (list(RELATIONS),)):
+            found.setdefault(name, set()).add(column)
+        return found
+
+    async def shorten_log(self) -> None:
+        """Nothing to do: the server does."""
 
     async def fence(self) -> None:
         await self.execute("SELECT FROM counter FOR UPDATE")
@@ -210,6 +231,8 @@ class PostgresSession(Session):
 def _to(value: Any) -> Any:
     if isinstance(value, str) and ("\0" in value or "\x01" in value):
         return value.translate(_ESCAPE)
+    if isinstance(value, list):
+        return [_to(item) for item in value]
     return value
 
 

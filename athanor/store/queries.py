@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.stored import StoredRun, StoredSummary
 from .rows import RUN, SUMMARY, run_of, summary_of
@@ -113,10 +115,12 @@ async def trimmed_n(session: Session, run_ids: list[str]) -> list[tuple[str, int
 async def list_entries(
     session: Session, run_id: str, wanted: EntryFilter, limit: int, most_bytes: int
 ) -> EntryPage:
-    """A page of entries, in order of `seq`: `limit` at most, and about `most_bytes`."""
+    """A page of entries, in order of `seq`: `limit` at most, and about `most_bytes`.
+
+    A search reads every entry between `after` and `before` once, and counts those that match.
+    """
     backwards = wanted.is_backwards
     matching, params = _matching(session, run_id, wanted)
-    total: int = await _count(session, run_id, wanted)
     window = (*params, wanted.after or 0, 2**62 if wanted.before is None else wanted.before)
     order = "DESC" if backwards else "ASC"
     rows = await session.entries(
@@ -132,14 +136,23 @@ async def list_entries(
         (*window, limit + 1, most_bytes),
     )
     more = len(rows) > limit
+    is_whole = not more and sum(len(data) for _, data in rows) < most_bytes
     rows = rows[:limit]
+    if not wanted.is_search:
+        total: int = await _count(session, run_id, wanted)
+    elif is_whole:
+        total = len(rows)
+    else:
+        sql = f"SELECT count(*) FROM events WHERE {matching} AND seq > ? AND seq < ?"
+        total = await session.value(sql, window)
+        more = total > len(rows)
     if backwards:
         rows.reverse()
     if not rows:
         return EntryPage(None, None, [], total, False)
     first, last = rows[0][0], rows[-1][0]
     # fewer entries than `limit` may mean that the page was full in bytes
-    if not more:
+    if not (more or is_whole or wanted.is_search):
         edge, sign = (first, "<") if backwards else (last, ">")
         sql = f"""
             SELECT 1 FROM events WHERE {matching} AND seq > ? AND seq < ? AND seq {sign} ?
@@ -151,7 +164,7 @@ async def list_entries(
 async def _count(session: Session, run_id: str, wanted: EntryFilter) -> int:
     matching, params = _matching(session, run_id, wanted)
     sql = f"SELECT count(*) FROM events WHERE {matching}"
-    if not (wanted.labels or wanted.text or wanted.stream):
+    if not wanted.labels:
         # `seq` has no holes: two look-ups in the index instead of one for each entry
         sql = f"""
             SELECT coalesce((SELECT max(seq) FROM events WHERE {matching})
@@ -172,5 +185,5 @@ def _matching(session: Session, run_id: str, wanted: EntryFilter) -> tuple[str, 
         params.append(wanted.stream)
     if wanted.text:
         sql += f" AND {session.contains_sql}"
-        params.append(wanted.text)
+        params += [msgspec.json.encode(wanted.text)[1:-1].decode(), wanted.text]
     return sql, tuple(params)

@@ -25,6 +25,27 @@ SCHEMA = Schema(2, UPGRADES)
 """The tables below."""
 
 
+MARKS = {
+    "meta": {"key", "value"},
+    "events": {"n", "type", "instance_id", "run_id", "seq", "label", "size", "data"},
+    "instances": {"id", "name", "experiment_module", "configuration", "created_n"},
+    "runs": {"id", "instance_id", "status", "cancel_requested_at", "created_n", "trimmed_n"},
+}
+"""Tables and columns that every version has: by them Athanor recognises its own."""
+RELATIONS = (*MARKS, "receipts", "purges", "logs", "results", "counter", "flushes")
+"""All tables and views."""
+
+
+def stranger(found: Mapping[str, set[str]]) -> str | None:
+    """Why tables with the columns `found` are somebody else's; None for ours, or if there are none."""
+    for name, columns in MARKS.items() if found else ():
+        if name not in found:
+            return f"it has a table {min(found)}, and none called {name}"
+        if missing := sorted(columns - found[name]):
+            return f"the table {name} has no column {missing[0]}"
+    return None
+
+
 class Dialect(NamedTuple):
     """The parts of the schema in which the databases differ."""
 

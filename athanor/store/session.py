@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -28,7 +29,11 @@ class Session(ABC):
     stream_sql: ClassVar[str]
     """The condition that the metadata in `data` has a text as its `stream`."""
     contains_sql: ClassVar[str]
-    """The condition that the message in `data` contains a text, whatever the case of ASCII letters."""
+    """The condition that the message in `data` contains a text, whatever the case of ASCII letters.
+
+    Its parameters are the text as JSON has it, which `data` has to contain, and the text. The first
+    look spares most rows the second one, which parses JSON and takes several times as long.
+    """
 
     @abstractmethod
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
@@ -77,8 +82,11 @@ class Session(ABC):
         """A transaction in which one process at a time checks or creates the tables."""
 
     @abstractmethod
-    async def has_tables(self) -> bool:
-        """Inside `preparing`: whether Athanor's tables exist."""
+    async def relations(self) -> dict[str, set[str]]:
+        """Inside `preparing`: the tables and views there are, with their columns where that matters.
+
+        On PostgreSQL only those with the names of Athanor's; others may stand beside them.
+        """
 
     @abstractmethod
     async def fence(self) -> None:
@@ -99,6 +107,18 @@ class Session(ABC):
     @abstractmethod
     async def is_new(self, flush: tuple[str, int]) -> bool:
         """Inside `writing`: whether this process has not committed its flush of that number yet."""
+
+    @abstractmethod
+    async def interrupt(self, task: asyncio.Task[Any]) -> None:
+        """End the statement that `task` runs in this session; returns when the task has ended."""
+
+    async def verify(self) -> str | None:
+        """Why what is written now would be lost; None if it would not."""
+        return None
+
+    @abstractmethod
+    async def shorten_log(self) -> None:
+        """Give back what SQLite's log has grown by while a reader held it."""
 
     async def value(self, sql: str, params: Params = ()) -> Any:
         """The first column of the first row, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
@@ -12,11 +13,14 @@ import msgspec
 from databases import Database
 
 from ..config import Limits
+from ..exceptions import DatabaseLost, DatabaseUnavailable
 from ..protocol.events import StoredEvent
-from .lock import ProcessLock
-from .schema import Dialect, tables
+from .database_file import COLUMNS_SQL, TABLES_SQL, DatabaseFile
+from .schema import MARKS, Dialect, tables
 from .session import Params, Session
 
+LOG_BYTES = 16 * 1024 * 1024
+"""What is left of the write-ahead log after a reader that held it has ended."""
 PRAGMAS = (
     # readers go on while a flush writes
     "PRAGMA journal_mode = WAL",
@@ -25,7 +29,10 @@ PRAGMAS = (
     "PRAGMA foreign_keys = OFF",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -16000",
+    f"PRAGMA journal_size_limit = {LOG_BYTES}",
 )
+_TROUBLE = """
+    SELECT athanor_trouble(page_count * page_size) FROM pragma_page_count(), pragma_page_size()"""
 
 DIALECT = Dialect(
     # AUTOINCREMENT never uses a number again, not even that of a deleted newest row
@@ -48,6 +55,9 @@ _CHUNKS = (1000, 100, 10, 1)
 _INSERT = "INSERT INTO events (n, type, instance_id, run_id, seq, label, size, data) VALUES "
 
 
+WRITING = "the database can't be written to"
+
+
 class SqliteSession(Session):
     """A session on SQLite. Every call is one hop to the connection's thread."""
 
@@ -57,11 +67,22 @@ class SqliteSession(Session):
     stream_sql = "json_extract(data, '$.metadata.stream') = ?"
     # lower() stops at a NUL
     contains_sql = (
+        "instr(lower(data), lower(?)) > 0 AND "
         r"instr(lower(json_extract(replace(data, '\u0000', '\ufffd'), '$.message')), lower(?)) > 0"
     )
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, file: DatabaseFile | None = None) -> None:
+        """With `file`, the session may write to it."""
         self._raw = raw
+        self._file = file
+        self._flush: tuple[str, int] | None = None
+        self._committed: tuple[str, int] | None = None
+
+    @classmethod
+    async def for_writing(cls, raw: Any, file: DatabaseFile) -> SqliteSession:
+        # in SQL, so that it is called in the connection's thread: a file system may hang
+        await raw.create_function("athanor_trouble", 1, file.trouble)
+        return cls(raw, file)
 
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
         rows: list[Params] = await self._raw.execute_fetchall(sql, params)
@@ -143,16 +164,50 @@ class SqliteSession(Session):
     def preparing(self) -> AbstractAsyncContextManager[None]:
         return self._transaction("BEGIN IMMEDIATE")
 
-    async def has_tables(self) -> bool:
-        return await self.value("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None
+    async def relations(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for (name,) in await self.execute(TABLES_SQL):
+            columns = await self.execute(COLUMNS_SQL, (name,)) if name in MARKS else []
+            found[name] = {column for (column,) in columns}
+        return found
 
     async def fence(self) -> None:
         """Nothing to do: no other process uses the file."""
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[int]:
+        """Raises `DatabaseLost` before anything is written, if it would be lost.
+
+        If that turns out after COMMIT only, it raises `DatabaseUnavailable`, and remembers the
+        flush: it is committed if the file comes back.
+        """
+        if (reason := await self.verify()) is not None:
+            if self._committed is None:
+                raise DatabaseLost(reason)
+            raise DatabaseUnavailable(WRITING, reason)
+        self._flush = None
         async with self._transaction("BEGIN IMMEDIATE"):
             yield await self.newest()
+        if (reason := await self.verify()) is not None:
+            self._committed = self._flush or self._committed
+            raise DatabaseUnavailable(WRITING, reason)
+
+    async def verify(self) -> str | None:
+        reason: str | None = await self.value(_TROUBLE)
+        return reason
+
+    async def shorten_log(self) -> None:
+        if self._file is not None and self._file.wal.stat().st_size > LOG_BYTES:
+            # as far as readers let it
+            await self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def interrupt(self, task: asyncio.Task[Any]) -> None:
+        while not task.done():
+            # it ends one statement, and the task may be between two of them
+            await self._raw.interrupt()
+            await asyncio.wait({task}, timeout=0.02)
+        if self._raw.in_transaction:
+            await self.execute("ROLLBACK")
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[int]:
@@ -175,8 +230,10 @@ class SqliteSession(Session):
         """Nothing to do: AUTOINCREMENT keeps the number, and there are no peers."""
 
     async def is_new(self, flush: tuple[str, int]) -> bool:
-        """True: a COMMIT on SQLite never has an unknown outcome."""
-        return True
+        """Whether `flush` is not the one whose file was missing after its COMMIT."""
+        self._flush = flush
+        known, self._committed = self._committed, None
+        return flush != known
 
 
 class Sqlite:
@@ -188,32 +245,47 @@ class Sqlite:
     """Errors of our own statements."""
 
     def __init__(self, path: str, limits: Limits) -> None:
-        self._lock = ProcessLock(path)
-        self._database = Database(f"sqlite:///{path}", timeout=limits.busy_timeout)
+        self.file = DatabaseFile(path)
+        self._database = Database(f"sqlite:///{self.file.path}", timeout=limits.busy_timeout)
+
+    def explain(self, error: Exception) -> str:
+        return str(error) or type(error).__name__
 
     async def open(self) -> None:
-        self._lock.acquire()
+        # before the lock, which is a file beside a database that may be somebody else's
+        self.file.check()
+        self.file.lock.acquire()
+        self.file.create()
         await self._database.connect()
+
+    def opened(self) -> None:
+        """The tables are there, and so are all files."""
+        self.file.remember()
 
     async def close(self) -> None:
         await self._database.disconnect()
-        self._lock.release()
-
-    def writer(self) -> AbstractAsyncContextManager[Session]:
-        return self._connect(PRAGMAS)
-
-    def reader(self) -> AbstractAsyncContextManager[Session]:
-        return self._connect((*PRAGMAS[1:], "PRAGMA query_only = ON"))
-
-    follower = reader
+        self.file.set_log_aside()
+        self.file.lock.release()
 
     @asynccontextmanager
-    async def _connect(self, pragmas: tuple[str, ...]) -> AsyncIterator[Session]:
+    async def writer(self) -> AsyncIterator[Session]:
+        async with self._connect(PRAGMAS) as raw:
+            yield await SqliteSession.for_writing(raw, self.file)
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Session]:
+        async with self._connect((*PRAGMAS[1:], "PRAGMA query_only = ON")) as raw:
+            yield SqliteSession(raw)
+
+    follower = searcher = reader
+
+    @asynccontextmanager
+    async def _connect(self, pragmas: tuple[str, ...]) -> AsyncIterator[Any]:
         async with self._database.connection() as connection:
-            session = SqliteSession(connection.raw_connection)
+            raw = connection.raw_connection
             for pragma in pragmas:
-                await session.execute(pragma)
-            yield session
+                await raw.execute_fetchall(pragma)
+            yield raw
 
 
 def texts_sql(sql: str, width: int) -> str:

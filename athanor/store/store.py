@@ -9,13 +9,15 @@ from operator import is_
 from typing import TypeVar
 
 from ..config import Limits, Settings
+from ..database_url import SqliteFile
 from ..domain.commands import Command
-from ..exceptions import ConfigurationError, DatabaseUnavailable
+from ..exceptions import ConfigurationError, DatabaseLost, DatabaseUnavailable
 from ..protocol.cursor import Cursor
 from .commit import Commit, Flush, commit
 from .connections import ConnectionPool
 from .postgres import NotifyConnection, Postgres
-from .schema import SCHEMA, Schema, upgrades
+from .schema import SCHEMA, Schema, stranger, upgrades
+from .searches import Searches
 from .session import Job, Session
 from .sqlite import Sqlite
 
@@ -27,16 +29,21 @@ class Store:
 
     def __init__(self, settings: Settings, limits: Limits | None = None, schema: Schema = SCHEMA) -> None:
         """Raises `ConfigurationError`; `limits` and `schema` are for tests."""
-        path, limits = settings.sqlite_path, limits or Limits()
+        database, limits = settings.database, limits or Limits()
         self._schema = schema
         self.postgres: Postgres | None = None
-        if path is None:
-            self.postgres = Postgres(settings.database_url, limits, schema.version)
-        self._driver = self.postgres or Sqlite(path or "", limits)
+        self._driver: Postgres | Sqlite
+        if isinstance(database, SqliteFile):
+            self._driver = Sqlite(database.path, limits)
+        else:
+            self._driver = self.postgres = Postgres(database, limits, schema.version)
         self._writer = ConnectionPool(self._driver.writer, 1)
         self._readers = ConnectionPool(self._driver.reader, settings.readers)
         self._follower = ConnectionPool(self._driver.follower, 1 if self.shared else 0)
+        self._searches = Searches(self._driver.searcher, limits.search_timeout, limits.waiting_searches)
         self._flush = Flush([], (secrets.token_hex(8), 0))
+        self.trouble: str | None = None
+        """Why what is written now would be lost; None if it would not."""
         self.epoch = ""
         self.newest = 0
 
@@ -48,29 +55,45 @@ class Store:
             await self._writer.run(self._prepare)
             await self._readers.start()
             await self._follower.start()
+            await self._searches.start()
+            self._driver.opened()
         except self._driver.unavailable as error:
             await self.close()
             raise ConfigurationError(
-                f"the database that ATHANOR_DATABASE_URL names can't be used: {error}"
+                "the database that ATHANOR_DATABASE_URL names can't be used: "
+                f"{self._driver.explain(error)}"
             ) from error
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
+        await self._searches.stop()
         await self._follower.stop()
         await self._readers.stop()
         await self._writer.stop()
         await self._driver.close()
 
     async def _prepare(self, session: Session) -> None:
-        """Create the tables or upgrade them. Raises `ConfigurationError` for a newer version."""
+        """Create the tables or upgrade them.
+
+        Raises `ConfigurationError` for a newer version, and for tables of somebody else's.
+        """
         known = self._schema.version
         async with session.preparing():
-            version = None
-            if await session.has_tables():
-                version = await session.value("SELECT value FROM meta WHERE key = 'version'")
-            if version is None:
+            found = await session.relations()
+            reason = stranger(found)
+            version = "0"
+            if found and reason is None:
+                version = await session.value("SELECT value FROM meta WHERE key = 'version'") or ""
+                reason = None if version.isdigit() else "the table meta has no version"
+            if reason is not None:
+                raise ConfigurationError(
+                    "the database that ATHANOR_DATABASE_URL names has tables of another program "
+                    f"({reason}): give Athanor a database of its own"
+                    + (", or a schema, with ?search_path=athanor" if self.shared else "")
+                )
+            if not found:
                 await session.script(session.tables)
                 for item in (("version", str(known)), ("epoch", secrets.token_hex(3))):
                     await session.execute("INSERT INTO meta VALUES (?, ?)", item)
@@ -104,8 +127,8 @@ class Store:
     async def commit(self, commands: list[Command], notifications: list[str]) -> Commit:
         """Make one flush durable, and send `notifications` to peers before its own.
 
-        Raises `DatabaseUnavailable`; then the same commands have to be given again, because they may
-        have been committed.
+        Raises `DatabaseLost` if nothing was committed; or else `DatabaseUnavailable`: then the same
+        commands have to be given again, because they may have been committed.
         """
         flush = self._flush
         same = len(commands) == len(flush.commands) and all(map(is_, commands, flush.commands))
@@ -114,6 +137,7 @@ class Store:
             self._flush = flush = Flush(commands, (process, number + 1))
         with self._available("written to"):
             done = await self._writer.run(lambda session: commit(session, flush, notifications))
+        self.trouble = None
         flush.commands = []
         self.newest = done.newest
         return done
@@ -122,6 +146,11 @@ class Store:
         """Run a job of upkeep between two flushes. Raises `DatabaseUnavailable`."""
         with self._available("written to"):
             return await self._writer.run(job)
+
+    async def verify(self) -> None:
+        """Find out whether what is written would be lost. Raises `DatabaseUnavailable`."""
+        reason = await self.write(lambda session: session.verify())
+        self.trouble = reason and f"the database can't be written to: {reason}"
 
     async def read(self, job: Job[T]) -> T:
         """Run a job on the next free reader. Raises `DatabaseUnavailable`."""
@@ -137,14 +166,21 @@ class Store:
         """The number of the newest committed event, which may not be broadcast yet."""
         return await self.read(Session.newest)
 
-    async def snapshot(self, job: Job[T]) -> tuple[T, str]:
-        """Run a job on one state of the database; also returns the cursor of that state."""
+    async def snapshot(self, job: Job[T], is_search: bool = False) -> tuple[T, str]:
+        """Run a job on one state of the database; also returns the cursor of that state.
+
+        A search has its own connection, and ends when its caller is cancelled. Raises
+        `DatabaseUnavailable`, and for a search `TooManySearches` and `SearchTooSlow`.
+        """
 
         async def consistent(session: Session) -> tuple[T, str]:
             async with session.reading() as newest:
                 return await job(session), self.cursor(newest)
 
-        return await self.read(consistent)
+        if not is_search:
+            return await self.read(consistent)
+        with self._available("read"):
+            return await self._searches.run(consistent)
 
     @asynccontextmanager
     async def listening(self, receive: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:
@@ -165,5 +201,8 @@ class Store:
         except self._driver.unavailable as error:
             if isinstance(error, self._driver.bugs):
                 raise
-            reason = str(error) or type(error).__name__
-            raise DatabaseUnavailable(f"the database can't be {what}: {reason}") from error
+            reason = self._driver.explain(error)
+            raise DatabaseUnavailable(f"the database can't be {what}", reason) from error
+        except DatabaseLost as error:
+            self.trouble = f"the database can't be {what}: {error}"
+            raise DatabaseLost(f"the database can't be {what}", str(error)) from None

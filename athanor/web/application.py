@@ -8,20 +8,24 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from ..access.authenticator import Authenticator
 from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..version import __version__
 from .bodies import Bodies
-from .event_stream import EventStream
+from .connection import Connections
+from .gate import Gate
+from .log_safety import make_safe
 from .metrics import registry_of
+from .open_streams import OpenStreams
 from .openapi import describe
+from .permission import Authorize
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
+from .root_path import rooted
 from .routes import routes
 from .shutdown import on_shutdown_signal
 
@@ -33,21 +37,18 @@ class Application(Starlette):
     lifespan of the host has to start it.
     """
 
-    def __init__(self, engine: Athanor) -> None:
+    def __init__(self, engine: Athanor, authorize: Authorize | None = None) -> None:
+        """`authorize` decides instead of the tokens in the settings; see `athanor.wrap`.
+
+        Raises `ConfigurationError` for a token or a key that can't be used.
+        """
+        make_safe("athanor")
         self.engine = engine
-        self._streams: set[EventStream] = set()
+        self._streams = OpenStreams(engine.settings)
         self._failure: str | None = None
-        origins = [origin.strip() for origin in engine.settings.allowed_origins.split(",")]
-        allowed = [origin for origin in origins if origin]
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=allowed,
-            allow_methods=["*"],
-            allow_headers=["*"],
-        )
+        self.connections = Connections(engine.settings, engine.limits, engine.refusals)
         super().__init__(
             routes=routes(self._streams),
-            middleware=[cors] if allowed else [],
             exception_handlers={
                 AthanorError: on_athanor_error,
                 HTTPException: on_http_error,
@@ -58,7 +59,8 @@ class Application(Starlette):
         )
         self.state.athanor = engine
         self.state.bodies = Bodies(engine.limits)
-        self.state.allowed_origins = allowed
+        self.state.authenticator = Authenticator(engine.settings)
+        self.state.gate = Gate(super().__call__, engine, self.state.authenticator, authorize)
         self.state.metrics = registry_of(engine)
         self.state.openapi = describe(__version__)
 
@@ -86,14 +88,14 @@ class Application(Starlette):
         await self.engine.drain()
         # a client that has not read by then is unlikely to, and its stream would delay the shutdown
         await asyncio.sleep(self.engine.settings.shutdown_timeout / 2)
-        for stream in list(self._streams):
+        for stream in list(self._streams.streams):
             stream.abandon()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await self.state.gate(rooted(scope), receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server logs one sentence, not a traceback, if the start fails for a known reason
@@ -106,9 +108,10 @@ class Application(Starlette):
             await super().__call__(scope, receive, send_reason)
 
 
-def create_app(settings: Settings | None = None) -> Application:
+def create_app(settings: Settings | None = None, authorize: Authorize | None = None) -> Application:
     """An application with its own engine. Settings that are not given come from the environment.
 
+    `authorize(scope, action, resource)` decides in place of the settings' tokens, as in `wrap`.
     Raises `ConfigurationError` if a variable is wrong.
     """
-    return Application(Athanor(settings))
+    return Application(Athanor(settings), authorize)

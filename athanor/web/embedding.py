@@ -7,7 +7,7 @@ Starlette and FastAPI, which run no lifespan for a mounted application:
 
 Any other ASGI application (Litestar, Quart, Django):
 
-    app = athanor.wrap(app, "/athanor")
+    app = athanor.wrap(app, "/athanor", authorize=authorize)
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ import contextlib
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import cache
+from types import EllipsisType
 from typing import Any
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..exceptions import AthanorError
+from ..exceptions import AthanorError, ConfigurationError
 from ..live.subscription import Subscription
 from .application import Application, create_app
+from .permission import Authorize
+from .root_path import split
 
 
 @cache
@@ -62,36 +65,56 @@ def subscribe_to_instances(
     return default_app().engine.subscribe_to_instances(after=after, tail=tail, types=types)
 
 
-def wrap(app: ASGIApp, path: str, athanor: Application | None = None) -> ASGIApp:
+def wrap(
+    app: ASGIApp,
+    path: str,
+    athanor: Application | None = None,
+    *,
+    authorize: Authorize | EllipsisType | None = ...,
+) -> ASGIApp:
     """An application that serves Athanor under `path`, and `app` everywhere else.
 
-    Athanor starts and stops with `app`, which may have no lifespan. Raises `ValueError` if `path`
-    is `/`.
+    Athanor starts and stops with `app`, which may have no lifespan. It stands outside of the login
+    of `app`. So `await authorize(scope, action, resource)` decides whether a request may `"read"` or
+    `"write"` a resource: a topic, as `experiments:run:first`, or the path of what has none. Lists
+    and the topics of all runs and instances show what may be read. With `authorize=None` the tokens
+    in Athanor's settings decide, and without tokens everybody may do everything.
+
+    Raises `ValueError` if `path` is `/`, and `ConfigurationError` without `authorize`.
     """
     prefix = "/" + path.strip("/")
     if prefix == "/":
         raise ValueError("path must be below /, as in wrap(app, '/athanor')")
-    return Wrapped(app, prefix, athanor or default_app())
+    if isinstance(authorize, EllipsisType):
+        raise ConfigurationError(
+            "athanor.wrap() serves Athanor outside of this application's login: pass "
+            "authorize=, an async function (scope, action, resource) -> bool, or authorize=None to "
+            "let in everybody whom Athanor's own tokens let in"
+        )
+    return Wrapped(app, prefix, athanor or default_app(), authorize)
 
 
 class Wrapped:
     """Two ASGI applications in one: Athanor gets `prefix` and all paths below it."""
 
-    def __init__(self, app: ASGIApp, prefix: str, athanor: Application) -> None:
+    def __init__(
+        self, app: ASGIApp, prefix: str, athanor: Application, authorize: Authorize | None
+    ) -> None:
         self.app = app
         self.prefix = prefix
         self.athanor = athanor
+        self.authorize = authorize
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        root = scope.get("root_path", "")
-        path = scope["path"].removeprefix(root)
+        root, path = split(scope, (self.prefix.split("/")[1],))
         if path == self.prefix and scope["type"] == "http":
             await RedirectResponse(f"{root}{self.prefix}/")(scope, receive, send)
         elif path.startswith(f"{self.prefix}/"):
             inner = {**scope, "root_path": root + self.prefix, "path": root + path}
+            inner["athanor.authorize"] = self.authorize
             await self.athanor(inner, receive, send)
         else:
             await self.app(scope, receive, send)

@@ -11,19 +11,22 @@ import logging
 import random
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..live.frames import Format
 from ..live.subscription import Subscription
+from .paced_writer import PacedWriter, chunks_of
 from .responses import SSE
+from .visible import VisibleSubscription
 
 logger = logging.getLogger("athanor")
 
 RETRY = (1000, 3000)
 """Milliseconds after which a client reconnects: a random number, so that not all do so at once."""
 
-_HEADERS = {"cache-control": "no-cache, no-transform", "vary": "accept"}
+_HEADERS = {"cache-control": "no-store, no-transform", "vary": "accept"}
 _shared_headers: dict[str, list[tuple[bytes, bytes]]] = {}
 
 
@@ -37,63 +40,79 @@ class EventStream(EventSourceResponse):
     """
 
     def __init__(
-        self, subscription: Subscription, media_type: str, format: Format, open_streams: set[EventStream]
+        self,
+        engine: Athanor,
+        subscription: Subscription | VisibleSubscription,
+        media_type: str,
+        format: Format,
+        open_streams: set[EventStream],
+        lifetime: float | None = None,
     ) -> None:
+        """`lifetime`: seconds after which the stream ends, as by `end`."""
         super().__init__(subscription, headers=_HEADERS, media_type=media_type, ping=0)
         # only pings need the lock, and the headers are the same for all streams: this saves 1.3 KiB
         del self._send_lock
         self.raw_headers = _shared_headers.setdefault(media_type, self.raw_headers)
+        self._engine = engine
         self._subscription = subscription
         self._format = format
         self._open_streams = open_streams
-        self._task: asyncio.Task[None] | None = None
-        self._abandoned = False
+        self._lifetime = lifetime
+        self._writer: PacedWriter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        expiry = None if self._lifetime is None else loop.call_later(self._lifetime, self.end)
+        # the wrappers of `send` between the gate and here change headers only
+        send_body = scope.get("athanor.send", send)
+        self._writer = writer = PacedWriter(self._engine, receive, send_body, self._subscription.close)
         self._open_streams.add(self)
-        watcher = asyncio.get_running_loop().create_task(self._watch(receive))
+        watcher = loop.create_task(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
-                await self._send_frames(send)
-            await send(_body(b"", more=False))
+                await self._send_frames(writer)
+            await writer.end()
         except asyncio.CancelledError:
-            if not self._abandoned:
+            if not writer.is_cut:
                 raise
-            logger.warning("a stream was cut off at shutdown, because its client does not read")
         except AthanorError as error:
             logger.warning("a stream was ended, and its client may resume it: %s", error)
-            await send(_body(b"", more=False))
+            await writer.end()
         finally:
             self._open_streams.discard(self)
             self._subscription.close()
             watcher.cancel()
+            if expiry is not None:
+                expiry.cancel()
 
-    async def _send_frames(self, send: Send) -> None:
+    async def _send_frames(self, writer: PacedWriter) -> None:
         if self.media_type == SSE:
             greeting = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
-            await send(_body(greeting.encode()))
-        while frames := await self._subscription.next():
-            if body := b"".join([frame.encode(self._format) for frame in frames]):
-                await send(_body(body))
+            await writer.write(greeting.encode())
+        most = self._engine.limits.chunk_bytes
+        while not writer.is_cut and (frames := await self._subscription.next()):
+            pieces = [piece for frame in frames for piece in frame.encode(self._format)]
+            for chunk in chunks_of(pieces, most):
+                if not await writer.write(chunk, frames):
+                    return
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._subscription.close()
 
+    def end(self) -> None:
+        """End the stream after the event that is being sent; its client may resume it."""
+        self._subscription.close()
+
     def abandon(self) -> None:
         """Cut the stream off: the process ends, and the client has not read in the time it had."""
-        if self._task is not None:
-            self._abandoned = True
-            self._task.cancel()
+        if self._writer is not None:
+            logger.warning("a stream was cut off at shutdown, because its client does not read")
+            self._writer.cut_off()
 
 
 def end_other_streams() -> None:
     """End the streams that a host application serves with sse-starlette itself."""
     AppStatus.should_exit = True
-
-
-def _body(body: bytes, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": body, "more_body": more}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +17,15 @@ from ..exceptions import InvalidQuery
 from ..live.formats import log_text, result_text
 from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.records import LEVELS, LogEntry, Result
-from .requests import accepted_type, engine_of, limit_of, number
+from ..protocol.safe_text import visible
+from .paced_response import PacedResponse
+from .requests import accepted_type, engine_of, is_set, limit_of, number, until_gone
 from .responses import CSV, JSON, NDJSON, TEXT, next_page
+
+LONG = 1000
+"""A list with a larger limit than this is long."""
+MOST_TEXT = 256
+"""The characters of the text in `?q=`."""
 
 
 class LogList(msgspec.Struct, kw_only=True):
@@ -42,13 +51,16 @@ async def get_logs(request: Request) -> Response:
     for name in names:
         if name not in LEVELS:
             raise InvalidQuery(f"level is {name[:100]!r}; it must be one of {', '.join(LEVELS)}")
+    text = request.query_params.get("q", "")
+    if len(text) > MOST_TEXT:
+        raise InvalidQuery(f"q has {len(text)} characters; it may have {MOST_TEXT} at most")
     wanted = EntryFilter(
         "run_log",
         after=number(request, "after", None, 0),
         before=number(request, "before", None, 0),
         labels=tuple(LEVELS[name] for name in names),
         stream=request.query_params.get("stream", ""),
-        text=request.query_params.get("q", ""),
+        text=text,
     )
     return await _page(request, "logs", wanted)
 
@@ -65,7 +77,14 @@ async def get_results(request: Request) -> Response:
 
 async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
     limit = limit_of(request, 1000, 10_000)
-    page = await engine_of(request).entries(request.path_params["id"], wanted, limit)
+    engine = engine_of(request)
+    reading = engine.entries(request.path_params["id"], wanted, limit)
+    if wanted.is_search:
+        page = await until_gone(request, reading)
+    else:
+        # one long list is read at a time, so that short ones do not wait behind many of them
+        async with engine.long_lists if limit > LONG else contextlib.nullcontext():
+            page = await reading
     following = None
     if page.more:
         position = {"before": page.first} if wanted.is_backwards else {"after": page.last}
@@ -78,32 +97,60 @@ async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
             b",".join(page.items),
             msgspec.json.encode(rest)[1:],
         )
-        return Response(body, media_type=JSON)
+        return PacedResponse(body, media_type=JSON)
     headers = {"athanor-total": str(page.total), "athanor-last-event-id": page.cursor}
     if following is not None:
         headers["link"] = f'<{following}>; rel="next"'
-    return Response(_FORMATS[media_type](noun, page), headers=headers, media_type=media_type)
+    format = _FORMATS[media_type]
+    if media_type == CSV and is_set(request, "exact"):
+        format = _exact_csv
+    return PacedResponse(format(noun, page), headers=headers, media_type=media_type)
 
 
 def _ndjson(noun: str, page: EntryPage) -> bytes:
     return b"".join(item + b"\n" for item in page.items)
 
 
+def _exact_csv(noun: str, page: EntryPage) -> str:
+    return _csv_of(noun, page, str)
+
+
 def _csv(noun: str, page: EntryPage) -> str:
+    return _csv_of(noun, page, harmless)
+
+
+def _csv_of(noun: str, page: EntryPage, form: Callable[[str], str]) -> str:
     columns = _COLUMNS[noun]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(columns)
     for item in page.items:
         entry = msgspec.json.decode(item)
-        writer.writerow([_cell(entry[column]) for column in columns])
+        writer.writerow([form(_cell(entry[column])) for column in columns])
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, str):
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
         return value
-    return msgspec.json.encode(value).decode()
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def harmless(cell: str) -> str:
+    """A cell that neither a spreadsheet nor a terminal obeys.
+
+    What a spreadsheet takes for a formula begins with an apostrophe, which makes it text; plain
+    numbers stay. Control characters are visible.
+    """
+    text = visible(cell)
+    if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
+        return f"'{text}"
+    return text
+
+
+# quotes before a formula may be removed on import; the last four are the wide forms of the first
+_FORMULA = re.compile(r"[\"']*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|-Infinity", re.ASCII)
 
 
 def _text(noun: str, page: EntryPage) -> str:

@@ -25,6 +25,12 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         ready = 0 if self._engine.unready_reason else 1
         yield GaugeMetricFamily("athanor_ready", "1 if events are stored and shown", ready)
+        refused = CounterMetricFamily(
+            "athanor_refused", "Clients and requests refused or cut off, by reason", labels=["reason"]
+        )
+        for reason, count in self._engine.refusals.counts.items():
+            refused.add_metric([reason], count)
+        yield refused
         if not self._engine.started:
             return
         now = self._engine.statistics()
@@ -43,6 +49,7 @@ def _gauges(now: Statistics) -> list[tuple[str, str, float]]:
         ("athanor_ring_capacity_lines", "Entries that the ring can hold", now.ring_capacity),
         ("athanor_ring_capacity_bytes", "Bytes that the ring can hold", now.ring_max_bytes),
         ("athanor_subscribers", "Open subscriptions", now.subscribers),
+        ("athanor_backlog_bytes", "Bytes that wait for clients that read slowly", now.backlog_bytes),
         ("athanor_newest_event", "Number of the newest event broadcast", now.newest_event),
     ]
     if relay := now.relay:

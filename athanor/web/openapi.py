@@ -37,6 +37,7 @@ _QUERY = {
     "types": ("string", f"only events of these types, separated by commas: {', '.join(TYPES)}"),
     "tail": ("integer", "the number of newest events to send first; 10,000 at most"),
     "last_event_id": ("string", "a cursor, where the header Last-Event-ID can't be sent"),
+    "exact": ("string", "1 leaves every cell of CSV as it was reported, formulas too"),
     "unnamed": ("string", "1 leaves out the lines that begin with event:"),
 }
 _STREAM_QUERY = ("types", "tail", "last_event_id", "unnamed")

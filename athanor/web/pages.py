@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,12 +13,12 @@ from .problems import Problem
 
 _HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     ),
-    "cache-control": "no-cache",
+    "cache-control": "no-store",
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
 }
 
 
@@ -37,11 +38,21 @@ async def get_file(request: Request) -> Response:
 
 
 def _file(name: str, request: Request) -> Response:
-    folder = static_folder()
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
-        return Problem(404, f"there is nothing at {request.url.path}")
+    path = _path_of(name)
+    if path is None:
+        return Problem(404, f"there is nothing at {request.scope['path']}")
     return FileResponse(path, headers=_HEADERS)
+
+
+def _path_of(name: str) -> Path | None:
+    """The file of that name in the folder; None if there is none, or can be none."""
+    folder = static_folder()
+    # a name may hold a NUL, be too long for a file, or be no UTF-8
+    with contextlib.suppress(OSError, ValueError):
+        path = (folder / name).resolve()
+        if path.is_relative_to(folder) and path.is_file():
+            return path
+    return None
 
 
 ROUTES = [Route("/", get_page), Route("/static/{path:path}", get_file)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, get_args
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar, get_args
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
@@ -158,6 +160,26 @@ async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) 
     return encoded
 
 
+async def until_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of `work`, which is cancelled when the client leaves. Raises `ClientDisconnect`."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_departure(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return await working
+    finally:
+        leaving.cancel()
+        working.cancel()
+
+
+async def _departure(request: Request) -> None:
+    """Wait until the client has left; what it still sends is of no use."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def number(request: Request, name: str, default: int | None, least: int, most: int = 2**62) -> int | None:
     """The query parameter `name` as an integer in a range. Raises `InvalidQuery`."""
     text = request.query_params.get(name)
@@ -174,6 +196,11 @@ def limit_of(request: Request, default: int, most: int) -> int:
     limit = number(request, "limit", default, 1, most)
     assert limit is not None
     return limit
+
+
+def is_set(request: Request, name: str) -> bool:
+    """Whether the query parameter `name` is there, and neither empty nor 0."""
+    return request.query_params.get(name, "") not in ("", "0")
 
 
 def status_of(request: Request) -> Status | None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from ..protocol.encoding import encode
+from .paced_response import PacedResponse
 
 JSON, NDJSON, CSV, TEXT = "application/json", "application/x-ndjson", "text/csv", "text/plain"
 SSE = "text/event-stream"
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(encode(content), status, headers, media_type=JSON)
+    return PacedResponse(encode(content), status, headers, media_type=JSON)
 
 
 def next_page(request: Request, **position: int | None) -> str | None:
     """The path and query of this request at another position; None if the position is None."""
     if any(value is None for value in position.values()):
         return None
-    query = {**request.query_params, **position}
-    return f"{request.url.path}?{urlencode(query)}"
+    # a parameter may be there several times, as `key` may
+    given = dict.fromkeys(request.query_params)
+    of = request.query_params.getlist
+    query = {name: position[name] if name in position else of(name) for name in given | position}
+    return f"{quote(request.scope['path'])}?{urlencode(query, doseq=True)}"

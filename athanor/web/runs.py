@@ -9,9 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..protocol.inputs import RawRunInput, RawRunPatch
-from ..protocol.records import RunState, Status
+from ..protocol.pages import Page
+from ..protocol.records import RunState, Status, new_id
+from ..protocol.stored import StoredState
+from ..protocol.topics import RUNS, Topic
+from .permission import permission_of
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
 from .responses import json_response, next_page
+from .visible import visible_page
 
 
 class RunList(msgspec.Struct, kw_only=True):
@@ -30,7 +35,12 @@ class Failure(msgspec.Struct, kw_only=True):
 
 async def create_run(request: Request) -> Response:
     given = await read_object(request, RawRunInput, default=b"{}")
-    run, created = await engine_of(request).lives.put_run(request.path_params["id"], given)
+    instance_id = request.path_params["id"]
+    given.id = given.id or new_id()
+    permission = permission_of(request)
+    await permission.require("write", str(Topic("instance", instance_id)))
+    await permission.require("write", str(Topic("run", given.id)))
+    run, created = await engine_of(request).lives.put_run(instance_id, given)
     return json_response(run, 201 if created else 200)
 
 
@@ -39,12 +49,24 @@ async def get_run(request: Request) -> Response:
 
 
 async def list_runs(request: Request) -> Response:
-    page = await engine_of(request).lives.list_runs(
-        # none in the path of all runs
-        instance_id=request.path_params.get("id"),
-        status=status_of(request),
-        before=number(request, "before", None, 0),
-        limit=limit_of(request, 100, 1000),
+    # none in the path of all runs
+    instance_id = request.path_params.get("id")
+    topic = RUNS if instance_id is None else str(Topic("instance", instance_id))
+    permission = permission_of(request)
+    await permission.require_open(topic)
+    lives, status = engine_of(request).lives, status_of(request)
+
+    async def fetch(before: int | None, limit: int) -> Page[StoredState]:
+        return await lives.list_runs(instance_id, status, before, limit)
+
+    async def sees(run: StoredState) -> bool:
+        return await permission.sees_run(run.id, run.instance_id)
+
+    page = await visible_page(
+        fetch,
+        None if permission.sees_all(topic) else sees,
+        number(request, "before", None, 0),
+        limit_of(request, 100, 1000),
     )
     following = next_page(request, before=page.before)
     return json_response(RunList(runs=page.items, last_event_id=page.cursor, next=following))

@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
+from ..access.authenticator import Authenticator
+from ..access.hosts import is_local
 from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import ConfigurationError
 from .application import Application, create_app
+from .files import raise_open_files_limit
+from .gate import UNPROTECTED
+from .log_safety import make_safe
 from .uvicorn_adapter import STARTUP_FAILURE, OnReady, Server, Supervisor
 from .worker_metrics import WorkerMetrics
 
@@ -47,15 +53,37 @@ def serve(
         app = app or create_app()
     except ConfigurationError as error:
         sys.exit(f"athanor: {error}")
+    # workers inherit it
+    raise_open_files_limit()
     settings = app.engine.settings
+    try:
+        check_bind(settings, app.state.authenticator, listener)
+    except ConfigurationError as error:
+        sys.exit(f"athanor: {error}")
     if settings.workers > 1:
         _supervise(settings, listener, on_ready)
         return
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _make_logs_safe()
     server = Server(uvicorn.Config(app, **_options(settings)), on_ready)
     server.run([listener] if listener is not None else None)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def check_bind(
+    settings: Settings, authenticator: Authenticator, listener: socket.socket | None = None
+) -> None:
+    """Raises `ConfigurationError` if other machines would reach a service that asks for no token."""
+    host = settings.host if listener is None else str(listener.getsockname()[0])
+    if authenticator.is_open and not settings.insecure and not is_local(host):
+        raise ConfigurationError(f"the service would listen on {host}, but {UNPROTECTED}")
+
+
+def _make_logs_safe() -> None:
+    """The errors that these log may quote a request."""
+    for name in ("uvicorn.error", "asyncio", "athanor.audit"):
+        make_safe(name)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -63,11 +91,22 @@ def _options(settings: Settings) -> dict[str, Any]:
         "host": settings.host,
         "port": settings.port,
         "log_level": settings.log_level,
+        "log_config": _log_config(settings.log_level),
         "access_log": settings.log_level in ("debug", "trace"),
         "ws": "none",
         # nothing here asks for the client's address or scheme
         "proxy_headers": False,
     }
+
+
+def _log_config(level: str) -> dict[str, Any]:
+    """uvicorn's own, with our loggers beside its: without a handler, only warnings would be shown."""
+    ours = {
+        "handlers": ["default"],
+        "level": {"trace": "DEBUG"}.get(level, level.upper()),
+        "propagate": False,
+    }
+    return {**LOGGING_CONFIG, "loggers": {**LOGGING_CONFIG["loggers"], "athanor": ours}}
 
 
 def _supervise(settings: Settings, listener: socket.socket | None, on_ready: OnReady) -> None:
@@ -98,6 +137,7 @@ class Worker(Application):
 def worker() -> Worker:
     """The application that a worker serves; uvicorn calls this in the worker's process."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    _make_logs_safe()
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     return Worker(Athanor(), Path(os.environ[FOLDER]))
 

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ..engine.athanor import Athanor
+from .permission import permission_of
 from .problems import Problem
 from .responses import json_response
 
@@ -17,7 +18,9 @@ async def get_health(request: Request) -> Response:
 async def get_ready(request: Request) -> Response:
     engine: Athanor = request.app.state.athanor
     if engine.unready_reason is not None:
-        return Problem(503, engine.unready_reason, {"retry-after": "1"})
+        # the reason may name hosts, files and users
+        reason = engine.unready_reason if permission_of(request).caller else "not ready"
+        return Problem(503, reason, {"retry-after": "1"})
     return PlainTextResponse("ready\n")
 
 

@@ -10,10 +10,14 @@ from ..exceptions import AthanorError
 from ..live import formats
 from ..live.frames import Format
 from ..protocol.events import TYPES
+from .busy import busy
 from .event_stream import EventStream
-from .problems import problem_of
-from .requests import accepted_type, engine_of, number
+from .open_streams import OpenStreams, client_of
+from .permission import permission_of
+from .problems import response_to
+from .requests import accepted_type, engine_of, is_set, number
 from .responses import NDJSON, SSE, TEXT
+from .visible import visible
 
 MAX_TAIL = 10_000
 FORMATS: dict[str, Format] = {SSE: formats.sse, NDJSON: formats.ndjson, TEXT: formats.text}
@@ -22,15 +26,25 @@ FORMATS: dict[str, Format] = {SSE: formats.sse, NDJSON: formats.ndjson, TEXT: fo
 class StreamEndpoint:
     """An ASGI application, because a function's wrapper would live as long as its stream."""
 
-    def __init__(self, open_streams: set[EventStream]) -> None:
+    def __init__(self, open_streams: OpenStreams) -> None:
         self._open_streams = open_streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        client = client_of(scope)
+        refusal = self._open_streams.enter(client)
+        if refusal is not None:
+            request.app.state.athanor.refusals.count("streams")
+            await busy(request, refusal)(scope, receive, send)
+            return
         try:
-            response = await self._respond(Request(scope, receive))
-        except AthanorError as error:
-            response = problem_of(error)
-        await response(scope, receive, send)
+            try:
+                response = await self._respond(request)
+            except AthanorError as error:
+                response = response_to(request, error)
+            await response(scope, receive, send)
+        finally:
+            self._open_streams.leave(client)
 
     async def _respond(self, request: Request) -> Response:
         engine = engine_of(request)
@@ -42,17 +56,28 @@ class StreamEndpoint:
             types = [name for name in TYPES if name != "run_progress"]
         topic = request.path_params.get("topic")
         cursor = request.headers.get("last-event-id") or query.get("last_event_id") or None
-        subscription = engine.subscribe(
+        wanted = engine.subscribe(
             *(query.getlist("topic") if topic is None else [topic]),
             after=cursor,
             tail=number(request, "tail", 0, 0, MAX_TAIL) or 0,
             types=types,
         )
+        permission = permission_of(request)
+        for each in wanted.selection.topics:
+            await permission.require_open(str(each))
+        subscription = visible(wanted, permission)
         await subscription.open()
         if subscription.nothing_left:
             subscription.close()
             return Response(status_code=204)
         format = FORMATS[media_type]
-        if media_type == SSE and query.get("unnamed", "") not in ("", "0"):
+        if media_type == SSE and is_set(request, "unnamed"):
             format = formats.sse_unnamed
-        return EventStream(subscription, media_type, format, self._open_streams)
+        return EventStream(
+            engine,
+            subscription,
+            media_type,
+            format,
+            self._open_streams.streams,
+            permission.lifetime,
+        )

@@ -1,4 +1,4 @@
-"""Everything that depends on undocumented parts of uvicorn.
+"""Everything that depends on undocumented parts of uvicorn, with the modules `uvicorn_*` beside it.
 
 `tests/contract/test_uvicorn_adapter.py` names each of these parts, and `pyproject.toml` limits
 uvicorn to the minor version with which they were tested.
@@ -6,30 +6,106 @@ uvicorn to the minor version with which they were tested.
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import logging
 import math
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
+
+from .acceptor import Acceptor
+from .connection import Connections
+from .uvicorn_h11 import BoundedH11, H11Protocol
+
+try:
+    from .uvicorn_httptools import BoundedHttpTools, HttpToolsProtocol
+except ImportError:  # pragma: no cover - httptools is for CPython only
+    BoundedHttpTools = HttpToolsProtocol = None  # type: ignore[assignment,misc]
 
 OnReady = Callable[[], None] | None
 STARTUP_FAILURE = 3
 """uvicorn's exit code for a process that could not start."""
+REPEATED = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+"""Warnings that a client can cause at will; `athanor_refused_total` counts them instead."""
 
 
 class Server(uvicorn.Server):
-    """A server that calls `on_ready` once, when it answers requests."""
+    """A server that calls `on_ready` once, when it answers requests.
 
-    def __init__(self, config: uvicorn.Config, on_ready: OnReady) -> None:
+    Its connections have the bounds of the application's `connections`, if it is an `Application`.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_ready: OnReady = None) -> None:
         super().__init__(config)
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        connections = _connections_of(self.config.loaded_app)
+        if connections is not None:
+            protocol = self.config.http_protocol_class
+            self.config.http_protocol_class = _bounded(protocol, connections)
+            logging.getLogger("uvicorn.error").addFilter(_is_not_repeated)
         await super().startup(sockets)
+        if connections is not None and self.started:
+            self._accept_with(connections)
         if self.started and self._on_ready is not None:
             self._on_ready()
+
+    def _accept_with(self, connections: Connections) -> None:
+        """Accept from the same sockets, but with a bound."""
+        servers = self.servers
+        self.servers = [
+            Acceptor(  # type: ignore[misc]
+                socket.socket(fileno=os.dup(listener.fileno())),
+                self._make_protocol,
+                lambda: len(self.server_state.connections),
+                connections,
+            )
+            for server in servers
+            for listener in server.sockets
+        ]
+        for server in servers:
+            server.close()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+
+def _connections_of(app: Any) -> Connections | None:
+    """The bounds of the connections of an `Application`; uvicorn may have wrapped it."""
+    while app is not None:
+        if isinstance(connections := getattr(app, "connections", None), Connections):
+            return connections
+        app = getattr(app, "app", None)
+    return None
+
+
+def _bounded(protocol: Any, connections: Connections) -> Any:
+    """uvicorn's protocol with bounds. Raises `TypeError` for one that has none here."""
+    for original, bounded in ((HttpToolsProtocol, BoundedHttpTools), (H11Protocol, BoundedH11)):
+        if original is not None and protocol is original:
+            return functools.partial(bounded, connections)
+    raise TypeError(f"there are no bounds for uvicorn's {protocol}; use httptools or h11")
+
+
+def _is_not_repeated(record: logging.LogRecord) -> bool:
+    return record.msg not in REPEATED
+
+
+class WorkerProcess(multiprocess.Process):
+    """A worker whose server is ours."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = Server(self.config)
+        return self._server
 
 
 class Supervisor(Multiprocess):
@@ -41,6 +117,8 @@ class Supervisor(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], on_ready: OnReady) -> None:
         super().__init__(config, sockets)
         self._on_ready = on_ready
+        # it takes the class from here, in four places
+        multiprocess.Process = WorkerProcess  # type: ignore[misc]
 
     def keep_subprocess_alive(self) -> None:
         super().keep_subprocess_alive()
@@ -68,3 +146,28 @@ def stop_server(handler: Any, timeout: float) -> bool:
         server.config.timeout_graceful_shutdown = math.ceil(timeout)
     server.should_exit = True
     return True
+
+
+def transport_of(receive: Any) -> asyncio.Transport | None:
+    """The connection of the request that has this `receive`; None if the server is not uvicorn.
+
+    Middleware may wrap `receive`; then the result is None too.
+    """
+    transport = getattr(_cycle_of(receive), "transport", None)
+    # uvloop's transports are no instances of asyncio's
+    return transport if hasattr(transport, "set_write_buffer_limits") else None
+
+
+def leave(receive: Any) -> None:
+    """Tell uvicorn that the client of this request has left.
+
+    It notes that by itself only for the newest request of a connection, and takes the end of an
+    older one for an error.
+    """
+    cycle = _cycle_of(receive)
+    if hasattr(cycle, "disconnected"):
+        cycle.disconnected = True
+
+
+def _cycle_of(receive: Any) -> Any:
+    return getattr(receive, "__self__", None)

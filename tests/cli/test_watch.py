@@ -384,11 +384,12 @@ def test_exports_are_complete_and_equal_in_every_format(
         found = {}
         for form in ("csv", "ndjson", "json"):
             path = tmp_path / f"{what}.{form}"
-            done = athanor_(service.url, "export", run, "--format", form, "--what", what, "-o", str(path))
+            options = ("--format", form, "--what", what, "--exact")
+            done = athanor_(service.url, "export", run, *options, "-o", str(path))
             assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
             found[form] = path.read_bytes()
             to_stdout = subprocess.run(
-                [*ATHANOR, "export", run, "--format", form, "--what", what],
+                [*ATHANOR, "export", run, *options],
                 env=environment(service.url),
                 stdout=subprocess.PIPE,
                 check=True,

@@ -730,3 +730,21 @@ def test_back_off_respects_retry_grows_and_spreads() -> None:
     assert back_off(0, 1000) == 0
     assert 60 <= back_off(60_000, 3) <= 90, "the server may ask for more than the maximum"
     assert back_off(1, 10**6) <= 1.5 * MAX_RETRY
+
+
+def test_a_refused_stream_is_tried_again_when_it_says(
+    script: Callable[..., Script], pauses: Pauses, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy = Response(200, b"retry: 20000\n" + block("busy", retry=20000), headers=(("Retry-After", "20"),))
+    served = Response(200, HELLO + deleted("abcdef-9"))
+    server = script(NOW, busy, busy, served)
+    with caplog.at_level(logging.WARNING, "athanor"):
+        subscriber = pauses.subscribe("experiments:instance:i", url=server.url, tail=5)
+        assert kinds(take(subscriber, how)) == [InstanceDeleted]
+    assert pauses == [(20_000, 1), (20_000, 2)]
+    assert all(20 <= back_off(*pause) <= 30 for pause in pauses)
+    # what was refused did not begin, so the newest events are still to come
+    assert ["tail=5" in request.path for request in server.requests] == [False, True, True, True]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{server.url}/events is away (it has too many streams); waiting for it"
+    ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from athanor.web.routes import ENDPOINTS
 
 from ..support.follower import wait_until
 from ..support.service import Service, new_run, running
@@ -110,6 +114,63 @@ def test_bad_query_is_400_and_named(client: httpx.Client, path: str, word: str) 
 )
 def test_bad_log_query_is_400(client: httpx.Client, run: str, query: str) -> None:
     problem(client.get(f"/runs/{run}/logs?{query}"), 400, query.split("=")[1])
+
+
+ODD = (
+    *("%00", "a%00b", "%01", "x" * 300, "x" * 5000, "%ED%A0%80", "%C0%AF", "%FF", "%F8%88%80%80%80"),
+    *(
+        "%2F",
+        "..",
+        "%2e%2e",
+        "..%2f..%2fetc%2fpasswd",
+        "%5C..%5C",
+        "%",
+        "%zz",
+        "%0D%0Ax:y",
+        "%1B%5D0;x%07",
+    ),
+    *("%C2%9B", "%E2%80%AE", "%EF%BB%BF", "%D9%A3", "%27", "9" * 30, "1e400", "NaN", "-1"),
+)
+"""What may be in a path or a query: NUL, names that no file has, surrogates, overlong UTF-8, dots."""
+
+
+def odd_requests(run: str) -> Iterator[tuple[str, str]]:
+    """Every parameter of every path and query with every odd value, and odd names of parameters."""
+    streams = ("topic", "types", "tail", "last_event_id", "unnamed")
+    for value in ODD:
+        for endpoint in ENDPOINTS:
+            if "{id}" in endpoint.path:
+                yield endpoint.method, endpoint.path.replace("{id}", value)
+            path = endpoint.path.replace("{id}", run)
+            yield from ((endpoint.method, f"{path}?{name}={value}") for name in endpoint.query)
+            yield endpoint.method, f"{endpoint.path.replace('{id}', 'nobody')}?{value}={value}"
+        yield from (("GET", f"{path}{value}") for path in ("/static/", "/", "/events/", "/runs/"))
+        # a stream that would begin ends at once, because there is nothing left
+        yield from (("GET", f"/events?topic=experiments:run:nobody&{name}={value}") for name in streams)
+
+
+def test_odd_paths_and_queries_are_no_errors_of_the_service(
+    client: httpx.Client, shared_service: Service
+) -> None:
+    """Sent as they are: a client of HTTP would normalise some of them."""
+    run = new_run(client)
+    client.post(f"/runs/{run}/logs", json={"message": "x", "metadata": {"stream": "stderr"}})
+    connection = http.client.HTTPConnection("127.0.0.1", shared_service.port, timeout=30)
+    count = 0
+    for method, target in odd_requests(run):
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "2")
+        connection.endheaders(b"{}")
+        with connection.getresponse() as response:
+            response.read()
+        assert response.status < 500, (method, target)
+        if target.startswith("/static/"):
+            assert response.status == 404, target
+        count += 1
+    connection.close()
+    assert count > 1500
+    assert "Traceback" not in shared_service.log.read_text()
 
 
 def test_broken_json_at_line_3_is_named_and_nothing_is_stored(client: httpx.Client, run: str) -> None:
@@ -227,7 +288,8 @@ def test_client_that_sends_a_long_body_to_its_end_gets_413(
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
     with socket.create_connection(("127.0.0.1", shared_service.port)) as connection:
         head = (
-            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n{framing}\r\n\r\n"
+            f"POST /runs/{run}/logs HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: text/plain\r\n{framing}\r\n\r\n"
         )
         connection.sendall(head.encode())
         piece = b"x" * 65536
@@ -363,7 +425,7 @@ def test_client_that_closes_in_the_middle_stores_nothing(tmp_path: Path) -> None
         run = new_run(client)
         for sent in (b"", b'{"message": "half'):
             with socket.create_connection(("127.0.0.1", service.port)) as connection:
-                head = f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+                head = f"POST /runs/{run}/logs HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 1000\r\n\r\n"
                 connection.sendall(head.encode() + sent)
         wait_until(lambda: client.get("/healthz").status_code == 200, "health")
         assert stored(client, run) == 0

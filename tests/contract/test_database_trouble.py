@@ -167,7 +167,9 @@ def test_bad_setting_is_named(tmp_path: Path, settings: dict[str, str], words: l
     assert all(word in log for word in words), log
 
 
-@pytest.mark.parametrize("url", ["mysql://localhost/x", "sqlite://", "sqlite:///:memory:", "nonsense"])
+@pytest.mark.parametrize(
+    "url", ["mysql://localhost/x", "sqlite://file", "sqlite:///:memory:", "nonsense"]
+)
 def test_bad_database_url_is_named(tmp_path: Path, url: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "app.py")],
@@ -178,20 +180,16 @@ def test_bad_database_url_is_named(tmp_path: Path, url: str) -> None:
     )
     assert done.returncode != 0
     assert "ATHANOR_DATABASE_URL" in done.stderr
-    assert url in done.stderr
+    # it may hold a password
+    assert url not in done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("hosts", "words"),
-    [("db:port/x", "'port'"), ("db:70000/x", "65535"), ("db:1,[::1/x", "Invalid IPv6")],
-)
-def test_bad_postgresql_url_is_refused_without_its_password(
-    tmp_path: Path, hosts: str, words: str
-) -> None:
+@pytest.mark.parametrize("hosts", ["db:port/x", "db:70000/x", "db:1,[::1/x"])
+def test_bad_postgresql_url_is_refused_without_its_password(tmp_path: Path, hosts: str) -> None:
     log = refused(tmp_path, database_url=f"postgresql://athanor:secret@{hosts}")
     assert "ATHANOR_DATABASE_URL can't be read" in log
-    assert words in log
+    assert "a number from 1 to 65535" in log
     assert "secret" not in log
     assert "Traceback" not in log
 

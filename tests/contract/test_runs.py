@@ -221,7 +221,7 @@ def test_every_format_that_accept_asks_for(client: httpx.Client, run: str) -> No
     assert [json.loads(line) for line in response.text.splitlines()] == as_json[:2]
     assert response.headers["Athanor-Total"] == "3"
     assert response.links["next"]["url"] == f"{path}?limit=2&after=2"
-    rows = list(csv.DictReader(io.StringIO(get("text/csv").text)))
+    rows = list(csv.DictReader(io.StringIO(get("text/csv", f"{path}?exact=1").text)))
     assert [row["message"] for row in rows] == hostile
     assert json.loads(rows[0]["metadata"]) == {"m": hostile[0]}
     text = get("text/plain;q=0.9, text/html;q=0.5").text

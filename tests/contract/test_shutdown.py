@@ -27,7 +27,7 @@ class RawStream:
 
     async def open(self, port: int, path: str) -> None:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         self.received = await self.reader.readuntil(b"athanor\n\n")
 
     async def read_to_the_end(self) -> None:
@@ -57,7 +57,7 @@ async def test_ends_within_five_seconds_and_loses_nothing(service: Service, numb
     acknowledged = 0
     body = "\n".join(json.dumps({"message": f"line {i}"}) for i in range(50)).encode()
     request = (
-        f"POST /runs/{run}/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+        f"POST /runs/{run}/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 

@@ -470,7 +470,7 @@ def test_accept_asks_for_ndjson_or_text(client: httpx.Client) -> None:
     assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
     shown = [line.split(" ", 1)[-1] if line[:2] == "20" else line for line in text.text.splitlines()]
     assert shown == [
-        *(f"run {run} created", f"run {run} started", "INFO  one", "two", "WARN  a", "INFO  b"),
+        *(f"run {run} created", f"run {run} started", "INFO  one", "    two", "WARN  a", "INFO  b"),
         *("step 3 k = [1]", "k = 2", f"run {run} failed: no memory"),
     ]
     for accept in ("*/*", "text/html, */*;q=0.5", "text/event-stream", "image/png"):

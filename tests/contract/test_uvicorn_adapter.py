@@ -1,20 +1,30 @@
-"""The undocumented parts of uvicorn that `web/uvicorn_adapter.py` uses."""
+"""The undocumented parts of uvicorn that `web/uvicorn_adapter.py` and its neighbours use."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http import h11_impl, httptools_impl
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import SIGNALS, Process
 
 from athanor.web import uvicorn_adapter
+
+from ..support.follower import wait_until
 
 
 @pytest.fixture
@@ -102,6 +112,139 @@ def test_signal_handler_leads_to_its_server(
     assert server.config.timeout_graceful_shutdown == expected
 
 
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_request_leads_to_its_connection(http: Any, loop: Any) -> None:
+    sizes: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        transport = uvicorn_adapter.transport_of(receive)
+        assert transport is not None, "the connection is not at receive.__self__.transport"
+        transport.set_write_buffer_limits(high=0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(16 << 20), "more_body": True})
+        sizes.append(transport.get_write_buffer_size())
+        # waits until the client has taken all
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        sizes.append(transport.get_write_buffer_size())
+        transport.abort()
+        uvicorn_adapter.leave(receive)
+        # is dropped, without an error
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    config = uvicorn.Config(app, http=http, loop=loop, lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=server.run, args=([listener],))
+        serving.start()
+        with socket.create_connection(listener.getsockname()) as client:
+            client.settimeout(30)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_until(lambda: sizes, "a full buffer")
+            with contextlib.suppress(ConnectionResetError):
+                while client.recv(1 << 20):
+                    pass
+        server.should_exit = True
+        serving.join(30)
+    assert sizes[0] > 0
+    assert sizes[1:] == [0]
+
+
+def test_what_is_no_request_of_uvicorn_has_no_connection() -> None:
+    async def receive() -> None:
+        pass
+
+    assert uvicorn_adapter.transport_of(receive) is None
+    uvicorn_adapter.leave(receive)
+
+
 def test_other_handlers_are_no_servers() -> None:
     assert not uvicorn_adapter.stop_server(signal.default_int_handler, 1)
     assert not uvicorn_adapter.stop_server(os.environ.get, 1)
+
+
+@pytest.mark.parametrize("protocol", [HttpToolsProtocol, H11Protocol])
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [
+        ("transport", "write a refusal"),
+        ("flow", "know whether it reads and writes"),
+        ("loop", "ask for the time"),
+        ("cycle", "find the newest request"),
+        ("pause_writing", "notice a client that does not read"),
+        ("resume_writing", "notice that it reads"),
+        ("on_response_complete", "notice the end of a response"),
+        ("_unset_keepalive_if_required", "end a connection in another way"),
+        ("shutdown", "end a connection at the end of the server"),
+    ],
+)
+def test_protocols_have_their_parts(
+    server: uvicorn.Server, protocol: type, name: str, purpose: str
+) -> None:
+    need(made(server, protocol), name, purpose)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "names"),
+    [
+        (HttpToolsProtocol, ("parser", "pipeline", "_start_asgi_task", "on_message_begin", "on_url")),
+        (HttpToolsProtocol, ("on_header", "on_headers_complete", "on_body", "on_message_complete")),
+        (H11Protocol, ("conn", "send_400_response")),
+    ],
+)
+def test_each_protocol_has_its_own_parts(
+    server: uvicorn.Server, protocol: type, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        need(made(server, protocol), name, "bound what a connection sends")
+
+
+@pytest.mark.parametrize("cycle", [httptools_impl.RequestResponseCycle, h11_impl.RequestResponseCycle])
+def test_cycles_have_their_parts(cycle: Any) -> None:
+    parts = {"disconnected", "message_event", "response_started", "response_complete", "keep_alive"}
+    parts |= {"waiting_for_100_continue"}
+    if cycle is httptools_impl.RequestResponseCycle:
+        # a response for HTTP/1.0 is made with these
+        parts |= {"chunked_encoding", "expected_content_length", "scope"}
+    assert parts <= set(cycle.__init__.__code__.co_names)
+
+
+def test_the_flow_says_what_is_paused() -> None:
+    assert {"read_paused", "write_paused"} <= set(FlowControl.__init__.__code__.co_names)
+
+
+def test_pipelined_requests_wait_on_the_left(server: uvicorn.Server) -> None:
+    """The oldest is taken from the right; `_unanswered` depends on it."""
+    assert "appendleft" in HttpToolsProtocol.on_headers_complete.__code__.co_names
+    assert "pop" in HttpToolsProtocol.on_response_complete.__code__.co_names
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "purpose"),
+    [
+        (uvicorn.Config, "http_protocol_class", "give connections their bounds"),
+        (uvicorn.Server, "servers", "accept in their place"),
+        (uvicorn.Server, "server_state", "count connections"),
+    ],
+)
+def test_servers_are_replaced(owner: type, name: str, purpose: str) -> None:
+    startup = uvicorn.Server.startup.__code__
+    # one of its functions makes the protocols
+    inner = [name for code in startup.co_consts for name in getattr(code, "co_names", ())]
+    used = {*startup.co_names, *uvicorn.Server.shutdown.__code__.co_names, *inner}
+    assert name in used, f"uvicorn {uvicorn.__version__} has no {owner.__name__}.{name} to {purpose}"
+
+
+def test_supervisor_makes_its_workers_from_the_modules_class() -> None:
+    for method in ("init_processes", "restart_all", "keep_subprocess_alive", "handle_ttin"):
+        assert "Process" in getattr(Multiprocess, method).__code__.co_names, method
+    need(Process, "server", "give workers our server")
+    assert "server" in Process.target.__code__.co_names
+
+
+def made(server: uvicorn.Server, protocol: Any) -> Any:
+    loop = asyncio.new_event_loop()
+    try:
+        return protocol(config=server.config, server_state=server.server_state, app_state={}, _loop=loop)
+    finally:
+        loop.close()

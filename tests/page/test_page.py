@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -14,31 +15,31 @@ from ..support.service import Service, new_run
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-def test_the_page_follows_a_run_to_its_end_and_stops(service: Service, tab: Tab) -> None:
+def test_the_page_follows_a_run_to_its_end_and_stops(service: Service, lone_tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
     client.post(f"/runs/{run}/logs", json=[{"message": f"before {n}"} for n in range(3)])
-    tab.page.goto(f"{service.url}/#/runs/{run}")
-    expect(tab.page.locator("#connection")).to_have_text("live")
+    lone_tab.page.goto(f"{service.url}/#/runs/{run}")
+    expect(lone_tab.page.locator("#connection")).to_have_text("live")
     client.post(f"/runs/{run}/progress", json={"current": 3, "total": 10, "message": "batch 3"})
-    expect(tab.page.locator(".bar-text")).to_contain_text("3 of 10 · batch 3")
-    assert tab.page.locator("progress").evaluate("bar => bar.value / bar.max") == 0.3
+    expect(lone_tab.page.locator(".bar-text")).to_contain_text("3 of 10 · batch 3")
+    assert lone_tab.page.locator("progress").evaluate("bar => bar.value / bar.max") == 0.3
     for n in range(5):
         client.post(f"/runs/{run}/logs", json={"message": f"line {n}", "level": "warn"})
         client.post(f"/runs/{run}/results", json={"key": "loss", "value": 1 / (n + 1), "step": n})
-    tab.expect_lines(8)
-    tab.page.keyboard.press("2")
-    expect(tab.page.locator(".chart strong")).to_have_text("0.2")
-    tab.page.keyboard.press("1")
+    lone_tab.expect_lines(8)
+    lone_tab.page.keyboard.press("2")
+    expect(lone_tab.page.locator(".chart strong")).to_have_text("0.2")
+    lone_tab.page.keyboard.press("1")
     client.post(f"/runs/{run}/complete")
-    expect(tab.page.locator(".head .pill")).to_have_text("completed")
-    expect(tab.page.locator("#connection")).to_have_text("ended")
-    responses = len(tab.responses)
-    assert [seq for seq, _ in tab.rows] == list(range(1, 9))
+    expect(lone_tab.page.locator(".head .pill")).to_have_text("completed")
+    expect(lone_tab.page.locator("#connection")).to_have_text("ended")
+    responses = len(lone_tab.responses)
+    assert [seq for seq, _ in lone_tab.rows] == list(range(1, 9))
     # a client that reconnected would do so within its retry time, 3 s at most
-    tab.page.wait_for_timeout(3500)
-    assert len(tab.responses) == responses
-    assert tab.errors == []
+    lone_tab.page.wait_for_timeout(3500)
+    assert len(lone_tab.responses) == responses
+    assert lone_tab.errors == []
 
 
 def test_every_line_is_shown_once_after_restarts_of_the_service(service: Service, tab: Tab) -> None:
@@ -100,7 +101,8 @@ def test_a_runs_data_is_shown_as_text_and_never_as_markup(service: Service, tab:
         "".join(f"\x1b[3{n % 8}mflood" for n in range(20_000)),
     ]
     client.put("/instances/evil", json={"name": hostile[0]}).raise_for_status()
-    client.post("/instances/evil/runs", json={"id": "run"})
+    links = {"name": "javascript:alert(1)", "notes": "javascript:alert(1)", "url": "//example.org"}
+    client.post("/instances/evil/runs", json={"id": "run", "metadata": links}).raise_for_status()
     client.post("/runs/run/start")
     client.post("/runs/run/logs", json=[{"message": text} for text in hostile]).raise_for_status()
     client.post("/runs/run/results", json={"key": hostile[1], "value": {hostile[0]: 1}})
@@ -119,7 +121,25 @@ def test_a_runs_data_is_shown_as_text_and_never_as_markup(service: Service, tab:
     assert (tab.page.locator("h1").text_content() or "").startswith(hostile[0])
     assert tab.page.locator("main img, main script").count() == 0
     assert "hacked" not in tab.page.title()
+    # every link of each view stays on the page
+    for path in ("/runs/run", "/instances/evil?compare=run", "/"):
+        tab.page.goto(f"{service.url}/#{path}")
+        expect(tab.page.locator("main a").first).to_be_visible()
+        links = tab.page.eval_on_selector_all("a", "found => found.map(a => a.getAttribute('href'))")
+        assert all(re.fullmatch(r"#(view|/[\w/.-]*)", link) for link in links), links
     assert tab.errors == []
+
+
+def test_an_id_of_dots_leads_to_no_other_path(shared_service: Service, tab: Tab) -> None:
+    requested: list[str] = []
+    tab.page.on("request", lambda request: requested.append(request.url))
+    for path, text in {"runs/..": "there is no run ..", "instances/.": "there is no instance ."}.items():
+        tab.page.goto(f"{shared_service.url}/#/{path}")
+        expect(tab.page.locator("main")).to_have_text(text)
+    assert {url.removeprefix(shared_service.url) for url in requested if "static" not in url} == {
+        "/",
+        "/login",
+    }
 
 
 def test_the_cancel_button_asks_for_confirmation_and_shows_the_request(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +14,7 @@ from ..support.browser import Tab
 from ..support.follower import wait_until
 from ..support.producer import Producer
 from ..support.proxy import proxied
-from ..support.service import Service, metric, new_run
+from ..support.service import Service, metric, new_run, running
 
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
@@ -59,8 +61,18 @@ def test_every_line_is_shown_once_through_two_restarts_and_a_network_outage(
         assert tab.read() == [(number + 1, f"p {number}") for number in range(producer.sent)]
 
 
+def test_a_page_whose_stream_is_refused_comes_back_later(tab: Tab, tmp_path: Path) -> None:
+    with running(tmp_path, max_streams=1) as service:
+        run = new_run(service.client())
+        with service.client().stream("GET", "/events/experiments:runs"):
+            tab.page.goto(f"{service.url}/#/runs/{run}")
+            # without the service's word it would come back in at most 1.5 s
+            state = tab.page.locator("#connection")
+            expect(state).to_contain_text(re.compile(r"reconnecting in [123]\d s"))
+
+
 @pytest.mark.long
-def test_the_page_reconnects_after_any_response(service: Service, tab: Tab) -> None:
+def test_the_page_reconnects_after_any_response(service: Service, lone_tab: Tab) -> None:
     """An EventSource gives up for good after any response but 200 with its media type."""
     client = service.client()
     run = new_run(client)
@@ -72,27 +84,33 @@ def test_the_page_reconnects_after_any_response(service: Service, tab: Tab) -> N
     ]
     states: list[str] = []
 
+    refused: list[dict[str, Any]] = []
+
     def respond(route: Route) -> None:
-        if responses:
-            route.fulfill(**responses.pop(0))
+        # the page asks with HEAD why it was refused
+        if route.request.method == "HEAD":
+            route.fulfill(**refused[-1])
+        elif responses:
+            refused.append(responses.pop(0))
+            route.fulfill(**refused[-1])
         else:
             route.continue_()
 
-    tab.page.expose_function("onState", lambda state: states.append(state))
-    tab.page.add_init_script(
+    lone_tab.page.expose_function("onState", lambda state: states.append(state))
+    lone_tab.page.add_init_script(
         """addEventListener("DOMContentLoaded", () => {
           const shown = document.getElementById("connection");
           new MutationObserver(() => onState(shown.textContent)).observe(shown, { childList: true });
         });"""
     )
-    tab.page.route("**/events?*", respond)
-    tab.page.goto(f"{service.url}/#/runs/{run}")
-    tab.expect_state("reconnecting in ")
+    lone_tab.page.route("**/events?*", respond)
+    lone_tab.page.goto(f"{service.url}/#/runs/{run}")
+    lone_tab.expect_state("reconnecting in ")
     post(client, run, 1, 30)
-    tab.expect_state("live")
+    lone_tab.expect_state("live")
     assert responses == []
-    tab.expect_lines(30)
-    assert tab.read() == expected(30)
+    lone_tab.expect_lines(30)
+    assert lone_tab.read() == expected(30)
     assert any("reconnecting in 2 s" in state for state in states), states
 
 
@@ -143,30 +161,30 @@ def test_a_hidden_tab_closes_its_stream_and_catches_up_when_shown(service: Servi
     tab.expect_state("ended")
 
 
-def test_a_silent_stream_is_replaced(service: Service, tab: Tab) -> None:
+def test_a_silent_stream_is_replaced(service: Service, lone_tab: Tab) -> None:
     client = service.client()
     run = new_run(client)
-    tab.page.clock.install()
-    tab.page.goto(f"{service.url}/#/runs/{run}")
-    tab.expect_state("live")
+    lone_tab.page.clock.install()
+    lone_tab.page.goto(f"{service.url}/#/runs/{run}")
+    lone_tab.expect_state("live")
     post(client, run, 1, 3)
-    tab.expect_lines(3)
-    with tab.page.expect_request("**/events?*") as request:
-        tab.page.clock.fast_forward(100_000)
+    lone_tab.expect_lines(3)
+    with lone_tab.page.expect_request("**/events?*") as request:
+        lone_tab.page.clock.fast_forward(100_000)
     assert "last_event_id=" in request.value.url
     wait_until(
         lambda: metric(service, "athanor_subscribers") == 1, "a new stream in place of the old one"
     )
     post(client, run, 4, 3)
-    tab.expect_lines(6)
-    assert tab.read() == expected(6)
+    lone_tab.expect_lines(6)
+    assert lone_tab.read() == expected(6)
     # a stream that brings events is kept
-    responses = len(tab.responses)
+    responses = len(lone_tab.responses)
     for number in range(7, 12):
-        tab.page.clock.fast_forward(20_000)
+        lone_tab.page.clock.fast_forward(20_000)
         post(client, run, number, 1)
-        tab.expect_lines(number)
-    assert len(tab.responses) == responses
+        lone_tab.expect_lines(number)
+    assert len(lone_tab.responses) == responses
 
 
 def test_the_page_reconnects_at_once_when_the_network_returns(service: Service, tab: Tab) -> None:

@@ -44,7 +44,8 @@ class Tab:
             self.responses.append(response.status)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
+        # the browser reports a 401 of the login, and its absence
+        if message.type == "error" and not message.location["url"].endswith("/login"):
             self.errors.append(message.text)
 
     @property
@@ -77,6 +78,13 @@ class Tab:
         word = "line" if count == 1 else "lines"
         expect(self.page.locator(".count")).to_have_text(f"{count:,} {word}")
 
+    def another(self, address: str) -> Tab:
+        """One more tab of the same browser."""
+        other = Tab(self.page.context.new_page())
+        other.page.set_default_timeout(30_000)
+        other.page.goto(address)
+        return other
+
     def expect_state(self, text: str) -> None:
         """Wait until the page shows this state of its connection."""
         expect(self.page.locator("#connection")).to_contain_text(text)
@@ -85,6 +93,13 @@ class Tab:
 @pytest.fixture
 def tab(tabs: Callable[..., Tab]) -> Tab:
     return tabs()
+
+
+@pytest.fixture
+def lone_tab(tab: Tab) -> Tab:
+    """A tab of a browser without shared workers: its stream, and its stream's clock, are its own."""
+    tab.page.add_init_script("delete window.SharedWorker")
+    return tab
 
 
 @pytest.fixture

@@ -19,15 +19,22 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Service:
-    """`python app.py` on a database in `folder`; may be killed and started again on its port.
+    """`program`, by default `app.py`, on a database in `folder`.
 
-    `host` is where it listens, and `prefix` the command that starts it there.
+    It may be killed and started again on its port. `host` is where it listens, and `prefix` the
+    command that starts it there.
     """
 
     def __init__(
-        self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = (), **settings: Any
+        self,
+        folder: Path,
+        host: str = "127.0.0.1",
+        prefix: tuple[str, ...] = (),
+        program: Path = ROOT / "app.py",
+        **settings: Any,
     ) -> None:
         self.folder = folder
+        self.program = program
         self.host = host
         self.prefix = prefix
         self.database = folder / "athanor.db"
@@ -50,7 +57,7 @@ class Service:
         """Start a process; its output is appended to the log."""
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [*self.prefix, sys.executable, str(ROOT / "app.py")],
+                [*self.prefix, sys.executable, str(self.program)],
                 cwd=self.folder,
                 env=self.environment(),
                 stdout=log,

@@ -26,7 +26,7 @@ async def test_a_stream_has_two_tasks_and_leaves_none(tmp_path: Path) -> None:
     streams = []
     for _ in range(STREAMS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /events/experiments:runs HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /events/experiments:runs HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"athanor\n\n")
         streams.append(writer)
     assert len(asyncio.all_tasks()) - before == 2 * STREAMS

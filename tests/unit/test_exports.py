@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -16,6 +17,12 @@ def test_everything_promised_is_there_and_nothing_else() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(athanor, "nothing")
+
+
+def test_the_application_is_in_the_dictionary_of_the_module() -> None:
+    """Hypercorn looks there only."""
+    assert eval("app", vars(athanor)) is athanor.app
+    assert inspect.iscoroutinefunction(athanor.app.__call__)
 
 
 def test_import_loads_neither_server_nor_database() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent.parent / "athanor"
 
-FLOORS = ("protocol", "domain", "store", "live", "cluster", "engine", "web", "cli")
+FLOORS = ("protocol", "domain", "store", "live", "cluster", "engine", "access", "web", "cli")
 """From the lowest to the highest; a folder imports from those before it and from the root."""
-ROOT = {"exceptions", "version", "config", "events", "__init__", "__main__"}
+ROOT = {"exceptions", "version", "config", "database_url", "events", "__init__", "__main__"}
 """The modules directly in `athanor/`; `events` re-exports, and the last two start things."""
 BASE = ROOT - {"events", "__init__", "__main__"}
 SIDE = {"client": {"protocol"}, "integrations": {"client"}}

@@ -174,13 +174,13 @@ class Sender(threading.Thread):
     def _back_off(self, error: RequestFailed) -> None:
         self._outbox.spill()
         self._failures += 1
-        if self._ending and not self.has_answered:
-            self.finished.set()
-            return
         may_pass = isinstance(error, Unavailable)
         # a single failure may be a connection that broke
         if self._failures == 2 or not may_pass:
             self._notices.show("away", f"{error}; lines are kept until it takes them")
+        if self._ending and not self.has_answered:
+            self.finished.set()
+            return
         pause = FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10)
         most = MAX_PAUSE if may_pass else MAX_PAUSE_REFUSED
         if self._ending:

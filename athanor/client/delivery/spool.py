@@ -14,6 +14,7 @@ process it is sent.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 from pathlib import Path
@@ -31,6 +32,7 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 STATE_BYTES = 128
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 class Registration(msgspec.Struct, kw_only=True, frozen=True):
@@ -132,7 +134,7 @@ class Spool:
         Raises `SpoolInUse` if that process is alive, `ValueError` if the file is not a spool, and
         `OSError`.
         """
-        file = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        file = os.open(path, os.O_RDWR | _NO_LINK | getattr(os, "O_CLOEXEC", 0))
         try:
             _lock(file, path)
             head = os.pread(file, STATE_BYTES, 0)
@@ -259,10 +261,34 @@ class Spool:
 
 
 def _create_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        if folder.parent.name == ".athanor":
-            (folder.parent / ".gitignore").write_text("*\n")
+    """The folder and what is missing above it, for this user only. Raises `OSError`.
+
+    A link at the place of the default folder may come from somebody else, with a repository for
+    example, so nothing is written through it.
+    """
+    is_default = folder.parent.name == ".athanor"
+    for path in (folder.parent, folder) if is_default else ():
+        if path.is_symlink():
+            reason = "it is a symbolic link; name the real folder in ATHANOR_SPOOL"
+            raise OSError(errno.ELOOP, reason, str(path))
+    is_new = not folder.is_dir()
+    for path in reversed((folder, *folder.parents)):
+        if not path.exists():
+            path.mkdir(0o700, exist_ok=True)
+    if is_default:
+        # earlier versions made it readable by everybody
+        with contextlib.suppress(OSError):
+            folder.chmod(0o700)
+        if is_new:
+            _create_gitignore(folder.parent / ".gitignore")
+
+
+def _create_gitignore(path: Path) -> None:
+    """Unless there is something of that name, even a link that leads nowhere."""
+    with contextlib.suppress(FileExistsError):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o600)
+        with os.fdopen(file, "w") as out:
+            out.write("*\n")
 
 
 def _lock(file: int, path: Path) -> None:

@@ -17,4 +17,4 @@ def own(request: HttpRequest) -> JsonResponse:
 
 
 urlpatterns = [path("own", own)]
-app = athanor.wrap(get_asgi_application(), "/athanor")
+app = athanor.wrap(get_asgi_application(), "/athanor", authorize=None)

@@ -1,0 +1,72 @@
+"""Hosts: the names under which the service answers.
+
+A page whose name was made to resolve to the service's address (DNS rebinding) has the service's
+origin for the browser. Only the header `Host` tells its requests from others.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?)(?::(\d{1,5}))?")
+
+
+class Host:
+    """The value of a header `Host`: a name or an address in lower case, and a port, if it has one.
+
+    Raises `ValueError` for anything else (RFC 9110, section 7.2).
+    """
+
+    __slots__ = ("name", "port")
+
+    def __init__(self, text: str) -> None:
+        match = _HOST.fullmatch(text)
+        if match is None or int(match[2] or 0) > 65535:
+            raise ValueError("the header Host is not a name or an address with an optional port")
+        self.name = match[1].lower().strip("[]").removesuffix(".")
+        self.port = int(match[2]) if match[2] else None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it means this machine."""
+        if self.name == "localhost" or self.name.endswith(".localhost"):
+            return True
+        return is_loopback_address(self.name)
+
+
+class HostRule:
+    """Loopback names, the address that a connection was made to, and those in a list.
+
+    The list is that of `ATHANOR_ALLOWED_HOSTS`: names separated by commas, where `*.example.org`
+    means all names below `example.org`, and `*` means every name.
+    """
+
+    def __init__(self, allowed: str, bound: str = "") -> None:
+        names = [name.strip().lower() for name in allowed.split(",")]
+        self._names = {name.strip("[]").removesuffix(".") for name in names if name} | {bound} - {""}
+        self._suffixes = tuple(name[1:] for name in self._names if name.startswith("*."))
+
+    def accepts(self, host: Host, address: str = "") -> bool:
+        """Whether `host` names this service; `address` is the connection's own end."""
+        if host.is_loopback or host.name in self._names or "*" in self._names:
+            return True
+        return host.name == address.lower() or host.name.endswith(self._suffixes or ("\0",))
+
+
+def is_loopback_address(text: str) -> bool:
+    """Whether `text` is an address of this machine's loopback interface."""
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
+
+
+def is_local(name: str) -> bool:
+    """Whether every address of a name to listen on is a loopback address."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(is_loopback_address(str(address[0])) for *_, address in found)

@@ -1,0 +1,115 @@
+"""Segments: the entries of one run that stand together in a flush, grouped once for all selections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableMapping
+
+from ..protocol.events import ENTRY_TYPES, PLURAL, StoredEvent
+from .frames import Part, WireEvent
+
+Memo = MutableMapping[tuple[int, int, int, str], WireEvent]
+"""Events that were made before, by their first and last number, count and type.
+
+The rows between two numbers never change, except that rows are deleted; then the count changes.
+"""
+
+
+class Segment:
+    """Neighbouring entries of one run, or one event of a life.
+
+    Selections differ in the types that they want. Logs and results may alternate, so there are up
+    to three parts of it: with logs, with results, with both. Each is made when it is first wanted.
+    """
+
+    __slots__ = ("_memo", "_most_bytes", "_parts", "rows", "types")
+
+    def __init__(self, rows: list[StoredEvent], most_bytes: int, memo: Memo | None) -> None:
+        self.rows = rows
+        self.types = frozenset(row.type for row in rows)
+        self._most_bytes = most_bytes
+        self._memo = memo
+        self._parts: dict[frozenset[str], Part] = {}
+
+    def part(self, types: frozenset[str] | None) -> Part | None:
+        """The same object for all selections that want the same of it; None if it has nothing.
+
+        `types` are a selection's stored types.
+        """
+        wanted = self.types if types is None else self.types & types
+        if not wanted:
+            return None
+        part = self._parts.get(wanted)
+        if part is None:
+            rows = [row for row in self.rows if row.type in wanted]
+            events = [self._event(group) for group in _groups(rows, self._most_bytes)]
+            part = self._parts[wanted] = Part(events, rows[-1].n, rows[-1].type)
+        return part
+
+    def _event(self, group: list[StoredEvent]) -> WireEvent:
+        if self._memo is None:
+            return _wire_event(group)
+        key = (group[0].n, group[-1].n, len(group), group[0].type)
+        event = self._memo.get(key)
+        if event is None:
+            event = self._memo[key] = _wire_event(group)
+        return event
+
+
+def segments_of(
+    stored: Iterable[StoredEvent], most_bytes: int, memo: Memo | None = None
+) -> Iterator[Segment]:
+    """Stored events in the order of their numbers, as segments.
+
+    `most_bytes` is about the most that is sent as one event.
+    """
+    rows: list[StoredEvent] = []
+    for row in stored:
+        joins = rows and row.type in ENTRY_TYPES and _is_entry_of(rows[-1], row.run_id)
+        if rows and not joins:
+            yield Segment(rows, most_bytes, memo)
+            rows = []
+        rows.append(row)
+    if rows:
+        yield Segment(rows, most_bytes, memo)
+
+
+def _is_entry_of(row: StoredEvent, run_id: str | None) -> bool:
+    return row.type in ENTRY_TYPES and row.run_id == run_id
+
+
+def _groups(rows: list[StoredEvent], most_bytes: int) -> Iterator[list[StoredEvent]]:
+    """Rows of a segment that are sent as one event: neighbours of one type, about `most_bytes`."""
+    group: list[StoredEvent] = []
+    size = 0
+    for row in rows:
+        if group and (row.type != group[0].type or size >= most_bytes):
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += len(row.data)
+    if group:
+        yield group
+
+
+def _wire_event(group: list[StoredEvent]) -> WireEvent:
+    first, last = group[0], group[-1]
+    if first.type not in ENTRY_TYPES:
+        return WireEvent(first.n, first.type, first.data)
+    noun = first.type.removeprefix("run_").encode()
+    run_id = (first.run_id or "").encode()
+    if len(group) == 1:
+        data = b'{"type":"%b","run_id":"%b","%b":%b}' % (
+            first.type.encode(),
+            run_id,
+            noun,
+            first.data,
+        )
+        return WireEvent(first.n, first.type, data)
+    plural = PLURAL[first.type]
+    data = b'{"type":"%b","run_id":"%b","%bs":[%b]}' % (
+        plural.encode(),
+        run_id,
+        noun,
+        b",".join([event.data for event in group]),
+    )
+    return WireEvent(last.n, plural, data)

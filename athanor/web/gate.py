@@ -1,0 +1,250 @@
+"""The gate: the one ASGI application around everything that Athanor serves.
+
+It asks in this order: is the host ours, may this page write, who is it? What the caller may do with
+a resource is asked where the resource is known (`permission`). It never uses `request.url`, which
+the client's `Host` is a part of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import time
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import cookie_parser
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..access.authenticator import Authenticator
+from ..access.caller import Caller
+from ..access.credentials import secret_of
+from ..access.hosts import Host, HostRule, is_loopback_address
+from ..access.origins import OriginRule
+from ..access.throttle import Throttle
+from ..engine.athanor import Athanor
+from .permission import LOGIN, Authorize, Permission
+from .problems import problem_of
+from .refusal import Refusal, unauthenticated
+
+audit = logging.getLogger("athanor.audit")
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN = frozenset({"/", "/login", "/healthz", "/readyz"})
+"""Paths without a credential, and all below /static/: the page, which shows the login."""
+
+UNPROTECTED = (
+    "without ATHANOR_TOKEN it serves programs on its own machine only. Set ATHANOR_TOKEN, or "
+    "ATHANOR_INSECURE=1 if everything that reaches this address may read, write and delete"
+)
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class Gate:
+    """`app` gets a request with a `Permission` in its scope, as `athanor.permission`."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        engine: Athanor,
+        authenticator: Authenticator,
+        authorize: Authorize | None = None,
+    ) -> None:
+        self._app = app
+        self._settings = settings = engine.settings
+        self._authenticator = authenticator
+        self._authorize = authorize
+        self._refusals = engine.refusals
+        self._hosts = HostRule(settings.allowed_hosts, settings.host)
+        self._origins = OriginRule(settings.allowed_origins)
+        self._throttle = Throttle()
+        self._inner: ASGIApp = self._admit
+        if self._origins.allowed:
+            self._inner = CORSMiddleware(
+                self._admit, self._origins.allowed, allow_methods=["*"], allow_headers=["*"]
+            )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": _with_headers(message.get("headers", ()))}
+            await send(message)
+
+        # a stream's frames need no header, so they skip all wrappers of `send`
+        inner = {**scope, "athanor.send": send}
+        try:
+            inner["athanor.host"] = self._host_of(inner)
+        except Refusal as refusal:
+            await self._refuse(refusal, inner, receive, send_with_headers)
+            return
+        await self._inner(inner, receive, send_with_headers)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        try:
+            self._check_origin(scope, headers)
+            self._check_bind(scope)
+            authorize: Authorize | None = scope.get("athanor.authorize", self._authorize)
+            caller = await self._caller_of(scope, headers) if authorize is None else None
+            scope["athanor.permission"] = Permission(caller, authorize, scope)
+        except Refusal as refusal:
+            await self._refuse(refusal, scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _host_of(self, scope: Scope) -> Host | None:
+        """The host that the request names; None inside an application that checks it itself."""
+        if _is_embedded(scope) and not self._settings.allowed_hosts:
+            return None
+        given = [value for name, value in scope["headers"] if name == b"host"]
+        if len(given) != 1:
+            raise Refusal(400, "host", f"a request needs one header Host, and this one has {len(given)}")
+        try:
+            host = Host(given[0].decode("latin-1"))
+        except ValueError as error:
+            raise Refusal(400, "host", str(error)) from None
+        if not self._hosts.accepts(host, _address_of(scope)):
+            raise Refusal(
+                421,
+                "host",
+                f"this service does not answer as {host.name[:100]}; if that is its name, add it to "
+                "ATHANOR_ALLOWED_HOSTS",
+            )
+        return host
+
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        if scope["method"] in SAFE:
+            return
+        origins, host = headers.getlist("origin"), scope["athanor.host"]
+        if host is None:
+            host = _host_or_none(headers)
+        site = headers.get("sec-fetch-site")
+        if len(origins) < 2 and host is None and not origins and site is None:
+            return
+        if (
+            len(origins) > 1
+            or host is None
+            or not self._origins.accepts(origins[0] if origins else None, site, host)
+        ):
+            raise Refusal(403, "origin", "the origin of this page is not in ATHANOR_ALLOWED_ORIGINS")
+
+    def _check_bind(self, scope: Scope) -> None:
+        """Refuse a connection from beyond this machine, if nobody has decided to open the service.
+
+        A server other than `athanor serve` may listen anywhere, which only a request shows.
+        """
+        if self._authorize is not None or not self._authenticator.is_open or self._settings.insecure:
+            return
+        address = _address_of(scope)
+        if not _is_embedded(scope) and _is_address(address) and not is_loopback_address(address):
+            raise Refusal(403, "bind", f"this service listens on {address}; {UNPROTECTED}")
+
+    async def _caller_of(self, scope: Scope, headers: Headers) -> Caller | None:
+        """The caller; None on an open path without a credential."""
+        anyone = self._authenticator.anyone()
+        if anyone is not None:
+            return anyone
+        is_open = is_open_path(route_path(scope))
+        authorization = headers.get("authorization")
+        if authorization is not None:
+            caller = self.caller_of(secret_of(authorization) or "")
+            if caller is None and not is_open:
+                await self.slow_down(scope)
+                raise unauthenticated("this token is wrong or has expired")
+            return caller
+        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
+        caller = self._authenticator.caller_of_cookie(cookie) if cookie else None
+        if caller is None and not is_open:
+            raise unauthenticated("the login has ended: log in again" if cookie else LOGIN)
+        return caller
+
+    def caller_of(self, secret: str) -> Caller | None:
+        return self._authenticator.caller_of(secret)
+
+    async def slow_down(self, scope: Scope) -> None:
+        """Wait before the answer to a wrong credential. Raises `Refusal` if many wait already."""
+        address = (scope.get("client") or ("",))[0]
+        delay = self._throttle.begin(address, time.monotonic())
+        if delay is None:
+            raise Refusal(
+                429, "throttled", "too many wrong tokens come from this address", {"retry-after": "5"}
+            )
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            self._throttle.end(address)
+
+    def response_to(self, refusal: Refusal, scope: Scope) -> Response:
+        """Count a refusal and write it to the audit log; its response."""
+        self._refusals.count(refusal.reason)
+        audit.info(
+            "refused (%s): %s %s from %s",
+            refusal.reason,
+            scope["method"],
+            ascii(scope["path"])[:200],
+            (scope.get("client") or ("an unknown address",))[0],
+        )
+        return problem_of(refusal)
+
+    async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.response_to(refusal, scope)(scope, receive, send)
+
+
+def is_open_path(path: str) -> bool:
+    """Whether a path is served without a credential."""
+    return path in OPEN or path.startswith("/static/")
+
+
+def route_path(scope: Scope) -> str:
+    """The path below the one that Athanor is mounted at."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
+
+
+def cookie_name(scope: Scope) -> str:
+    """The name of the login's cookie. Browsers send cookies to all ports of a host."""
+    host = _host_or_none(Headers(scope=scope))
+    return f"athanor_{host.port}" if host is not None and host.port else "athanor"
+
+
+def _host_or_none(headers: Headers) -> Host | None:
+    try:
+        return Host(headers.get("host", ""))
+    except ValueError:
+        return None
+
+
+def _is_embedded(scope: Scope) -> bool:
+    """Whether another application passed the request on: `wrap` says so, and a mount's host does."""
+    return "app" in scope or "athanor.authorize" in scope
+
+
+def _address_of(scope: Scope) -> str:
+    """The service's end of the connection; empty for a Unix socket."""
+    server = scope.get("server")
+    return server[0] if server and server[1] is not None else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _with_headers(headers: object) -> list[tuple[bytes, bytes]]:
+    given = list(headers)  # type: ignore[call-overload]
+    names = {name.lower() for name, _ in given}
+    return [*given, *(header for header in _HEADERS if header[0] not in names)]

@@ -1,0 +1,25 @@
+"""Refusals: requests that are not for this service, or not allowed."""
+
+from __future__ import annotations
+
+from ..exceptions import AthanorError
+
+
+class Refusal(AthanorError):
+    """A request that is refused before it reaches the engine. `reason` is its label in the metrics."""
+
+    def __init__(
+        self, status: int, reason: str, detail: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+
+def unauthenticated(detail: str) -> Refusal:
+    """A request without a valid credential.
+
+    It challenges for Bearer only: for Basic, a browser would ask for the login in its own dialog.
+    """
+    return Refusal(401, "credential", detail, {"www-authenticate": 'Bearer realm="athanor"'})
