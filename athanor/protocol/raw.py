@@ -26,6 +26,8 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # a number of double precision is below 1.8e308: with an exponent of two digits, or none, it needs 200
 # digits before the point to reach that
 _LARGE_EXPONENT = re.compile(rb"[eE]\+?0*+[0-9]{3}")
+_FLAT = 8
+"""Levels of JSON that is not deep."""
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _MANY_DIGITS = b"0" * 200
 # a number is tried at its first digit only, else a long one would take time by the square of its length
@@ -154,13 +156,13 @@ def nested() -> re.Pattern[bytes]:
 
 def _is_deep(data: bytes) -> bool:
     """Whether arrays and objects are more than `MAX_DEPTH` deep."""
-    left = _without_strings(data).translate(None, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        # the innermost ones
+    brackets = left = _without_strings(data).translate(None, _NO_BRACKETS)
+    # most JSON is flat, and a level is removed faster than the pattern runs
+    for _ in range(_FLAT):
         left = left.replace(b"[]", b"").replace(b"{}", b"")
         if not left:
             return False
-    return True
+    return not nested().fullmatch(brackets)
 
 
 def _may_be_out_of_range(data: bytes) -> bool:
