@@ -232,8 +232,8 @@ def _is_embedded(scope: Scope) -> bool:
 
 def _address_of(scope: Scope) -> str:
     """The service's end of the connection; empty for a Unix socket."""
-    server = scope.get("server")
-    return server[0] if server and server[1] is not None else ""
+    address = (scope.get("server") or ("",))[0]
+    return "" if "/" in address else str(address)
 
 
 def _is_address(text: str) -> bool:

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Send
 
 from ..engine.athanor import Athanor
 from ..live.frames import Frame
-from .uvicorn_adapter import leave, transport_of
+from .uvicorn_adapter import bounds_writes, leave, transport_of
 
 
 class PacedWriter:
@@ -30,7 +30,8 @@ class PacedWriter:
         self, engine: Athanor, receive: Receive, send: Send, on_cut: Callable[[], None] | None = None
     ) -> None:
         self._backlog = engine.parts.hub.backlog
-        self._timeout = engine.limits.write_timeout
+        # our own server looks at the client's progress within a chunk
+        self._timeout = None if bounds_writes(receive) else engine.limits.write_timeout
         self._receive = receive
         self._send = send
         self._on_cut = on_cut

@@ -20,6 +20,7 @@ from uvicorn.supervisors import Multiprocess, multiprocess
 
 from .acceptor import Acceptor
 from .connection import Connections
+from .uvicorn_bounds import Bounded
 from .uvicorn_h11 import BoundedH11, H11Protocol
 
 try:
@@ -156,6 +157,12 @@ def transport_of(receive: Any) -> asyncio.Transport | None:
     transport = getattr(_cycle_of(receive), "transport", None)
     # uvloop's transports are no instances of asyncio's
     return transport if hasattr(transport, "set_write_buffer_limits") else None
+
+
+def bounds_writes(receive: Any) -> bool:
+    """Whether the connection of this request cuts off a client that does not read."""
+    transport = transport_of(receive)
+    return transport is not None and isinstance(transport.get_protocol(), Bounded)
 
 
 def leave(receive: Any) -> None:

@@ -51,7 +51,7 @@ LIMITS = {
     "linger_timeout": 1.0,
 }
 """Shorter times than those of the service, for what is tested here; its sizes."""
-POST = b"POST /instances HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POST = b"POST /instances HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 FLOODS = {
     "many headers": (GET[:-2], b"a: b\r\n" * 10_000),
@@ -117,7 +117,7 @@ def test_bound_of_headers(rude: Service, fields: int, size: int, status: int) ->
     """Each request has a Host beside `fields` headers, which have `size` bytes."""
     value = "b" * (size // fields - 9)
     headers = "".join(f"a{number:04}: {value}\r\n" for number in range(fields))
-    head = f"GET /healthz HTTP/1.1\r\nHost: x\r\n{headers}".encode()
+    head = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n{headers}".encode()
     with connect(rude) as client:
         client.sendall(GET)
         assert status_of(read_response(client)) == 200
@@ -141,7 +141,7 @@ def test_many_requests_at_once_are_not_all_kept(rude: Service, dial: Dial) -> No
         flood(rude, b"", GET * 20_000, most=2 * MIB, connections=20)
     assert peak_memory(rude) < MOST_MEMORY
     # those that wait for a stream that never ends are not kept either
-    stream = b"GET /events/experiments:runs HTTP/1.1\r\nHost: x\r\n\r\n"
+    stream = b"GET /events/experiments:runs HTTP/1.1\r\nHost: localhost\r\n\r\n"
     streams = [dial(rude) for _ in range(50)]
     for each in streams:
         each.sendall(stream + GET * 2000)
@@ -219,9 +219,11 @@ def test_who_does_not_read_is_cut_off_and_who_reads_slowly_is_not(rude: Service,
     for _ in range(8):
         client.post(f"/runs/{run}/logs", content=lines, headers=headers).raise_for_status()
     before = refused(rude, "write_timeout")
-    get = f"GET /events/experiments:run:{run}?last_event_id=0 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    get = (
+        f"GET /events/experiments:run:{run}?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    )
     idle = dial(rude)
-    idle.sendall(b"GET /events/experiments:runs HTTP/1.1\r\nHost: x\r\n\r\n")
+    idle.sendall(b"GET /events/experiments:runs HTTP/1.1\r\nHost: localhost\r\n\r\n")
     read_until(idle, b": athanor")
     slow, *stuck = [dial(rude, 16_384) for _ in range(20)]
     for each in (slow, *stuck):
@@ -249,7 +251,7 @@ def test_a_reset_pipeline_leaves_nothing(rude: Service, dial: Dial) -> None:
     """The fixture looks for tracebacks."""
     client = rude.client()
     run = new_run(client)
-    stream = f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    stream = f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     before = metric(rude, "athanor_subscribers")
     for number in range(60):
         each = dial(rude)
@@ -268,7 +270,7 @@ def test_http_1_0_gets_no_chunks(rude: Service, path: str) -> None:
     run = new_run(client)
     client.post(f"/runs/{run}/logs", json={"message": "hello"}).raise_for_status()
     client.post(f"/runs/{run}/complete").raise_for_status()
-    response = talk(rude, f"GET {path.format(run=run)} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+    response = talk(rude, f"GET {path.format(run=run)} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     head, _, body = response.partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in head.lower()
     assert status_of(head) == 200

@@ -48,7 +48,7 @@ def connect(service: Service, request: str, receive_buffer: int = 8192) -> socke
 
 
 def get(path: str, *headers: str, method: str = "GET") -> str:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *headers, "", ""])
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""])
 
 
 def refused(service: Service, reason: str) -> float:
@@ -266,7 +266,13 @@ class Served:
         self.bodies: list[bytes] = []
         self.ended = False
         self.left = taken
-        scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": []}
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": query,
+            "headers": [(b"host", b"localhost")],
+        }
         self.task = asyncio.ensure_future(Application(engine)(scope, self.receive, self.send))
 
     async def receive(self) -> Any:

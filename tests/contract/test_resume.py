@@ -113,6 +113,7 @@ class Reader:
             nonlocal stalls
             if message["type"] == "http.response.start":
                 self.status = message["status"]
+                assert self.status in (200, 204), self.status
                 return
             while stalls and self.goal is None:
                 stalls -= 1
@@ -125,7 +126,8 @@ class Reader:
                 self._disconnected.set()
             self._disconnect_at_goal()
 
-        headers = [(b"last-event-id", self.last_id.encode())] if self.last_id else []
+        headers = [(b"host", b"localhost")]
+        headers += [(b"last-event-id", self.last_id.encode())] if self.last_id else []
         scope = {
             **{"type": "http", "method": "GET", "scheme": "http", "http_version": "1.1"},
             **{"path": "/events", "raw_path": b"/events", "root_path": ""},

@@ -39,7 +39,7 @@ def host(athanor: Application, place: str, prefix: str) -> Any:
     if place == "nested":
         inner = Starlette(routes=[Mount(prefix.replace("/in", "", 1), app=athanor)])
         return Starlette(routes=[*routes, Mount("/in", app=inner)])
-    return wrap(Starlette(routes=routes), prefix, athanor)
+    return wrap(Starlette(routes=routes), prefix, athanor, authorize=None)
 
 
 class Server:

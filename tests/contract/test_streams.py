@@ -189,7 +189,7 @@ def test_begins_with_retry_and_a_comment_and_the_headers(client: httpx.Client) -
         assert first.split("\n")[1].startswith(":")
     assert len(retries) > 1
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-    assert response.headers["Cache-Control"] == "no-cache, no-transform"
+    assert response.headers["Cache-Control"] == "no-store, no-transform"
     assert response.headers["X-Accel-Buffering"] == "no"
     head = client.head(path_of(run))
     assert (head.status_code, head.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")

@@ -29,14 +29,14 @@ def _post(name: str, framing: str | None = None, more: str = "", version: str = 
     """A request that creates an instance, with these headers instead of its length, and more."""
     body = f'{{"name": "{name}"}}'
     framing = f"Content-Length: {len(body)}" if framing is None else framing
-    head = f"POST /instances {version}\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = f"POST /instances {version}\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}{more}{framing}\r\n\r\n{body}".encode("latin-1")
 
 
 def _smuggled(name: str, framing: str) -> bytes:
     """Two readings of this request differ in where it ends; in one, another request follows."""
     inner = _post(name)
-    head = f"POST /instances HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n"
+    head = f"POST /instances HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n"
     return head.encode().replace(b"LENGTH", b"%d" % (len(inner) + 5)) + b"0\r\n\r\n" + inner
 
 
@@ -90,19 +90,21 @@ WHOLE: list[Callable[[str, str], bytes]] = [
     lambda name, run: _post(name),
     lambda name, run: _chunked(name, "SIZE\r\nDATA\r\n0\r\n\r\n"),
     lambda name, run: _chunked(name, "SIZE;a=b\r\nDATA\r\n0\r\nX: a\r\n\r\n"),
-    lambda name, run: _post(name).replace(b"Host: x\r\n", b""),
+    lambda name, run: _post(name).replace(b"Host: localhost\r\n", b""),
     lambda name, run: _post(name, more="Host: y\r\n"),
     lambda name, run: _post(name, more="X: a\r\n folded\r\n"),
     lambda name, run: _post(name, more="Expect: 100-continue\r\n"),
     lambda name, run: _post(name, more="Connection: Upgrade\r\nUpgrade: h2c\r\n"),
     lambda name, run: _post(name, version="HTTP/1.0"),
     lambda name, run: _post(name).replace(b" /", b" http://x/"),
-    lambda name, run: b"GET /instances?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n",
-    lambda name, run: b"GET http://x HTTP/1.1\r\nHost: x\r\n\r\n",
+    lambda name, run: b"GET /instances?limit=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    lambda name, run: b"GET http://x HTTP/1.1\r\nHost: localhost\r\n\r\n",
     lambda name, run: b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n",
-    lambda name, run: b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
-    lambda name, run: b"GET /runs?limit=%d HTTP/1.1\r\nHost: x\r\n\r\n" % 10**30,
-    lambda name, run: f"GET /events/experiments:run:{run}?tail=2 HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+    lambda name, run: b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    lambda name, run: b"GET /runs?limit=%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % 10**30,
+    lambda name, run: (
+        f"GET /events/experiments:run:{run}?tail=2 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    ),
     lambda name, run: f"GET /events/experiments:run:{run} HTTP/1.0\r\n\r\n".encode(),
 ]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from .service import Service
 
-GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-LAST_GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST_GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def connect(service: Service, receive_buffer: int | None = None) -> socket.socket:
@@ -122,7 +122,7 @@ def a_normal_client(service: Service, within: float = 2.0) -> Iterator[None]:
             begin = time.monotonic()
             try:
                 with connect(service) as client:
-                    client.sendall(b"GET /instances?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+                    client.sendall(b"GET /instances?limit=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
                     status = status_of(read_response(client))
             except (OSError, AssertionError) as error:
                 faults.append(error)
