@@ -24,6 +24,9 @@ MAX_FAULTS = 20
 PART = 64 * 1024
 """Bytes of a part, or one entry if it has more; a body up to that size is one part."""
 
+PART_LINES = 4000
+"""Lines of text in a part; a body of more lines is several parts, however small it is."""
+
 _BLANK = re.compile(rb"[ \t\r\n]*+")
 
 
@@ -168,7 +171,9 @@ class TextReader:
             lines = text.decode("utf-8", "replace").split("\n")
             if lines[-1] == "":
                 lines.pop()
-            yield [LogInput(message=line.removesuffix("\r")) for line in lines]
+            for first in range(0, len(lines), PART_LINES):
+                some = lines[first : first + PART_LINES]
+                yield [LogInput(message=line.removesuffix("\r")) for line in some]
 
 
 def _cut(body: bytes, before: bytes) -> Iterator[bytes]:

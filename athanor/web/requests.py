@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
-from ..protocol.bodies import PART, TEXT_LINES, Reader
+from ..protocol.bodies import PART, PART_LINES, TEXT_LINES, Reader
 from ..protocol.encoding import JSON_ERRORS
 from ..protocol.entries import EncodedReports
 from ..protocol.faults import fault_of
@@ -147,7 +147,7 @@ async def read_reports(request: Request, reader: Reader, text: bool = False) -> 
 async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) -> EncodedReports:
     """Read and encode a body: a large one in its turn, and with pauses for everything else."""
     encoded = engine_of(request).encoder()
-    if len(body) <= PART:
+    if len(body) <= PART and body.count(b"\n") <= PART_LINES:
         for part in reader.parts(body, ndjson):
             encoded.add(part)
         return encoded
