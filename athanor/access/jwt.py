@@ -32,6 +32,14 @@ _ALGORITHMS = {
 }
 """The algorithms of each type of key (RFC 7518, 8037). The first one is used where a key names none,
 so that a token cannot choose its algorithm (RFC 8725, section 3.1)."""
+FAULTS = (
+    *(() if jwt is None else (jwt.PyJWTError,)),
+    ValueError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
+"""What PyJWT raises for a token: its own errors, and those of odd JSON (deep lists, infinite times)."""
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 
 
@@ -51,7 +59,7 @@ class JwtVerifier:
         """The caller that a token names; None if the token is not valid now."""
         try:
             wanted = jwt.get_unverified_header(token).get("kid")
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, *FAULTS):
             return None
         for kid, algorithm, key in self._keys:
             if wanted is None or kid is None or kid == wanted:
@@ -69,7 +77,7 @@ class JwtVerifier:
                 audience=self._audience,
                 options={"require": ["exp", "aud"]},
             )
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, *FAULTS):
             return None
 
 

@@ -79,7 +79,7 @@ def command(
     bound = listen_by(settings) if listener is None else socket.socket(fileno=listener)
     url = url_at(*bound.getsockname()[:2])
     token = app.state.authenticator.link_token
-    link = f"{url}/#token={quote(token)}" if token else f"{url}/"
+    link = f"{url}/#token={quote(token, safe='')}" if token else f"{url}/"
 
     def welcome() -> None:
         # stdout's reader may have gone

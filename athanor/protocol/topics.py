@@ -12,7 +12,8 @@ RUNS = "experiments:runs"
 INSTANCE_PREFIX = "experiments:instance:"
 RUN_PREFIX = "experiments:run:"
 
-ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}\Z"
+# not . and .., which are folders in a URL: clients and proxies resolve them
+ID_PATTERN = r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z"
 _ID = re.compile(ID_PATTERN)
 
 

@@ -26,6 +26,9 @@ Authorize = Callable[[Scope, Action, str], Awaitable[bool]]
 
 LOGIN = "a token is needed: send it as Authorization: Bearer, or log in on the page"
 
+MAX_LIFETIME = 30 * 24 * 3600.0
+"""Seconds after which a stream of a JWT that is valid for longer ends, to be resumed."""
+
 WIDE = frozenset({INSTANCES, RUNS})
 """Topics of all instances and all runs: a caller sees those of their events that it may read."""
 
@@ -45,7 +48,7 @@ class Permission:
         """Seconds until the credential ends; None: it ends with the service's settings."""
         if self.caller is None or self.caller.expires_at is None:
             return None
-        return max(0.0, self.caller.expires_at - time.time())
+        return min(max(0.0, self.caller.expires_at - time.time()), MAX_LIFETIME)
 
     async def require(self, action: Action, resource: str) -> None:
         """Raises `Refusal` if the caller may not do this."""

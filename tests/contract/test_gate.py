@@ -316,6 +316,9 @@ def test_what_a_jwt_has_to_be() -> None:
 @given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode("latin-1")))
 def test_any_text_as_a_jwt_is_refused(text: str) -> None:
     verifier = JwtVerifier(KEY, "", "athanor")
+    deep = base64.urlsafe_b64encode(b'{"alg":' + b"[" * 40_000).decode()
+    assert verifier.caller_of(f"{deep}.e30.x") is None
+    assert verifier.caller_of(jwt_of(*MINE, exp=float("inf"))) is None
     valid = jwt_of(*MINE)
     assert verifier.caller_of(text) is None
     assert verifier.caller_of(f"{text}.{text}.{text}") is None
