@@ -64,9 +64,10 @@ def is_loopback_address(text: str) -> bool:
 
 
 def is_local(name: str) -> bool:
-    """Whether every address of a name to listen on is a loopback address."""
+    """Whether no address of a name to listen on is reached by other machines."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except OSError:
-        return False
+        # to listen on it fails, and says why
+        return True
     return all(is_loopback_address(str(address[0])) for *_, address in found)
