@@ -82,11 +82,22 @@ class ReportReader:
 
     def _lines(self, body: bytes) -> Iterator[list[Report]]:
         line = 1
+        faults: list[Fault] = []
         for text in _cut(body, b"\n{"):
             if len(text) > MAX_ENTRY:
                 raise too_large(line)
-            yield self._read_lines(text, line)
+            reports: list[Any] = []
+            try:
+                reports = self._read_lines(text, line)
+            except InvalidInput as error:
+                faults += error.faults
+            if len(faults) >= MAX_FAULTS:
+                break
+            # the parts after a fault are read for further faults only
+            yield [] if faults else reports
             line += text.count(b"\n")
+        if faults:
+            raise _invalid_lines(faults[:MAX_FAULTS])
 
     def _read_lines(self, text: bytes, line: int) -> list[Any]:
         """The objects in a text that begins at the line of that number."""
@@ -108,7 +119,7 @@ class ReportReader:
                 if len(faults) == MAX_FAULTS:
                     break
         if faults:
-            raise InvalidInput(f"line {faults[0]['line']}: {faults[0]['detail']}", faults)
+            raise _invalid_lines(faults)
         return reports
 
     def _items(self, body: bytes) -> Iterator[list[Report]]:
@@ -204,6 +215,10 @@ def _is_followed(error: Exception) -> bool:
 def _is_cut(error: Exception) -> bool:
     """Whether a JSON text ends too early."""
     return "truncated" in str(error)
+
+
+def _invalid_lines(faults: list[Fault]) -> InvalidInput:
+    return InvalidInput(f"line {faults[0]['line']}: {faults[0]['detail']}", faults)
 
 
 def _invalid(fault: Fault) -> InvalidInput:

@@ -56,6 +56,9 @@ def experiment(shared_service: Service, client: httpx.Client) -> str:
     """An instance with a completed, a failed and a running run."""
     name = "two rings"
     configuration = {"lr": 0.1, "optimizer": {"name": "sgd"}}
+    # a name and a description that can't be broken at a space
+    long = {"name": "W" * 200, "description": "W" * 500}
+    client.post("/instances", json=long).raise_for_status()
     instance = client.post("/instances", json={"name": name, "configuration": configuration}).json()["id"]
     for number, end in enumerate(("complete", "fail", None)):
         metadata = {"name": f"run {number}", "config": {"lr": number / 10}}
