@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import logging
 import time
+from collections.abc import Awaitable
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -27,7 +28,7 @@ from ..access.throttle import Throttle
 from ..engine.athanor import Athanor
 from .permission import LOGIN, Authorize, Permission
 from .problems import problem_of
-from .refusal import Refusal, unauthenticated
+from .refusal import Refusal, unauthenticated, wrong_credential
 
 audit = logging.getLogger("athanor.audit")
 
@@ -70,10 +71,11 @@ class Gate:
                 self._admit, self._origins.allowed, allow_methods=["*"], allow_headers=["*"]
             )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # plain functions that return the next coroutine: a coroutine of their own would cost each open
+    # stream half a KiB
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -81,26 +83,24 @@ class Gate:
             await send(message)
 
         # a stream's frames need no header, so they skip all wrappers of `send`
-        inner = {**scope, "athanor.send": send}
+        scope["athanor.send"] = send
         try:
-            inner["athanor.host"] = self._host_of(inner)
+            scope["athanor.host"] = self._host_of(scope)
         except Refusal as refusal:
-            await self._refuse(refusal, inner, receive, send_with_headers)
-            return
-        await self._inner(inner, receive, send_with_headers)
+            return self._refuse(refusal, scope, receive, send_with_headers)
+        return self._inner(scope, receive, send_with_headers)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _admit(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         headers = Headers(scope=scope)
         try:
-            self._check_origin(scope, headers)
+            self._check_origin(scope, headers, scope.pop("athanor.host"))
             self._check_bind(scope)
             authorize: Authorize | None = scope.get("athanor.authorize", self._authorize)
-            caller = await self._caller_of(scope, headers) if authorize is None else None
-            scope["athanor.permission"] = Permission(caller, authorize, scope)
+            caller = self._caller_of(scope, headers) if authorize is None else None
         except Refusal as refusal:
-            await self._refuse(refusal, scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+            return self._refuse(refusal, scope, receive, send)
+        scope["athanor.permission"] = Permission(caller, authorize, scope)
+        return self._app(scope, receive, send)
 
     def _host_of(self, scope: Scope) -> Host | None:
         """The host that the request names; None inside an application that checks it itself."""
@@ -122,10 +122,10 @@ class Gate:
             )
         return host
 
-    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+    def _check_origin(self, scope: Scope, headers: Headers, host: Host | None) -> None:
         if scope["method"] in SAFE:
             return
-        origins, host = headers.getlist("origin"), scope["athanor.host"]
+        origins = headers.getlist("origin")
         if host is None:
             host = _host_or_none(headers)
         site = headers.get("sec-fetch-site")
@@ -149,7 +149,7 @@ class Gate:
         if not _is_embedded(scope) and _is_address(address) and not is_loopback_address(address):
             raise Refusal(403, "bind", f"this service listens on {address}; {UNPROTECTED}")
 
-    async def _caller_of(self, scope: Scope, headers: Headers) -> Caller | None:
+    def _caller_of(self, scope: Scope, headers: Headers) -> Caller | None:
         """The caller; None on an open path without a credential."""
         anyone = self._authenticator.anyone()
         if anyone is not None:
@@ -159,8 +159,7 @@ class Gate:
         if authorization is not None:
             caller = self.caller_of(secret_of(authorization) or "")
             if caller is None and not is_open:
-                await self.slow_down(scope)
-                raise unauthenticated("this token is wrong or has expired")
+                raise wrong_credential()
             return caller
         cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
         caller = self._authenticator.caller_of_cookie(cookie) if cookie else None
@@ -197,6 +196,11 @@ class Gate:
         return problem_of(refusal)
 
     async def _refuse(self, refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+        if refusal.is_slow:
+            try:
+                await self.slow_down(scope)
+            except Refusal as too_many:
+                refusal = too_many
         await self.response_to(refusal, scope)(scope, receive, send)
 
 

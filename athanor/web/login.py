@@ -10,7 +10,7 @@ from ..access.authenticator import Authenticator
 from ..access.caller import Caller
 from .gate import Gate, audit, cookie_name
 from .permission import permission_of
-from .refusal import unauthenticated
+from .refusal import unauthenticated, wrong_credential
 from .requests import read_object
 from .responses import json_response
 
@@ -48,7 +48,7 @@ async def post_login(request: Request) -> Response:
         return Response(status_code=204)
     if caller is None:
         await gate.slow_down(request.scope)
-        raise unauthenticated("this token is wrong or has expired")
+        raise wrong_credential()
     audit.info("login of %s", ascii(caller.name))
     response = Response(status_code=204)
     value, seconds = authenticator.cookie_of(caller, given.token)

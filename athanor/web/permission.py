@@ -36,12 +36,15 @@ WIDE = frozenset({INSTANCES, RUNS})
 class Permission:
     """Decides by the caller's grant, or by the host's `authorize`, which replaces it."""
 
+    __slots__ = ("_authorize", "_scope", "caller")
+
     def __init__(
         self, caller: Caller | None, authorize: Authorize | None = None, scope: Scope | None = None
     ) -> None:
         self.caller = ANYONE if authorize is not None else caller
         self._authorize = authorize
-        self._scope = scope or {}
+        # the scope has the permission too: a cycle, which only a host's function is worth
+        self._scope = None if authorize is None else scope
 
     @property
     def lifetime(self) -> float | None:
@@ -84,7 +87,7 @@ class Permission:
 
     async def _allows(self, action: Action, resource: str) -> bool:
         if self._authorize is not None:
-            return bool(await self._authorize(self._scope, action, resource))
+            return bool(await self._authorize(self._scope or {}, action, resource))
         return self.caller is not None and self.caller.grant.allows(action, resource)
 
 

@@ -42,6 +42,8 @@ class StreamEndpoint:
                 response = await self._respond(request)
             except AthanorError as error:
                 response = response_to(request, error)
+            # its parsed headers and query would stay as long as the stream
+            del request
             await response(scope, receive, send)
         finally:
             self._open_streams.leave(client)
