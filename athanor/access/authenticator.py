@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import Settings
 from ..exceptions import ConfigurationError
 from .caller import ANYONE, Caller
-from .jwt import JwtVerifier
 from .tokens import COOKIE_SECONDS, Tokens
+
+if TYPE_CHECKING:
+    from .jwt import JwtVerifier
 
 MIN_TOKEN = 16
 """Characters of a token: fewer could be guessed."""
@@ -30,6 +33,9 @@ class Authenticator:
         self._tokens = Tokens(full, read)
         self._jwts: JwtVerifier | None = None
         if key or settings.jwt_jwks_file:
+            # PyJWT and its cryptography take a tenth of a start, and few services need them
+            from .jwt import JwtVerifier
+
             self._jwts = JwtVerifier(key, settings.jwt_jwks_file, settings.jwt_audience)
         self.is_open = not (full or read or self._jwts)
         """Whether no credential is configured."""

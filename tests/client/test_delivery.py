@@ -14,7 +14,7 @@ from ..support.follower import wait_until
 from ..support.scripts import Scripts, free_port, numbers, spooled_lines, status, stored, sync
 from ..support.service import Service
 
-ENTRIES = 100_000
+ENTRIES = 50_000
 KILLS = 5
 
 
@@ -27,7 +27,7 @@ def stopped(tmp_path: Path) -> Iterator[Service]:
     service.close()
 
 
-def test_five_kills_of_the_service_lose_and_double_none_of_100_000_entries(
+def test_five_kills_of_the_service_lose_and_double_none_of_50_000_entries(
     service: Service, scripts: Scripts
 ) -> None:
     script = scripts(

@@ -201,7 +201,7 @@ async def write(pair: Pair, runs: list[str], steps: list[Write | Faults]) -> Non
 
 
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
