@@ -182,7 +182,7 @@ WRITES = st.lists(
 )
 CUTS = st.lists(st.builds(Cut, st.integers(1, 3000), st.integers(0, 6)), max_size=25)
 PROPERTY = settings(
-    max_examples=120,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     database=None,
@@ -285,5 +285,5 @@ def test_broken_streams_add_up_to_the_log(holds: Callable[[World], None], world:
     holds(world)
     after = world.engine.statistics()
     # the schedules made inboxes overflow, and their readers replay
-    assert after.overflows - before.overflows > 10
+    assert after.overflows - before.overflows > 5
     assert after.replay_pages - before.replay_pages > 500
