@@ -84,7 +84,9 @@ def _examples(operation: Any, check: Any, is_known: bool, count: int) -> None:
     run()
 
 
-def _state(client: httpx.Client, run: str) -> tuple[str, str]:
+def _state(client: httpx.Client, run: str) -> tuple[str, dict[str, Any]]:
     """The cursor of the newest event, and the run: nothing is stored without a change of either."""
-    found = client.get(f"/runs/{run}")
-    return client.get("/instances?limit=1").json()["last_event_id"], found.text
+    found = client.get(f"/runs/{run}").raise_for_status().json()
+    # the run gives no sign of life, and becomes stale by itself
+    del found["stale"]
+    return client.get("/instances?limit=1").json()["last_event_id"], found
