@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ _ALGORITHMS = {
 }
 """The algorithms of each type of key (RFC 7518, 8037). The first one is used where a key names none,
 so that a token cannot choose its algorithm (RFC 8725, section 3.1)."""
+_COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+"""A signed JWT (RFC 7515, section 7.1). PyJWT takes one with padding, which the form does not have."""
 FAULTS = (
     *(() if jwt is None else (jwt.PyJWTError,)),
     ValueError,
@@ -57,6 +60,8 @@ class JwtVerifier:
 
     def caller_of(self, token: str) -> Caller | None:
         """The caller that a token names; None if the token is not valid now."""
+        if _COMPACT.fullmatch(token) is None:
+            return None
         try:
             wanted = jwt.get_unverified_header(token).get("kid")
         except (jwt.PyJWTError, *FAULTS):
