@@ -63,6 +63,14 @@ def is_loopback_address(text: str) -> bool:
         return False
 
 
+def is_beyond_this_machine(text: str) -> bool:
+    """Whether `text` is an address, and none of the loopback interface."""
+    try:
+        return not ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
+
+
 def is_local(name: str) -> bool:
     """Whether no address of a name to listen on is reached by other machines."""
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
+
+from .clients import client_at
 
 FIRST_DELAY, MAX_DELAY = 0.1, 2.0
 """Seconds before the answer to the first wrong credential in a row, and at most."""
@@ -37,7 +38,7 @@ class Throttle:
 
         None if too many answers wait for this address.
         """
-        key = _network(address)
+        key = client_at(address)
         entry = self._addresses.setdefault(key, _Address())
         self._addresses.move_to_end(key)
         while len(self._addresses) > MAX_ADDRESSES:
@@ -53,17 +54,6 @@ class Throttle:
 
     def end(self, address: str) -> None:
         """The answer is on its way."""
-        entry = self._addresses.get(_network(address))
+        entry = self._addresses.get(client_at(address))
         if entry is not None:
             entry.waiting = max(0, entry.waiting - 1)
-
-
-def _network(address: str) -> str:
-    """The address; of IPv6 the network of 64 bits, which one client has as a whole."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address

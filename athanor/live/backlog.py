@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from .frames import Frame
-from .refusals import Refusals
+from .refusals import BACKLOG, Refusals
 
 logger = logging.getLogger("athanor")
 
@@ -84,7 +84,7 @@ class Backlog:
     def enforce(self) -> None:
         """Cut clients off while the backlog is beyond its bound and a client is blocked."""
         while self.size > self.most and self._blocked:
-            self.cut_off(next(iter(self._blocked)), "backlog")
+            self.cut_off(next(iter(self._blocked)), BACKLOG)
 
     def cut_off(self, client: Client, reason: str) -> None:
         """Cut one client off, and count it under `reason`."""
@@ -97,5 +97,5 @@ class Backlog:
             logger.warning(
                 "clients that do not read were cut off: %d since the start, the last one because of %s",
                 self._cut,
-                "the bytes that wait for clients" if reason == "backlog" else "its silence",
+                "the bytes that wait for clients" if reason == BACKLOG else "its silence",
             )

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from ..protocol.encoding import encode
 from .problems import Problem
+from .requests import is_set
 from .responses import SSE
 
 RETRY = (15, 30)
@@ -24,7 +25,5 @@ def busy(request: Request, reason: str) -> Response:
         return Problem(503, detail, headers)
     # a random number of milliseconds too
     data = encode({"type": "busy", "detail": detail, "retry": 1000 * seconds})
-    event = (
-        b"" if request.query_params.get("unnamed", "") not in ("", "0") else b"event: busy\ndata: " + data
-    )
+    event = b"" if is_set(request, "unnamed") else b"event: busy\ndata: " + data
     return Response(b"retry: %d\n%b\n\n" % (1000 * seconds, event), headers=headers, media_type=SSE)

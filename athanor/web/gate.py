@@ -8,7 +8,6 @@ the client's `Host` is a part of.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import time
 from collections.abc import Awaitable
@@ -22,13 +21,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..access.authenticator import Authenticator
 from ..access.caller import Caller
 from ..access.credentials import secret_of
-from ..access.hosts import Host, HostRule, is_loopback_address
+from ..access.hosts import Host, HostRule, is_beyond_this_machine
 from ..access.origins import OriginRule
 from ..access.throttle import Throttle
 from ..engine.athanor import Athanor
+from ..live.refusals import BIND, HOST, ORIGIN, THROTTLED
 from .permission import LOGIN, Authorize, Permission
 from .problems import problem_of
 from .refusal import Refusal, unauthenticated, wrong_credential
+from .root_path import path_below_root
 
 audit = logging.getLogger("athanor.audit")
 
@@ -108,15 +109,15 @@ class Gate:
             return None
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) != 1:
-            raise Refusal(400, "host", f"a request needs one header Host, and this one has {len(given)}")
+            raise Refusal(400, HOST, f"a request needs one header Host, and this one has {len(given)}")
         try:
             host = Host(given[0].decode("latin-1"))
         except ValueError as error:
-            raise Refusal(400, "host", str(error)) from None
+            raise Refusal(400, HOST, str(error)) from None
         if not self._hosts.accepts(host, _address_of(scope)):
             raise Refusal(
                 421,
-                "host",
+                HOST,
                 f"this service does not answer as {host.name[:100]}; if that is its name, add it to "
                 "ATHANOR_ALLOWED_HOSTS",
             )
@@ -136,7 +137,7 @@ class Gate:
             or host is None
             or not self._origins.accepts(origins[0] if origins else None, site, host)
         ):
-            raise Refusal(403, "origin", "the origin of this page is not in ATHANOR_ALLOWED_ORIGINS")
+            raise Refusal(403, ORIGIN, "the origin of this page is not in ATHANOR_ALLOWED_ORIGINS")
 
     def _check_bind(self, scope: Scope) -> None:
         """Refuse a connection from beyond this machine, if nobody has decided to open the service.
@@ -146,18 +147,18 @@ class Gate:
         if self._authorize is not None or not self._authenticator.is_open or self._settings.insecure:
             return
         address = _address_of(scope)
-        if not _is_embedded(scope) and _is_address(address) and not is_loopback_address(address):
-            raise Refusal(403, "bind", f"this service listens on {address}; {UNPROTECTED}")
+        if not _is_embedded(scope) and is_beyond_this_machine(address):
+            raise Refusal(403, BIND, f"this service listens on {address}; {UNPROTECTED}")
 
     def _caller_of(self, scope: Scope, headers: Headers) -> Caller | None:
         """The caller; None on an open path without a credential."""
         anyone = self._authenticator.anyone()
         if anyone is not None:
             return anyone
-        is_open = is_open_path(route_path(scope))
+        is_open = is_open_path(path_below_root(scope))
         authorization = headers.get("authorization")
         if authorization is not None:
-            caller = self.caller_of(secret_of(authorization) or "")
+            caller = self._authenticator.caller_of(secret_of(authorization) or "")
             if caller is None and not is_open:
                 raise wrong_credential()
             return caller
@@ -167,16 +168,13 @@ class Gate:
             raise unauthenticated("the login has ended: log in again" if cookie else LOGIN)
         return caller
 
-    def caller_of(self, secret: str) -> Caller | None:
-        return self._authenticator.caller_of(secret)
-
     async def slow_down(self, scope: Scope) -> None:
         """Wait before the answer to a wrong credential. Raises `Refusal` if many wait already."""
-        address = (scope.get("client") or ("",))[0]
+        address = peer_of(scope)
         delay = self._throttle.begin(address, time.monotonic())
         if delay is None:
             raise Refusal(
-                429, "throttled", "too many wrong tokens come from this address", {"retry-after": "5"}
+                429, THROTTLED, "too many wrong tokens come from this address", {"retry-after": "5"}
             )
         try:
             await asyncio.sleep(delay)
@@ -191,7 +189,7 @@ class Gate:
             refusal.reason,
             scope["method"],
             ascii(scope["path"])[:200],
-            (scope.get("client") or ("an unknown address",))[0],
+            peer_of(scope) or "an unknown address",
         )
         return problem_of(refusal)
 
@@ -207,13 +205,6 @@ class Gate:
 def is_open_path(path: str) -> bool:
     """Whether a path is served without a credential."""
     return path in OPEN or path.startswith("/static/")
-
-
-def route_path(scope: Scope) -> str:
-    """The path below the one that Athanor is mounted at."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
 def cookie_name(scope: Scope) -> str:
@@ -234,18 +225,15 @@ def _is_embedded(scope: Scope) -> bool:
     return "app" in scope or "athanor.authorize" in scope
 
 
+def peer_of(scope: Scope) -> str:
+    """The address at the client's end of the connection; empty for a Unix socket."""
+    return str((scope.get("client") or ("",))[0])
+
+
 def _address_of(scope: Scope) -> str:
     """The service's end of the connection; empty for a Unix socket."""
     address = (scope.get("server") or ("",))[0]
     return "" if "/" in address else str(address)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _with_headers(headers: object) -> list[tuple[bytes, bytes]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import ip_address
 
 from starlette.types import Scope
 
+from ..access.clients import client_at
 from ..config import Settings
 from .event_stream import EventStream
+from .gate import peer_of
 
 
 class OpenStreams:
@@ -41,16 +42,5 @@ class OpenStreams:
 
 
 def client_of(scope: Scope) -> str:
-    """The address of the connection, of IPv6 its network of 64 bits, which one client owns.
-
-    Empty where there is no address, as behind a Unix socket.
-    """
-    address = (scope.get("client") or ("",))[0]
-    if ":" not in address:
-        return str(address)
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return str(address)
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return str(mapped) if mapped else f"{parsed.exploded[:19]}::/64"
+    """The client that a request comes from, as `client_at` has it."""
+    return client_at(peer_of(scope))

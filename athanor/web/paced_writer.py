@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Send
 
 from ..engine.athanor import Athanor
 from ..live.frames import Frame
+from ..live.refusals import SILENCE
 from .uvicorn_adapter import bounds_writes, leave, transport_of
 
 
@@ -91,7 +92,7 @@ class PacedWriter:
             if not self._has_left():
                 raise
         except TimeoutError:
-            self._backlog.cut_off(self, "silence")
+            self._backlog.cut_off(self, SILENCE)
         finally:
             self._backlog.unblock(self)
 

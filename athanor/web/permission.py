@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from ..access.caller import ANYONE, Caller
 from ..access.grants import Action
+from ..live.refusals import PERMISSION
 from ..protocol.topics import INSTANCE_PREFIX, INSTANCES, RUN_PREFIX, RUNS
 from .refusal import Refusal, unauthenticated
 
@@ -58,7 +59,7 @@ class Permission:
         if self.caller is None:
             raise unauthenticated(LOGIN)
         if not await self._allows(action, resource):
-            raise Refusal(403, "permission", f"this credential does not allow to {action} {resource}")
+            raise Refusal(403, PERMISSION, f"this credential does not allow to {action} {resource}")
 
     async def require_open(self, topic: str) -> None:
         """The same for a stream or a list. A grant of any topic opens the wide ones, filtered."""

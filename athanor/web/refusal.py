@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..exceptions import AthanorError
+from ..live.refusals import CREDENTIAL
 
 
 class Refusal(AthanorError):
@@ -27,7 +28,7 @@ def unauthenticated(detail: str) -> Refusal:
 
     It challenges for Bearer only: for Basic, a browser would ask for the login in its own dialog.
     """
-    return Refusal(401, "credential", detail, {"www-authenticate": 'Bearer realm="athanor"'})
+    return Refusal(401, CREDENTIAL, detail, {"www-authenticate": 'Bearer realm="athanor"'})
 
 
 def wrong_credential() -> Refusal:

@@ -45,6 +45,12 @@ def split(scope: Scope, own: Collection[str]) -> tuple[str, str]:
     return root, below if repeated is None else repeated
 
 
+def path_below_root(scope: Scope) -> str:
+    """The path of a request below its root path, which may not be a part of it."""
+    below = _below(scope.get("root_path", ""), scope["path"])
+    return scope["path"] if below is None else below
+
+
 def _is_at(path: str, root: str) -> bool:
     return path.startswith(root) and path[len(root) :].startswith("/")
 

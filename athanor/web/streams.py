@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from ..exceptions import AthanorError
 from ..live import formats
 from ..live.frames import Format
+from ..live.refusals import STREAMS
 from ..protocol.events import TYPES
 from .busy import busy
 from .event_stream import EventStream
@@ -34,7 +35,7 @@ class StreamEndpoint:
         client = client_of(scope)
         refusal = self._open_streams.enter(client)
         if refusal is not None:
-            request.app.state.athanor.refusals.count("streams")
+            request.app.state.athanor.refusals.count(STREAMS)
             await busy(request, refusal)(scope, receive, send)
             return
         try:
