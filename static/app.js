@@ -1,11 +1,11 @@
 // Chooses the view by the part of the address after #; the login; the keyboard; the connection's state.
 
-import { element } from "./dom.js";
-import { InstanceView } from "./instance.js";
-import { askForToken } from "./login.js";
-import { Overview } from "./overview.js";
-import { RunView } from "./run.js";
-import { logIn, logOut, onOtherTabs, readSession } from "./session.js";
+import { element } from "./common/dom.js";
+import { InstanceView } from "./runs/instance.js";
+import { askForToken } from "./login/login.js";
+import { Overview } from "./runs/overview.js";
+import { RunView } from "./run/run.js";
+import { logIn, logOut, onOtherTabs, readSession } from "./login/session.js";
 
 const root = document.getElementById("view");
 const connection = document.getElementById("connection");

@@ -114,7 +114,7 @@ def test_a_tab_that_joins_with_an_old_cursor_misses_nothing(
 
 
 JOIN = """async ([topic, cursor]) => {
-  const { Stream } = await import("./static/stream.js");
+  const { Stream } = await import("./static/stream/stream.js");
   window.got = { seqs: [], states: [] };
   window.stream = new Stream([topic], cursor, {
     event: (data) => got.seqs.push(...(data.logs ?? [data.log]).map(({ seq }) => seq)),

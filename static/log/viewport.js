@@ -4,7 +4,7 @@
 // range is shorter than the rows. `top`, the index of the first visible row with a fraction, is
 // authoritative: the scroll bar follows it, except while it is dragged.
 
-import { element, framed } from "./dom.js";
+import { element, framed } from "../common/dom.js";
 
 export const ROW = 20;
 const MOST_PIXELS = 8000000;

@@ -1,7 +1,7 @@
 // A chart of curves over steps or time, on a canvas; its cost does not grow with the points.
 
-import { element, framed } from "./dom.js";
-import { number, span } from "./format.js";
+import { element, framed } from "../common/dom.js";
+import { number, span } from "../common/format.js";
 
 const MARGIN = { left: 58, right: 10, top: 8, bottom: 22 };
 export const COLOURS = 10;

@@ -1,6 +1,6 @@
 // The form that asks for the token.
 
-import { element } from "./dom.js";
+import { element } from "../common/dom.js";
 import { logIn } from "./session.js";
 
 // Shows the form in `root`, with the error of an earlier try; calls `onDone` after a login.

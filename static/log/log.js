@@ -1,9 +1,9 @@
 // The Logs tab: all lines of a run, by scrolling, by search, and as they arrive.
 
 import { paint, plain } from "./ansi.js";
-import { copyButton, element } from "./dom.js";
-import { downloadMenu } from "./download.js";
-import { clock, counted, number } from "./format.js";
+import { copyButton, element } from "../common/dom.js";
+import { downloadMenu } from "../common/download.js";
+import { clock, counted, number } from "../common/format.js";
 import { AllLines, Matches } from "./lines.js";
 import { Viewport } from "./viewport.js";
 

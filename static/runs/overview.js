@@ -1,10 +1,10 @@
 // All instances with their newest runs, updated by the stream.
 
-import { getJson } from "./api.js";
-import { copyButton, element, statusPill } from "./dom.js";
-import { counted, displayName, duration, lastLine, number } from "./format.js";
+import { getJson } from "../common/api.js";
+import { copyButton, element, statusPill } from "../common/dom.js";
+import { counted, displayName, duration, lastLine, number } from "../common/format.js";
 import { RunList } from "./list.js";
-import { Stream } from "./stream.js";
+import { Stream } from "../stream/stream.js";
 
 const RUNS_SHOWN = 5;
 const CARDS_SHOWN = 100;

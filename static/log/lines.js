@@ -1,6 +1,6 @@
 // A run's lines, as far as they are loaded. Other lines are requested when they become visible.
 
-import { getJson, runPath } from "./api.js";
+import { getJson, runPath } from "../common/api.js";
 
 export const FIRST = 5000;
 const CHUNK = 500;

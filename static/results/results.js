@@ -1,10 +1,10 @@
 // The Results tab: a chart for each key with numbers, and a tree for each other value.
 
-import { getJson, nextPath, runPath } from "./api.js";
+import { getJson, nextPath, runPath } from "../common/api.js";
 import { Chart, Series } from "./curve.js";
-import { element } from "./dom.js";
-import { downloadMenu } from "./download.js";
-import { counted } from "./format.js";
+import { element } from "../common/dom.js";
+import { downloadMenu } from "../common/download.js";
+import { counted } from "../common/format.js";
 
 const NOT_FINITE = new Map([["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]);
 const MOST_CHILDREN = 200;

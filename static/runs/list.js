@@ -1,7 +1,7 @@
 // The base of views that list runs: bars, durations, and a search.
 
-import { Bar, framed } from "./dom.js";
-import { duration } from "./format.js";
+import { Bar, framed } from "../common/dom.js";
+import { duration } from "../common/format.js";
 
 export class RunList {
   // a subclass sets `search` and `stream`, starts `clock`, and draws in `render()`

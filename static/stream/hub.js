@@ -200,7 +200,7 @@ export class Hub {
 function address(topics, cursor) {
   const query = new URLSearchParams(topics.map((topic) => ["topic", topic]));
   query.set("last_event_id", cursor);
-  return `${new URL("../events", import.meta.url)}?${query}`;
+  return `${new URL("../../events", import.meta.url)}?${query}`;
 }
 
 // The topics of an event (docs/protocol.md).

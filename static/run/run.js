@@ -1,12 +1,12 @@
 // One run: its header, its log and its results.
 
-import { getJson, instancePath, request, runPath } from "./api.js";
-import { Bar, element, statusPill } from "./dom.js";
-import { duration, displayName, number } from "./format.js";
-import { FIRST } from "./lines.js";
-import { LogTab } from "./log.js";
-import { ResultsTab } from "./results.js";
-import { RUN_ENDS, RUN_LIFE, Stream } from "./stream.js";
+import { getJson, instancePath, request, runPath } from "../common/api.js";
+import { Bar, element, statusPill } from "../common/dom.js";
+import { duration, displayName, number } from "../common/format.js";
+import { FIRST } from "../log/lines.js";
+import { LogTab } from "../log/log.js";
+import { ResultsTab } from "../results/results.js";
+import { RUN_ENDS, RUN_LIFE, Stream } from "../stream/stream.js";
 
 const NEWEST = Number.MAX_SAFE_INTEGER;
 const FINAL = ["completed", "failed", "cancelled"];

@@ -1,13 +1,13 @@
 // One instance: its configuration, its runs, and a comparison of up to ten of them.
 
-import { getJson, instancePath, nextPath } from "./api.js";
-import { element } from "./dom.js";
-import { Chart, COLOURS } from "./curve.js";
-import { counted, displayName, duration } from "./format.js";
+import { getJson, instancePath, nextPath } from "../common/api.js";
+import { element } from "../common/dom.js";
+import { Chart, COLOURS } from "../results/curve.js";
+import { counted, displayName, duration } from "../common/format.js";
 import { RunList } from "./list.js";
 import { runRow } from "./overview.js";
-import { branches, ChartSettings, Results } from "./results.js";
-import { Stream } from "./stream.js";
+import { branches, ChartSettings, Results } from "../results/results.js";
+import { Stream } from "../stream/stream.js";
 
 const MOST_RUNS = 5000;
 
