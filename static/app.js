@@ -1,5 +1,6 @@
 // Chooses the view by the part of the address after #; the login; the keyboard; the connection's state.
 
+import { Address } from "./common/address.js";
 import { element } from "./common/dom.js";
 import { InstanceView } from "./runs/instance.js";
 import { askForToken } from "./login/login.js";
@@ -31,15 +32,11 @@ const shell = {
 };
 
 function route() {
-  const [path, query] = location.hash.replace(/^#/, "").split("?");
-  const parts = path.split("/").filter(Boolean).map(decodeURIComponent);
-  const options = new URLSearchParams(query);
-  if (parts[0] === "runs" && parts[1]) {
-    const line = Number(options.get("line"));
-    return { View: RunView, id: parts[1], tab: parts[2] === "results" ? "results" : "logs", line: line > 0 ? Math.floor(line) : null };
-  }
-  if (parts[0] === "instances" && parts[1]) return { View: InstanceView, id: parts[1], compare: options.get("compare")?.split(",") };
-  return { View: Overview };
+  const address = new Address();
+  const [kind, id] = address.parts;
+  if (kind === "runs" && id) return { View: RunView, id, address };
+  if (kind === "instances" && id) return { View: InstanceView, id, address };
+  return { View: Overview, address };
 }
 
 async function show() {
@@ -47,7 +44,7 @@ async function show() {
   try {
     wanted = route();
   } catch {
-    wanted = { View: Overview };
+    wanted = { View: Overview, address: new Address("#/") };
   }
   view?.close();
   shell.state("connecting", "connecting");

@@ -14,8 +14,11 @@ const MOST_SHOWN = 4000;
 const AHEAD = 200;
 
 export class LogTab {
-  constructor(id, line) {
+  // The field `line` of `address` has the number of the selected line.
+  constructor(id, address) {
     this.id = id;
+    this.address = address;
+    const line = Math.floor(Number(address.get("line"))) || null;
     this.all = new AllLines(id, () => this.loaded());
     this.lines = this.all;
     this.fresh = 0;
@@ -154,8 +157,7 @@ export class LogTab {
   // Shows the whole line below the list, so that no other line moves.
   show(seq) {
     this.selected = seq ?? null;
-    const path = `#/runs/${encodeURIComponent(this.id)}/logs`;
-    history.replaceState(null, "", seq == null ? path : `${path}?line=${seq}`);
+    this.address.set({ line: seq });
     const entry = seq == null ? null : this.lines.get(this.place(seq));
     this.detail.hidden = true;
     if (entry) this.unfold(entry);

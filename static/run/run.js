@@ -12,14 +12,15 @@ const NEWEST = Number.MAX_SAFE_INTEGER;
 const FINAL = ["completed", "failed", "cancelled"];
 
 export class RunView {
-  // `route` has `id`, `tab` (logs or results) and `line`
+  // `route` has `id`, and `address`, whose path ends with the tab (logs or results)
   constructor(root, route, shell) {
     this.root = root;
     this.id = route.id;
-    this.tab = route.tab ?? "logs";
+    this.address = route.address;
+    this.tab = this.address.parts[2] === "results" ? "results" : "logs";
     this.shell = shell;
     this.closed = false;
-    this.log = new LogTab(this.id, route.line);
+    this.log = new LogTab(this.id, this.address);
     this.results = new ResultsTab(this.id);
   }
 
@@ -115,8 +116,7 @@ export class RunView {
       button.tabIndex = each === name ? 0 : -1;
       this.panels[each].hidden = each !== name;
     }
-    const path = `#/runs/${encodeURIComponent(this.id)}/${name}`;
-    if (!first) history.replaceState(null, "", path);
+    if (!first) this.address.go("runs", this.id, name);
     if (name === "results") this.results.show();
     else this.log.viewport.draw();
   }

@@ -12,11 +12,12 @@ import { Stream } from "../stream/stream.js";
 const MOST_RUNS = 5000;
 
 export class InstanceView extends RunList {
-  // `route` has the instance's `id`, and `compare`, the ids of the runs to compare
+  // `route` has the instance's `id`, and `address`; its field `compare` has the ids of the runs to compare
   constructor(root, route, shell) {
     super(root, shell);
     this.id = route.id;
-    this.chosen = new Set((route.compare ?? []).slice(0, COLOURS));
+    this.address = route.address;
+    this.chosen = new Set(this.address.getAll("compare").flatMap((ids) => ids.split(",")).slice(0, COLOURS));
   }
 
   async start() {
@@ -102,8 +103,7 @@ export class InstanceView extends RunList {
   choose(id, wanted) {
     if (wanted) this.chosen.add(id);
     else this.chosen.delete(id);
-    const query = this.chosen.size ? `?compare=${[...this.chosen].map(encodeURIComponent).join(",")}` : "";
-    history.replaceState(null, "", `#/instances/${encodeURIComponent(this.id)}${query}`);
+    this.address.set({ compare: [...this.chosen] });
     this.draw();
     this.compare();
   }

@@ -288,7 +288,7 @@ def test_an_instance_page_compares_chosen_runs(service: Service, tab: Tab) -> No
         return tab.page.locator(".reading div").all_text_contents()
 
     wait_until(lambda: len(read_at(300)) == 3, "all three curves")
-    assert tab.page.url.endswith("?compare=run-0,run-1,run-2")
+    assert tab.page.url.endswith("?compare=run-0&compare=run-1&compare=run-2")
     tab.page.reload()
     expect(tab.page.locator(".difference thead th")).to_have_count(4)
     assert tab.errors == []
