@@ -175,6 +175,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """All bytes that wait for clients; beyond it, clients that do not read are cut off."""
     chunk_bytes: int = 64 * 1024
     """A response is written in chunks of this size, so a client that does not read holds one."""
+    turn_bytes: int = 512 * 1024
+    """All clients together are sent about this much, which takes some 2 ms, before others run."""
     head_bytes: int = 64 * 1024
     head_fields: int = 100
     """A request line with its headers. Chunk extensions and trailers have the same bounds."""

@@ -5,8 +5,9 @@ A command either applies as a whole, or raises before it has changed anything.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -16,6 +17,12 @@ from ..protocol.raw import EMPTY, bounded, merged, same, size_of
 from ..protocol.records import Run, Status
 from ..protocol.stored import StoredInstance, StoredRun
 from .ledger import Ledger, Receipt
+
+T = TypeVar("T")
+Work = Generator[None, None, T]
+"""Work that yields wherever it may pause, and returns its outcome."""
+STEP = 1000
+"""Entries that are numbered between two pauses: some 0.5 ms."""
 
 
 @dataclass(slots=True)
@@ -47,6 +54,12 @@ class Command:
         Raises `NotFound`, `Conflict` or `TooLarge` if that is not allowed.
         """
         raise NotImplementedError
+
+    def applying(self, ledger: Ledger) -> Work[Any]:
+        """As `apply`, with pauses."""
+        answer = self.apply(ledger)
+        yield
+        return answer
 
 
 @dataclass(slots=True)
@@ -94,7 +107,7 @@ class DeleteInstance(Command):
 
     exclusive: ClassVar[bool] = True
 
-    def apply(self, ledger: Ledger) -> None:
+    def applying(self, ledger: Ledger) -> Work[None]:
         assert self.instance_id is not None
         if ledger.instances[self.instance_id] is None:
             raise no_instance(self.instance_id)
@@ -104,6 +117,7 @@ class DeleteInstance(Command):
                 raise Conflict(f"run {run.id} of instance {self.instance_id} is still running")
         for run in open_runs:
             ledger.set_status(run, "cancelled")
+            yield
         ledger.delete_instance(self.instance_id)
 
 
@@ -230,7 +244,7 @@ class AppendEntries(Command):
     def size(self) -> int:
         return self.bytes
 
-    def apply(self, ledger: Ledger) -> Receipt:
+    def applying(self, ledger: Ledger) -> Work[Receipt]:
         assert self.run_id is not None
         run = found_run(ledger.runs[self.run_id], self.run_id)
         if self.key is not None:
@@ -238,7 +252,10 @@ class AppendEntries(Command):
             if earlier is not None:
                 return earlier._replace(replayed=True)
         require_running(run)
-        last = ledger.append(run, self.entries) if self.entries else None
+        last = None
+        for first in range(0, len(self.entries), STEP):
+            last = ledger.append(run, self.entries[first : first + STEP])
+            yield
         receipt = Receipt(len(self.entries), last, run.cancel_requested_at is not None)
         if self.key is not None:
             ledger.receipts[run.id, self.key] = ledger.new_receipts[run.id, self.key] = receipt
@@ -280,8 +297,8 @@ Decision = tuple[Literal[True], Any] | tuple[Literal[False], Exception]
 """The outcome of a command: true and its answer, or false and the error that refused it."""
 
 
-def decide(ledger: Ledger, commands: list[Command]) -> list[Decision]:
-    """Apply commands in order, each to the state that the ones before it left.
+def deciding(ledger: Ledger, commands: list[Command]) -> Work[list[Decision]]:
+    """Apply commands in order, each to the state that the ones before it left, with pauses.
 
     The entries of a run are put together, up to that run's next command of another kind. So the
     entries of one flush are one event, and a stream can be resumed after any event.
@@ -289,9 +306,10 @@ def decide(ledger: Ledger, commands: list[Command]) -> list[Decision]:
     decisions: dict[int, Decision] = {}
     waiting: dict[str, list[int]] = {}
 
-    def settle(number: int) -> None:
+    def settle(number: int) -> Work[None]:
         try:
-            decisions[number] = (True, _snapshot(commands[number].apply(ledger)))
+            answer = yield from commands[number].applying(ledger)
+            decisions[number] = (True, _snapshot(answer))
         except (NotFound, Conflict, TooLarge) as refusal:
             decisions[number] = (False, refusal)
 
@@ -301,9 +319,9 @@ def decide(ledger: Ledger, commands: list[Command]) -> list[Decision]:
             waiting.setdefault(command.run_id, []).append(number)
             continue
         for earlier in waiting.pop(command.run_id or "", ()):
-            settle(earlier)
-        settle(number)
+            yield from settle(earlier)
+        yield from settle(number)
     for numbers in waiting.values():
         for number in numbers:
-            settle(number)
+            yield from settle(number)
     return [decisions[number] for number in range(len(commands))]

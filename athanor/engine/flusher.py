@@ -12,6 +12,7 @@ import logging
 import math
 import time
 from collections import Counter
+from operator import attrgetter
 from typing import Any
 
 from ..config import Limits
@@ -24,6 +25,8 @@ from ..store.store import Store
 from .ring import RingBuffer
 
 logger = logging.getLogger("athanor")
+
+_type_of = attrgetter("type")
 
 
 class Pending:
@@ -244,7 +247,7 @@ class Flusher:
         self.flushes += 1
         self._ring.release(len(batch))
         self._batch = []
-        self.events_stored.update([event.type for event in commit.events])
+        self.events_stored.update(map(_type_of, commit.events))
         self._runs.apply(commit.events, commit.runs)
         self._broadcaster.broadcast(commit)
         for item, (done, outcome) in zip(batch, commit.decisions, strict=True):

@@ -15,6 +15,7 @@ from ..live.hub import Hub
 from ..live.refusals import Refusals
 from ..live.replay import Replay
 from ..live.runs import RunTracker
+from ..live.turns import Turns
 from ..protocol.records import Progress
 from ..store import queries
 from ..store.store import Store
@@ -35,6 +36,7 @@ class Parts:
     flusher: Flusher
     maintenance: Maintenance
     replay: Replay
+    turns: Turns
     relay: Relay | None
     peers: Peers | None
 
@@ -144,4 +146,5 @@ def _assemble(settings: Settings, limits: Limits, store: Store, refusals: Refusa
     flusher = Flusher(ring, store, runs, broadcaster, settings.flush_interval, limits)
     maintenance = Maintenance(settings, limits, store, flusher, hub, runs)
     replay = Replay(hub, store, runs.progress, settings, limits)
-    return Parts(store, hub, runs, ring, flusher, maintenance, replay, relay, peers)
+    turns = Turns(limits.turn_bytes)
+    return Parts(store, hub, runs, ring, flusher, maintenance, replay, turns, relay, peers)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
+from itertools import groupby
+from operator import attrgetter
 
 from ..protocol.events import ENTRY_TYPES, PLURAL, StoredEvent
 from .frames import Part, WireEvent
+
+_type_of = attrgetter("type")
 
 Memo = MutableMapping[tuple[int, int, int, str], WireEvent]
 """Events that were made before, by their first and last number, count and type.
@@ -25,7 +29,7 @@ class Segment:
 
     def __init__(self, rows: list[StoredEvent], most_bytes: int, memo: Memo | None) -> None:
         self.rows = rows
-        self.types = frozenset(row.type for row in rows)
+        self.types = frozenset(map(_type_of, rows))
         self._most_bytes = most_bytes
         self._memo = memo
         self._parts: dict[frozenset[str], Part] = {}
@@ -40,7 +44,9 @@ class Segment:
             return None
         part = self._parts.get(wanted)
         if part is None:
-            rows = [row for row in self.rows if row.type in wanted]
+            rows = self.rows
+            if len(wanted) < len(self.types):
+                rows = [row for row in rows if row.type in wanted]
             events = [self._event(group) for group in _groups(rows, self._most_bytes)]
             part = self._parts[wanted] = Part(events, rows[-1].n, rows[-1].type)
         return part
@@ -62,19 +68,12 @@ def segments_of(
 
     `most_bytes` is about the most that is sent as one event.
     """
-    rows: list[StoredEvent] = []
-    for row in stored:
-        joins = rows and row.type in ENTRY_TYPES and _is_entry_of(rows[-1], row.run_id)
-        if rows and not joins:
-            yield Segment(rows, most_bytes, memo)
-            rows = []
-        rows.append(row)
-    if rows:
-        yield Segment(rows, most_bytes, memo)
-
-
-def _is_entry_of(row: StoredEvent, run_id: str | None) -> bool:
-    return row.type in ENTRY_TYPES and row.run_id == run_id
+    # an entry has no instance, and an event of a life has one
+    for (instance_id, _), rows in groupby(stored, attrgetter("instance_id", "run_id")):
+        if instance_id is None:
+            yield Segment(list(rows), most_bytes, memo)
+        else:
+            yield from (Segment([row], most_bytes, memo) for row in rows)
 
 
 def _groups(rows: list[StoredEvent], most_bytes: int) -> Iterator[list[StoredEvent]]:

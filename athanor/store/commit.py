@@ -6,14 +6,16 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from ..domain.commands import AppendEntries, Command, Decision, DeleteInstance, decide
+from ..domain.commands import AppendEntries, Command, Decision, DeleteInstance, Work, deciding
 from ..domain.ledger import Ledger, Receipt
 from ..protocol.events import StoredEvent
 from ..protocol.records import now
 from ..protocol.stored import StoredRun
 from .rows import INSTANCE, RUN, RUN_WITHOUT_METADATA, instance_of, instance_row, run_of, run_row
 from .session import Params, Session
+from .slices import in_slices
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ async def commit(session: Session, flush: Flush, notifications: list[str]) -> Co
         ledger = Ledger(newest, now())
         await _load(session, ledger, flush.commands)
         with _no_collection():
-            decisions = decide(ledger, flush.commands)
+            decisions = await in_slices(deciding(ledger, flush.commands))
         await _write(session, ledger)
         if ledger.events:
             notification = f"{ledger.newest} {flush.number[0]}"
@@ -109,9 +111,14 @@ async def _load(session: Session, ledger: Ledger, commands: list[Command]) -> No
 
 
 async def _load_runs(session: Session, ledger: Ledger, sql: str, params: Params) -> None:
-    for row in await session.fetch(sql, params):
+    await in_slices(_keep_runs(ledger, await session.fetch(sql, params)))
+
+
+def _keep_runs(ledger: Ledger, rows: list[list[Any]]) -> Work[None]:
+    for row in rows:
         run = run_of(row)
         ledger.runs[run.id] = run
+        yield
 
 
 async def _write(session: Session, ledger: Ledger) -> None:
@@ -120,16 +127,11 @@ async def _write(session: Session, ledger: Ledger) -> None:
         assert instance is not None
         row = (*instance_row(instance), ledger.created.get(f"instance:{id}", 0))
         await session.execute(_UPSERT_INSTANCE, row)
-    run_rows: list[Params] = []
     for id in ledger.touched_runs:
-        run = ledger.runs[id]
-        assert run is not None
-        created_n = ledger.created.get(f"run:{id}", 0)
-        if created_n:
+        if f"run:{id}" in ledger.created:
             await _finish_purge(session, id)
-        run_rows.append((*run_row(run), created_n, ledger.ended.get(id)))
-    if run_rows:
-        await session.execute_many(_UPSERT_RUN, run_rows)
+    if ledger.touched_runs:
+        await session.execute_many(_UPSERT_RUN, await in_slices(_run_rows(ledger)))
     counts: list[Params] = []
     for id in ledger.counted_runs - ledger.touched_runs:
         run = ledger.runs[id]
@@ -152,6 +154,16 @@ async def _write(session: Session, ledger: Ledger) -> None:
     if ledger.deleted_run is not None:
         for sql in _DELETE_RUN:
             await session.execute(sql, (ledger.deleted_run,))
+
+
+def _run_rows(ledger: Ledger) -> Work[list[Params]]:
+    rows: list[Params] = []
+    for id in ledger.touched_runs:
+        run = ledger.runs[id]
+        assert run is not None
+        rows.append((*run_row(run), ledger.created.get(f"run:{id}", 0), ledger.ended.get(id)))
+        yield
+    return rows
 
 
 async def _finish_purge(session: Session, run_id: str) -> None:

@@ -68,6 +68,8 @@ TABLES = _JSON + tables(DIALECT) + _CLUSTER
 PREPARING = 0x61746861  # "atha"
 """The advisory lock of a process that checks or creates the tables."""
 CHANNEL = "athanor"
+COPIED = 10_000
+"""Rows of one COPY: they hold the event loop for some 10 ms."""
 _RELATIONS = """
     SELECT relname::text, attname::text FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
     WHERE attnum > 0 AND NOT attisdropped
@@ -151,14 +153,16 @@ class PostgresSession(Session):
         ]
 
     async def insert(self, events: list[StoredEvent]) -> None:
-        if not events:
-            return
-        records = [
-            (n, type_, instance_id, run_id, seq, _to(label), len(data), data.decode())
-            for n, type_, instance_id, run_id, seq, label, data in events
-        ]
         columns = ("n", "type", "instance_id", "run_id", "seq", "label", "size", "data")
-        await self._answer(self._raw.copy_records_to_table("events", records=records, columns=columns))
+        # asyncpg encodes the records of one call without a pause
+        for first in range(0, len(events), COPIED):
+            records = [
+                (n, type_, instance_id, run_id, seq, _to(label), len(data), data.decode())
+                for n, type_, instance_id, run_id, seq, label, data in events[first : first + COPIED]
+            ]
+            await self._answer(
+                self._raw.copy_records_to_table("events", records=records, columns=columns)
+            )
 
     def among(self, columns: str, values: Iterable[Any]) -> tuple[str, Params]:
         listed = list(values)

@@ -25,12 +25,16 @@ class PacedWriter:
     is cut off is disconnected by that server.
     """
 
-    __slots__ = ("_backlog", "_on_cut", "_receive", "_send", "_task", "_timeout", "_transport", "is_cut")
+    __slots__ = (
+        *("_backlog", "_on_cut", "_receive", "_send", "_task", "_timeout", "_transport", "_turns"),
+        "is_cut",
+    )
 
     def __init__(
         self, engine: Athanor, receive: Receive, send: Send, on_cut: Callable[[], None] | None = None
     ) -> None:
         self._backlog = engine.parts.hub.backlog
+        self._turns = engine.parts.turns
         # our own server looks at the client's progress within a chunk
         self._timeout = None if bounds_writes(receive) else engine.limits.write_timeout
         self._receive = receive
@@ -48,6 +52,9 @@ class PacedWriter:
 
         Meanwhile the client holds `frames` and `own` bytes more.
         """
+        await self._turns.take(len(chunk))
+        if self.is_cut:
+            return False
         transport = self._transport
         if transport is None:
             await self._wait(_body(chunk), frames, own + len(chunk))
