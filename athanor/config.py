@@ -121,6 +121,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     page_rows: int = 2000
     page_bytes: int = 256 * 1024
     """A page of a replay: about one frame, and at least one row, however large it is."""
+    pages_bytes: int = 4 * MIB
+    most_pages: int = 256
+    page_seconds: float = 1.0
+    """Pages that were read for a replay are kept for that long, for others that read the same."""
     list_bytes: int = 8 * MIB
     """A page of logs or results ends after the entry that fills it."""
     flush_entries: int = 20_000

@@ -14,6 +14,7 @@ from ..domain.commands import ChangeStatus
 from ..exceptions import AthanorError, DatabaseUnavailable
 from ..live.hub import Hub
 from ..live.runs import RunTracker
+from ..live.shared_pages import SharedPages
 from ..protocol.records import format_time
 from ..store import upkeep
 from ..store.session import Job
@@ -34,6 +35,7 @@ class Maintenance:
         flusher: Flusher,
         hub: Hub,
         runs: RunTracker,
+        pages: SharedPages,
     ) -> None:
         self._settings = settings
         self._limits = limits
@@ -41,6 +43,7 @@ class Maintenance:
         self._flusher = flusher
         self._hub = hub
         self._runs = runs
+        self._pages = pages
         self._tasks: list[asyncio.Task[None]] = []
         self._upkeep_due = asyncio.Event()
 
@@ -127,8 +130,10 @@ class Maintenance:
             last = run_ids[-1]
 
     async def _repeat(self, step: Job[bool]) -> None:
-        while await self._store.write(step):
-            pass
+        more = True
+        while more:
+            more = await self._store.write(step)
+            self._pages.clear()
 
 
 def keepalive_slots(settings: Settings) -> int:

@@ -144,7 +144,7 @@ def _assemble(settings: Settings, limits: Limits, store: Store, refusals: Refusa
         relay = Relay(store, hub, runs, peers, settings.flush_interval, limits)
     broadcaster: Broadcaster = relay or LocalBroadcaster(hub)
     flusher = Flusher(ring, store, runs, broadcaster, settings.flush_interval, limits)
-    maintenance = Maintenance(settings, limits, store, flusher, hub, runs)
     replay = Replay(hub, store, runs.progress, settings, limits)
+    maintenance = Maintenance(settings, limits, store, flusher, hub, runs, replay.shared)
     turns = Turns(limits.turn_bytes)
     return Parts(store, hub, runs, ring, flusher, maintenance, replay, turns, relay, peers)

@@ -1,28 +1,75 @@
-"""Replay: pages of stored events after a cursor, and the last progress, as frames."""
+"""Replay: stored events after a cursor, and the last progress, as frames."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
+from operator import attrgetter
 from weakref import WeakValueDictionary
 
 from ..config import Limits, Settings
+from ..protocol.events import ENTRY_TYPES, StoredEvent
 from ..protocol.selection import Selection
+from ..protocol.topics import Topic
 from ..store import replay
+from ..store.queries import RunPosition
 from ..store.store import Store
 from .frames import Frame, WireEvent, frames_of
 from .hub import Hub
 from .progress import ProgressBoard
 from .segments import Memo, segments_of
+from .shared_pages import MOST_FRAMES, SharedPage, SharedPages
 
 Page = tuple[list[Frame], int]
+
+BUSY = 100
+"""Entries of a run whose pages are shared by selections with further topics."""
+MOST_BUSY = 4
+"""Busy topics of one selection, since a page of each is in memory at once."""
+
+_n_of = attrgetter("n")
+
+
+class Reading:
+    """How one subscription reads: pages of its busy topics, which others share, and the others alone.
+
+    `busy` has the number after which each busy topic begins: a run of the same id may have been
+    deleted before. The `others` have no events up to the number `quiet`.
+    """
+
+    __slots__ = ("busy", "others", "quiet", "selection")
+
+    def __init__(self, selection: Selection, runs: Mapping[str, RunPosition]) -> None:
+        types = selection.stored_types
+        entries = {
+            topic: runs[topic.id].entries
+            for topic in selection.topics
+            if topic.kind == "run"
+            and topic.id is not None
+            and topic.id in runs
+            and (types is None or types & ENTRY_TYPES)
+        }
+        alone = len(selection.topics) == 1
+        busy = [topic for topic in entries if alone or entries[topic] >= BUSY]
+        busy.sort(key=entries.__getitem__, reverse=True)
+        wide = [topic for topic in selection.topics if topic.id is None]
+        self.selection = selection
+        self.busy = {topic: _begin(topic, runs) for topic in [*wide, *busy][:MOST_BUSY]}
+        others = tuple(topic for topic in selection.topics if topic not in self.busy)
+        self.others = Selection(others, types) if others else None
+        self.quiet = 0
+
+
+def _begin(topic: Topic, runs: Mapping[str, RunPosition]) -> int:
+    return 0 if topic.id is None else runs[topic.id].created_n - 1
 
 
 class Replay:
     """What all subscriptions read from.
 
-    Subscriptions that replay one selection from one cursor at one time share a read and its frames.
-    Those of other selections share the events that are the same, while one of them holds these.
+    They share pages of busy topics, what is read for equal selections at one time, and events that
+    are the same, while one of them holds these.
     """
 
     def __init__(
@@ -32,23 +79,46 @@ class Replay:
         self.store = store
         self.settings = settings
         self.limits = limits
+        self.shared = SharedPages(store, limits)
         self._progress = progress
-        self._reads: dict[tuple[Selection, int, int], asyncio.Task[Page]] = {}
+        self._reads: dict[tuple[Selection, int, int, int], asyncio.Task[replay.Few]] = {}
         self._events: Memo = WeakValueDictionary()
-        self.pages = 0
+        self._pages = 0
 
-    async def page(self, selection: Selection, after: int, upto: int) -> Page:
+    @property
+    def pages(self) -> int:
+        """Pages that were read from the database."""
+        return self._pages + self.shared.reads
+
+    async def page(self, reading: Reading, after: int, upto: int) -> Page:
         """Frames of the first events after number `after`, and the number that they reach.
 
-        That number is `upto` on the last page. Raises `DatabaseUnavailable`.
+        There is at least one frame, or that number is `upto`. Raises `DatabaseUnavailable`.
         """
-        key = (selection, after, upto)
-        read = self._reads.get(key)
-        if read is None:
-            read = asyncio.get_running_loop().create_task(self._read(selection, after, upto))
-            self._reads[key] = read
-            read.add_done_callback(partial(self._forget, key))
-        return await asyncio.shield(read)
+        made: list[Frame] = []
+        while after < upto and not made:
+            made, after = await self._next(reading, after, upto)
+        return made, after
+
+    async def _next(self, reading: Reading, after: int, upto: int) -> Page:
+        reach, types = upto, reading.selection.stored_types
+        pages: list[tuple[SharedPage, int]] = []
+        for topic, begin in reading.busy.items():
+            since = max(after, begin)
+            if since < upto:
+                page = await self.shared.get(topic, types, since, upto)
+                pages.append((page, since))
+                reach = min(reach, page.reach)
+        others: list[StoredEvent] = []
+        if reading.others is not None and reading.quiet < reach:
+            since = max(after, reading.quiet)
+            others, reach, reading.quiet = await self._read(reading.others, since, reach, upto)
+        if len(pages) == 1 and not others:
+            page, since = pages[0]
+            if page.after == since and page.reach == reach:
+                return self._frames_of_page(page, reading.selection), reach
+        found = [page.between(since, reach) for page, since in pages]
+        return self._frames(_merged([*found, others]), reading.selection), reach
 
     def progress(self, selection: Selection) -> list[Frame]:
         """The last known progress of the runs in the selection."""
@@ -64,22 +134,49 @@ class Replay:
         ]
         return [Frame(self.hub.epoch, events)] if events else []
 
-    def _forget(self, key: tuple[Selection, int, int], read: asyncio.Task[Page]) -> None:
+    async def _read(self, selection: Selection, after: int, upto: int, end: int) -> replay.Few:
+        """As `replay.few`, read once for all that ask for the same at one time."""
+        key = (selection, after, upto, end)
+        read = self._reads.get(key)
+        if read is None:
+            self._pages += 1
+            job = partial(
+                replay.few, selection=selection, after=after, upto=upto, end=end, limits=self.limits
+            )
+            read = asyncio.get_running_loop().create_task(self.store.read(job))
+            self._reads[key] = read
+            read.add_done_callback(partial(self._forget, key))
+        return await asyncio.shield(read)
+
+    def _forget(self, key: tuple[Selection, int, int, int], read: asyncio.Task[replay.Few]) -> None:
         del self._reads[key]
         # every subscription that waited has the error; if all have left, nobody else takes it
         if not read.cancelled():
             read.exception()
 
-    async def _read(self, selection: Selection, after: int, upto: int) -> Page:
-        events = await self.store.read(
-            lambda session: replay.page(session, selection, after, upto, self.limits)
-        )
-        self.pages += 1
-        if not events:
-            return [], upto
-        frame_bytes = self.limits.frame_bytes
+    def _frames_of_page(self, page: SharedPage, selection: Selection) -> list[Frame]:
+        """The frames of a whole page, made once for all selections that want the same of it."""
         types = selection.stored_types
+        wanted = page.types if types is None else page.types & types
+        key = (wanted, selection.hidden & wanted, selection.ends & wanted)
+        made = page.made.get(key)
+        if made is None:
+            made = self._frames(page.rows, selection)
+            if len(page.made) < MOST_FRAMES:
+                page.made[key] = made
+        return made
+
+    def _frames(self, events: list[StoredEvent], selection: Selection) -> list[Frame]:
+        frame_bytes, types = self.limits.frame_bytes, selection.stored_types
         segments = segments_of(events, frame_bytes, self._events)
         parts = [part for segment in segments if (part := segment.part(types)) is not None]
-        made = frames_of(self.hub.epoch, parts, selection.hidden, selection.ends, frame_bytes)
-        return list(made), events[-1].n
+        return list(frames_of(self.hub.epoch, parts, selection.hidden, selection.ends, frame_bytes))
+
+
+def _merged(lists: list[list[StoredEvent]]) -> list[StoredEvent]:
+    """The events of all lists in the order of their numbers, each once."""
+    filled = [events for events in lists if events]
+    if len(filled) < 2:
+        return filled[0] if filled else []
+    found = {event.n: event for events in filled for event in events}
+    return [found[n] for n in sorted(found)]

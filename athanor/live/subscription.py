@@ -19,9 +19,10 @@ from ..protocol.events import Event, Gap
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
 from ..store import queries, replay
+from ..store.queries import RunPosition
 from .frames import Frame, gap_frame
 from .inbox import Inbox
-from .replay import Replay
+from .replay import Reading, Replay
 
 GapReason = Literal["expired", "foreign", "future"]
 
@@ -43,6 +44,8 @@ class Subscription:
         self._cursor = cursor
         self._tail = tail
         self._inbox = Inbox(settings.queue_frames, settings.queue_bytes, source.hub.backlog)
+        self._runs: dict[str, RunPosition] = {}
+        self._reading = Reading(selection, {})
         self._at = 0
         self._upto = 0
         self._final_at: int | None = None
@@ -96,7 +99,7 @@ class Subscription:
             if self._ended or (self._final_at is not None and self._at >= self._upto):
                 return []
             if self._at < self._upto:
-                made, self._at = await self._source.page(self.selection, self._at, self._upto)
+                made, self._at = await self._source.page(self._reading, self._at, self._upto)
                 # the service shuts down, or the reader has left: it resumes from its cursor
                 self._ended = self._inbox.closed
             else:
@@ -130,6 +133,7 @@ class Subscription:
         self._inbox.reset()
         self._upto = max(self._upto, self._source.hub.newest)
         self._first += self._source.progress(self.selection)
+        await self._find_runs()
         await self._report_expired(Cursor(self._source.store.epoch, self._at))
 
     async def _wait_for_cursor(self) -> None:
@@ -146,19 +150,25 @@ class Subscription:
 
     async def _check_topics(self) -> None:
         """Each run and instance must exist; find out whether the stream's end was reached already."""
+        await self._find_runs()
         for topic in self.selection.topics:
             if topic.id is None:
                 continue
-            ended_n = await (self._run_end if topic.kind == "run" else self._instance_end)(topic.id)
+            if topic.kind == "instance":
+                ended_n = await self._instance_end(topic.id)
+            elif topic.id in self._runs:
+                ended_n = self._runs[topic.id].ended_n
+            else:
+                raise NotFound(f"there is no run {topic.id}")
             if self.selection.ends and ended_n is not None and ended_n <= self._upto:
                 self._final_at = ended_n
 
-    async def _run_end(self, id: str) -> int | None:
-        """The number of the run's final event, None while there is none."""
-        record = await self._source.store.read(partial(queries.find_run, id=id))
-        if record is None:
-            raise NotFound(f"there is no run {id}")
-        return record.ended_n
+    async def _find_runs(self) -> None:
+        """Find where the events of the runs are, and with that how to read them."""
+        ids = [topic.id for topic in self.selection.topics if topic.kind == "run" and topic.id]
+        if ids:
+            self._runs = await self._source.store.read(partial(queries.run_positions, run_ids=ids))
+        self._reading = Reading(self.selection, self._runs)
 
     async def _instance_end(self, id: str) -> int | None:
         """The number of the event that deleted the instance, None while it exists."""
@@ -182,7 +192,7 @@ class Subscription:
         if self._final_at is None:
             self._first += self._source.progress(selection)
         elif not self._first:
-            made, self._at = await self._source.page(selection, self._at, self._upto)
+            made, self._at = await self._source.page(self._reading, self._at, self._upto)
             self.nothing_left = not any(frame.events for frame in made)
             self._first += made
 
@@ -200,12 +210,8 @@ class Subscription:
         return cursor.n
 
     async def _report_expired(self, cursor: Cursor) -> None:
-        runs = [topic.id for topic in self.selection.topics if topic.kind == "run" and topic.id]
-        if not runs:
-            return
-        trimmed = await self._source.store.read(lambda session: queries.trimmed_n(session, runs))
-        for id, trimmed_n in trimmed:
-            if cursor.n < trimmed_n:
+        for id, run in self._runs.items():
+            if cursor.n < run.trimmed_n:
                 topic = Topic("run", id)
                 await self._report_gap(cursor, "expired", Selection.make([topic]), str(topic))
 

@@ -105,11 +105,23 @@ async def deleted_n(session: Session, instance_id: str) -> int | None:
     return number
 
 
-async def trimmed_n(session: Session, run_ids: list[str]) -> list[tuple[str, int]]:
-    """Those of the runs that retention trimmed, each with the number up to which it did."""
+class RunPosition(NamedTuple):
+    """Where the events of a run are: the numbers of its first and its final event (None before),
+    up to which number it was trimmed, and how many entries it has had.
+    """
+
+    created_n: int
+    ended_n: int | None
+    trimmed_n: int
+    entries: int
+
+
+async def run_positions(session: Session, run_ids: list[str]) -> dict[str, RunPosition]:
+    """The positions of those runs that exist."""
     among, params = session.among("id", run_ids)
-    sql = f"SELECT id, trimmed_n FROM runs WHERE trimmed_n > 0 AND {among}"
-    return [(id, n) for id, n in await session.execute(sql, params)]
+    columns = "id, created_n, ended_n, trimmed_n, log_count + result_count"
+    rows = await session.fetch(f"SELECT {columns} FROM runs WHERE {among}", params)
+    return {id: RunPosition(*numbers) for id, *numbers in rows}
 
 
 async def list_entries(

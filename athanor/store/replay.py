@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..config import Limits
 from ..protocol.events import AFTER_END, StoredEvent
@@ -63,12 +64,42 @@ def page_sql(selection: Selection) -> str:
 
 async def page(
     session: Session, selection: Selection, after: int, upto: int, limits: Limits
-) -> list[StoredEvent]:
-    """The first events with `after < n <= upto`; an empty page is the last one."""
-    if after >= upto:
-        return []
+) -> tuple[list[StoredEvent], int]:
+    """The first events with `after < n <= upto`, and the number up to which they are all."""
     params = _params(selection, after, upto, limits.page_rows)
-    return await session.events(page_sql(selection), (*params, limits.page_rows, limits.page_bytes))
+    rows = await session.events(page_sql(selection), (*params, limits.page_rows, limits.page_bytes))
+    return rows, _reach(rows, upto, limits.page_rows, limits.page_bytes)
+
+
+class Few(NamedTuple):
+    """The first events of a selection between two numbers; they are all up to `reach`.
+
+    If there are none, none follow up to `quiet` either; else it is 0.
+    """
+
+    events: list[StoredEvent]
+    reach: int
+    quiet: int
+
+
+async def few(
+    session: Session, selection: Selection, after: int, upto: int, end: int, limits: Limits
+) -> Few:
+    """Events with `after < n <= upto` of a selection that may have none for long, up to `end`."""
+    rows, reach = await page(session, selection, after, upto, limits)
+    if rows:
+        return Few(rows, reach, 0)
+    if upto == end:
+        return Few([], upto, end)
+    sql = f"SELECT min(n) FROM ({_union(selection, 'ASC')}) AS next"
+    following: int | None = await session.value(sql, _params(selection, upto, end, 1))
+    return Few([], upto, end if following is None else following - 1)
+
+
+def _reach(rows: list[StoredEvent], upto: int, most_rows: int, most_bytes: int) -> int:
+    """The number up to which a page is complete: a full one ends at its last event."""
+    full = len(rows) == most_rows or sum(len(row.data) for row in rows) >= most_bytes
+    return rows[-1].n if full else upto
 
 
 async def relay_page(
@@ -82,9 +113,7 @@ async def relay_page(
     where = f"n > ? AND n <= ? AND (instance_id IS NOT NULL OR {among})"
     sql = _measured(f"SELECT n, size FROM events WHERE {where}")
     rows = await session.events(sql, (after, upto, *params, limits.relay_rows, limits.relay_bytes))
-    size = sum(len(row.data) for row in rows)
-    full = len(rows) == limits.relay_rows or size >= limits.relay_bytes
-    return rows, rows[-1].n if full else upto
+    return rows, _reach(rows, upto, limits.relay_rows, limits.relay_bytes)
 
 
 async def before_tail(session: Session, selection: Selection, count: int, upto: int) -> int:

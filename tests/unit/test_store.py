@@ -16,7 +16,14 @@ import pytest
 
 from athanor import Athanor, ConfigurationError, NotFound, Settings
 from athanor.config import Limits
-from athanor.domain.commands import AppendEntries, Command, CreateInstance, CreateRun, DeleteInstance
+from athanor.domain.commands import (
+    AppendEntries,
+    Command,
+    CreateInstance,
+    CreateRun,
+    DeleteInstance,
+    Work,
+)
 from athanor.domain.ledger import Ledger, Receipt
 from athanor.exceptions import DatabaseUnavailable
 from athanor.protocol.entries import LogInput, encode_reports
@@ -110,7 +117,7 @@ async def test_pages_are_read_by_index_only_on_postgresql(topics: list[str], dat
 class Poison(AppendEntries):
     """A command with a bug."""
 
-    def apply(self, ledger: Ledger) -> Receipt:
+    def applying(self, ledger: Ledger) -> Work[Receipt]:
         raise ZeroDivisionError("a bug")
 
 
