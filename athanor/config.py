@@ -125,6 +125,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     most_pages: int = 256
     page_seconds: float = 1.0
     """Pages that were read for a replay are kept for that long, for others that read the same."""
+    busy_entries: int = 100
+    """A run with so many entries is read in pages that selections with further topics share."""
+    busy_topics: int = 4
+    """Of one selection: a page of each is in memory at once."""
     list_bytes: int = 8 * MIB
     """A page of logs or results ends after the entry that fills it."""
     flush_entries: int = 20_000

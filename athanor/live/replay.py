@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from operator import attrgetter
 from weakref import WeakValueDictionary
 
 from ..config import Limits, Settings
@@ -23,13 +22,6 @@ from .shared_pages import MOST_FRAMES, SharedPage, SharedPages
 
 Page = tuple[list[Frame], int]
 
-BUSY = 100
-"""Entries of a run whose pages are shared by selections with further topics."""
-MOST_BUSY = 4
-"""Busy topics of one selection, since a page of each is in memory at once."""
-
-_n_of = attrgetter("n")
-
 
 class Reading:
     """How one subscription reads: pages of its busy topics, which others share, and the others alone.
@@ -40,7 +32,7 @@ class Reading:
 
     __slots__ = ("busy", "others", "quiet", "selection")
 
-    def __init__(self, selection: Selection, runs: Mapping[str, RunPosition]) -> None:
+    def __init__(self, selection: Selection, runs: Mapping[str, RunPosition], limits: Limits) -> None:
         types = selection.stored_types
         entries = {
             topic: runs[topic.id].entries
@@ -51,11 +43,12 @@ class Reading:
             and (types is None or types & ENTRY_TYPES)
         }
         alone = len(selection.topics) == 1
-        busy = [topic for topic in entries if alone or entries[topic] >= BUSY]
+        busy = [topic for topic in entries if alone or entries[topic] >= limits.busy_entries]
         busy.sort(key=entries.__getitem__, reverse=True)
         wide = [topic for topic in selection.topics if topic.id is None]
+        picked = [*wide, *busy][: limits.busy_topics]
         self.selection = selection
-        self.busy = {topic: _begin(topic, runs) for topic in [*wide, *busy][:MOST_BUSY]}
+        self.busy = {topic: _begin(topic, runs) for topic in picked}
         others = tuple(topic for topic in selection.topics if topic not in self.busy)
         self.others = Selection(others, types) if others else None
         self.quiet = 0

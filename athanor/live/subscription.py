@@ -45,7 +45,7 @@ class Subscription:
         self._tail = tail
         self._inbox = Inbox(settings.queue_frames, settings.queue_bytes, source.hub.backlog)
         self._runs: dict[str, RunPosition] = {}
-        self._reading = Reading(selection, {})
+        self._reading = Reading(selection, {}, source.limits)
         self._at = 0
         self._upto = 0
         self._final_at: int | None = None
@@ -168,7 +168,7 @@ class Subscription:
         ids = [topic.id for topic in self.selection.topics if topic.kind == "run" and topic.id]
         if ids:
             self._runs = await self._source.store.read(partial(queries.run_positions, run_ids=ids))
-        self._reading = Reading(self.selection, self._runs)
+        self._reading = Reading(self.selection, self._runs, self._source.limits)
 
     async def _instance_end(self, id: str) -> int | None:
         """The number of the event that deleted the instance, None while it exists."""
