@@ -1,4 +1,6 @@
-"""CPU of one flush of a hot run for 500 readers: all of one selection, and each of its own."""
+"""CPU of a flush of a hot run for 500 readers, and of its replay for 200: of one selection, and each
+of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from athanor import Athanor, Settings
 from athanor.live import formats
 from athanor.live.subscription import Subscription
+from athanor.protocol.entries import LogInput
 from athanor.protocol.events import StoredEvent
 
 from .harness import Figures, report
@@ -17,6 +20,10 @@ from .harness import Figures, report
 READERS = 500
 ROWS, BYTES = 3000, 200
 """One flush of about 850 KiB, which an inbox of 1 MiB can hold."""
+REPLAYED = 20_000
+"""Entries of about 4 MB in all that each replay has."""
+REPLAYS = 200
+TOPICS = 128
 
 
 def measure() -> Figures:
@@ -37,13 +44,58 @@ async def _measure() -> Figures:
             active = await flush.cpu(
                 lambda i: athanor.subscribe(hot_topic, mine[i]), [other.id for other in others]
             )
+            await _fill(athanor, hot)
+            begin = athanor.cursor(0)
+
+            def several(i: int) -> Subscription:
+                return athanor.subscribe(hot_topic, *_some(mine, i), after=begin)
+
+            newest = athanor.statistics().newest_event
+            replays = {
+                "one topic": await _replay(lambda _: athanor.subscribe(hot_topic, after=begin), newest),
+                "one selection": await _replay(lambda _: several(0), newest),
+                "200 selections": await _replay(several, newest),
+            }
     return {
         "one selection, CPU ms": 1000 * one,
         "500 selections, CPU ms": 1000 * distinct,
         "500 selections, ratio": distinct / one,
         "500 selections, all runs active, CPU ms": 1000 * active,
         "500 selections, all runs active, ratio": active / one,
+        **{f"replays of {name}, CPU ms": 1000 * cpu for name, cpu in replays.items()},
+        "replays of 200 selections, ratio": replays["200 selections"] / replays["one selection"],
     }
+
+
+async def _fill(athanor: Athanor, run: str) -> None:
+    await athanor.start_run(run)
+    lines = [LogInput(message="x" * 100) for _ in range(2000)]
+    for _ in range(REPLAYED // len(lines)):
+        await athanor.append(run, lines)
+
+
+def _some(topics: list[str], number: int) -> list[str]:
+    """`TOPICS` less one of the topics, others for each number."""
+    step = 1 + number % 7
+    return [topics[(37 * number + step * at) % len(topics)] for at in range(TOPICS - 1)]
+
+
+async def _replay(subscribe: Callable[[int], Subscription], newest: int) -> float:
+    """CPU seconds of `REPLAYS` readers that replay everything, up to `newest`, at the same time."""
+
+    async def read(reader: Subscription) -> None:
+        reached = 0
+        async with reader:
+            while reached < newest:
+                for frame in await reader.next():
+                    frame.encode(formats.sse)
+                    reached = frame.last or reached
+
+    # without the pages that were kept for others
+    await asyncio.sleep(1.5)
+    begin = time.process_time()
+    await asyncio.gather(*(read(subscribe(i)) for i in range(REPLAYS)))
+    return time.process_time() - begin
 
 
 class _Flush:
@@ -87,4 +139,4 @@ def _row(n: int, run: str) -> StoredEvent:
 
 
 if __name__ == "__main__":
-    report(__doc__.splitlines()[0], measure)
+    report(" ".join(__doc__.split()), measure)
