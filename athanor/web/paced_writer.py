@@ -52,9 +52,10 @@ class PacedWriter:
 
         Meanwhile the client holds `frames` and `own` bytes more.
         """
-        await self._turns.take(len(chunk))
-        if self.is_cut:
-            return False
+        if not self._turns.take(len(chunk)):
+            await self._turns.wait(len(chunk))
+            if self.is_cut:
+                return False
         transport = self._transport
         if transport is None:
             await self._wait(_body(chunk), frames, own + len(chunk))
