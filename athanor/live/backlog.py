@@ -66,11 +66,15 @@ class Backlog:
 
         May cut off other clients, or this one.
         """
+        self.hold_for(client, frames, own)
+        self.enforce()
+
+    def hold_for(self, client: Client, frames: Iterable[Frame], own: int) -> None:
+        """As `block`, but cuts nobody off; `enforce` has to follow."""
         self._blocked[client] = (frames, own)
         for frame in frames:
             self.hold(frame)
         self.size += own
-        self.enforce()
 
     def unblock(self, client: Client) -> None:
         """`client` has taken what it waited for, or was cut off, or has left."""

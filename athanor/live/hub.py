@@ -168,12 +168,14 @@ class Hub:
             frame = frame or Frame(self.epoch, [WireEvent(None, "run_progress", data)])
             for inbox in channel.inboxes:
                 inbox.offer(frame)
+        self.backlog.enforce()
 
     def keep_alive(self) -> None:
         """Put a keep-alive into the idle inboxes of the next slot; a round reaches all slots."""
         self._tick = (self._tick + 1) % len(self._slots)
         for inbox in self._slots[self._tick]:
             inbox.keep_alive()
+        self.backlog.enforce()
 
     def close(self) -> None:
         """Close every inbox, present and future; the frames inside can still be taken out."""

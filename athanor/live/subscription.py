@@ -8,7 +8,7 @@ returning reader use the same code path.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from types import TracebackType
 from typing import Literal
@@ -51,6 +51,7 @@ class Subscription:
         self._final_at: int | None = None
         self._first: list[Frame] = []
         self._ended = False
+        self._deliver: Callable[[Frame], bool] | None = None
 
     async def __aenter__(self) -> Subscription:
         await self.open()
@@ -82,8 +83,21 @@ class Subscription:
             self.close()
             raise
 
+    def deliver_to(self, deliver: Callable[[Frame], bool]) -> None:
+        """Give live frames to `deliver` while `next` waits for one.
+
+        It returns whether it has sent the frame; else, and for a final frame, `next` returns it.
+        """
+        self._deliver = deliver
+        self._inbox.take = self._take
+
+    def rouse(self) -> None:
+        """Have `next` return a frame without events, because `deliver` has sent more than fits."""
+        self._inbox.rouse()
+
     def close(self) -> None:
         """End the stream and leave the hub; may be called at any time, and more than once."""
+        self._inbox.take = None
         self._source.hub.unregister(self.selection, self._inbox)
         self._inbox.discard()
 
@@ -117,6 +131,17 @@ class Subscription:
             for frame in made:
                 for event in frame.decode():
                     yield event
+
+    def _take(self, frame: Frame) -> bool:
+        """Pass on a live frame; `next` waits for one, so everything before it was sent."""
+        assert self._deliver is not None
+        if frame.last is None:
+            return self._deliver(frame)
+        if frame.last > self._at:
+            if frame.final or not self._deliver(frame):
+                return False
+            self._at = self._upto = frame.last
+        return True
 
     def _unseen(self, taken: list[Frame]) -> list[Frame]:
         made = []

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from typing import cast
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
-from ..live.frames import Format
+from ..live.frames import Format, Frame
 from ..live.subscription import Subscription
 from .paced_writer import PacedWriter, chunks_of
 from .responses import SSE
+from .uvicorn_adapter import on_departure
 from .visible import VisibleSubscription
 
 logger = logging.getLogger("athanor")
@@ -67,7 +69,8 @@ class EventStream(EventSourceResponse):
         send_body = scope.get("athanor.send", send)
         self._writer = writer = PacedWriter(self._engine, receive, send_body, self._subscription.close)
         self._open_streams.add(self)
-        watcher = loop.create_task(self._watch(receive))
+        is_told = on_departure(receive, self._subscription.close)
+        watcher = None if is_told else loop.create_task(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
@@ -82,7 +85,8 @@ class EventStream(EventSourceResponse):
         finally:
             self._open_streams.discard(self)
             self._subscription.close()
-            watcher.cancel()
+            if watcher is not None:
+                watcher.cancel()
             if expiry is not None:
                 expiry.cancel()
 
@@ -91,11 +95,28 @@ class EventStream(EventSourceResponse):
             greeting = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
             await writer.write(greeting.encode())
         most = self._engine.limits.chunk_bytes
+        if isinstance(self._subscription, Subscription) and writer.is_immediate:
+            self._subscription.deliver_to(self._deliver)
         while not writer.is_cut and (frames := await self._subscription.next()):
+            if not await writer.settled():
+                return
             pieces = [piece for frame in frames for piece in frame.encode(self._format)]
             for chunk in chunks_of(pieces, most):
                 if not await writer.write(chunk, frames):
                     return
+
+    def _deliver(self, frame: Frame) -> bool:
+        """Send a live frame at once, if the client has taken everything before it."""
+        writer, pieces = self._writer, frame.encode(self._format)
+        assert writer is not None
+        # a long frame takes several writes
+        if len(pieces) != 1 or len(pieces[0]) > self._engine.limits.chunk_bytes:
+            return False
+        if not writer.write_now(pieces[0], frame):
+            return False
+        if writer.is_behind:
+            cast("Subscription", self._subscription).rouse()
+        return True
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -18,7 +18,6 @@ from ..protocol.topics import Topic
 from . import history, instances, login, metrics, pages, reports, runs, status
 from .bodies import Bodies
 from .gate import SAFE, audit
-from .open_streams import OpenStreams
 from .permission import permission_of
 from .streams import StreamEndpoint
 
@@ -178,9 +177,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )  # fmt: skip
 
 
-def routes(open_streams: OpenStreams) -> list[Route]:
+def routes(streams: StreamEndpoint) -> list[Route]:
     """The routes of streams, of all endpoints and of the page."""
-    streams = StreamEndpoint(open_streams)
     by_path: dict[str, dict[str, Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint

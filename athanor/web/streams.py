@@ -15,7 +15,7 @@ from .busy import busy
 from .event_stream import EventStream
 from .open_streams import OpenStreams, client_of
 from .permission import permission_of
-from .problems import response_to
+from .problems import on_error, response_to
 from .requests import accepted_type, engine_of, is_set, number
 from .responses import NDJSON, SSE, TEXT
 from .visible import visible
@@ -43,6 +43,9 @@ class StreamEndpoint:
                 response = await self._respond(request)
             except AthanorError as error:
                 response = response_to(request, error)
+            except Exception as error:
+                await (await on_error(request, error))(scope, receive, send)
+                raise
             # its parsed headers and query would stay as long as the stream
             del request
             await response(scope, receive, send)
@@ -84,3 +87,11 @@ class StreamEndpoint:
             self._open_streams.streams,
             permission.lifetime,
         )
+
+
+def stream_params(path: str) -> dict[str, str] | None:
+    """The parameters in the path of a stream, below the root path; None for another path."""
+    if path == "/events":
+        return {}
+    topic = path.removeprefix("/events/")
+    return None if topic == path or not topic or "/" in topic else {"topic": topic}

@@ -21,6 +21,31 @@ class Refused(Exception):
         self.reason = reason
 
 
+class Flow(FlowControl):
+    """uvicorn's flow control; it has an event, which takes 0.9 KiB, only while writing is paused."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = False
+        self.write_paused = False
+        self._resumed: asyncio.Event | None = None
+
+    async def drain(self) -> None:
+        if self._resumed is not None:
+            await self._resumed.wait()
+
+    def pause_writing(self) -> None:
+        if not self.write_paused:
+            self.write_paused = True
+            self._resumed = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self._resumed is not None:
+            self.write_paused = False
+            self._resumed.set()
+            self._resumed = None
+
+
 class Bounded(asyncio.Protocol):
     """A mixin in front of one of uvicorn's protocols.
 
@@ -68,6 +93,7 @@ class Bounded(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.flow = Flow(self.transport)  # type: ignore[misc]
         self._clock.head = self.loop.time()
         self._bounds.watch(self)
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from athanor import Settings
 from athanor.web.open_streams import OpenStreams
 from athanor.web.routes import routes
+from athanor.web.streams import StreamEndpoint
 
 from ..support.service import new_run
 
@@ -53,7 +54,7 @@ def test_openapi_is_valid_and_lists_every_route(client: httpx.Client) -> None:
     }
     routed = {
         (method, route.path)
-        for route in routes(OpenStreams(Settings()))
+        for route in routes(StreamEndpoint(OpenStreams(Settings())))
         if isinstance(route, Route) and not re.match(r"/$|/static", route.path)
         for method in route.methods or ()
         if method != "HEAD"
