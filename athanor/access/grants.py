@@ -18,7 +18,7 @@ class Grant(NamedTuple):
 
     def allows(self, action: Action, resource: str) -> bool:
         patterns = self.read if action == "read" else self.write
-        return any(_matches(pattern, resource) for pattern in patterns)
+        return "*" in patterns or any(_matches(pattern, resource) for pattern in patterns)
 
 
 EVERYTHING = Grant(("*",), ("*",))

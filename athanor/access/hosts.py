@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?)(?::(\d{1,5}))?")
 
@@ -63,6 +64,7 @@ def is_loopback_address(text: str) -> bool:
         return False
 
 
+@lru_cache(1024)
 def is_beyond_this_machine(text: str) -> bool:
     """Whether `text` is an address, and none of the loopback interface."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,17 +18,18 @@ from ..exceptions import AthanorError
 from ..version import __version__
 from .bodies import Bodies
 from .connection import Connections
-from .gate import SAFE, Gate
+from .dispatcher import Dispatcher
+from .gate import Gate
 from .log_safety import make_safe
 from .metrics import registry_of
 from .open_streams import OpenStreams
 from .openapi import describe
 from .permission import Authorize
 from .problems import on_athanor_error, on_disconnect, on_error, on_http_error
-from .root_path import path_below_root, rooted
+from .root_path import rooted
 from .routes import routes
 from .shutdown import on_shutdown_signal
-from .streams import StreamEndpoint, stream_params
+from .streams import StreamEndpoint
 
 
 class Application(Starlette):
@@ -46,11 +47,10 @@ class Application(Starlette):
         make_safe("athanor")
         self.engine = engine
         self._streams = OpenStreams(engine.settings)
-        self._stream_endpoint = StreamEndpoint(self._streams)
         self._failure: str | None = None
         self.connections = Connections(engine.settings, engine.limits, engine.refusals)
         super().__init__(
-            routes=routes(self._stream_endpoint),
+            routes=routes(StreamEndpoint(self._streams)),
             exception_handlers={
                 AthanorError: on_athanor_error,
                 HTTPException: on_http_error,
@@ -62,7 +62,8 @@ class Application(Starlette):
         self.state.athanor = engine
         self.state.bodies = Bodies(engine.limits)
         self.state.authenticator = Authenticator(engine.settings)
-        self.state.gate = Gate(self._serve, engine, self.state.authenticator, authorize)
+        dispatcher = Dispatcher(self, self.routes, super().__call__)
+        self.state.gate = Gate(dispatcher, engine, self.state.authenticator, authorize)
         self.state.metrics = registry_of(engine)
         self.state.openapi = describe(__version__)
 
@@ -98,16 +99,6 @@ class Application(Starlette):
             await self._lifespan(scope, receive, send)
         else:
             await self.state.gate(rooted(scope), receive, send)
-
-    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        # the coroutines of Starlette's middleware and router would take 3 KiB of each open stream
-        if scope["type"] == "http" and scope["method"] in SAFE:
-            params = stream_params(path_below_root(scope))
-            if params is not None:
-                scope["app"] = self
-                scope["path_params"] = params
-                return self._stream_endpoint(scope, receive, send)
-        return super().__call__(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server logs one sentence, not a traceback, if the start fails for a known reason

@@ -221,7 +221,8 @@ def idempotency_key(request: Request) -> str | None:
 
 def wants_async(request: Request) -> bool:
     """Whether the request has `Prefer: respond-async` (RFC 7240)."""
-    preferences = ",".join(request.headers.getlist("prefer")).split(",")
+    given = request.headers.getlist("prefer")
+    preferences = ",".join(given).split(",") if given else ()
     return any(item.partition(";")[0].strip().lower() == "respond-async" for item in preferences)
 
 

@@ -87,11 +87,3 @@ class StreamEndpoint:
             self._open_streams.streams,
             permission.lifetime,
         )
-
-
-def stream_params(path: str) -> dict[str, str] | None:
-    """The parameters in the path of a stream, below the root path; None for another path."""
-    if path == "/events":
-        return {}
-    topic = path.removeprefix("/events/")
-    return None if topic == path or not topic or "/" in topic else {"topic": topic}

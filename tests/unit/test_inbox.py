@@ -29,7 +29,12 @@ async def step() -> None:
 @pytest.mark.anyio
 async def test_a_frame_is_taken_only_while_the_subscriber_waits() -> None:
     box, taken = inbox(), list[Frame]()
-    box.take = lambda offered: taken.append(offered) is None
+
+    def take(offered: Frame) -> bool:
+        taken.append(offered)
+        return True
+
+    box.take = take
     first, second, third = frame(1), frame(2), frame(3)
     box.offer(first)
     assert not taken
