@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -17,8 +17,9 @@ from ..store.store import Store
 from .frames import Frame, WireEvent, frames_of
 from .hub import Hub
 from .progress import ProgressBoard
-from .segments import Memo, segments_of
+from .segments import Memo, Segment, segments_of
 from .shared_pages import MOST_FRAMES, SharedPage, SharedPages
+from .text_segment import TextSegment
 
 Page = tuple[list[Frame], int]
 
@@ -111,7 +112,8 @@ class Replay:
             if page.after == since and page.reach == reach:
                 return self._frames_of_page(page, reading.selection), reach
         found = [page.between(since, reach) for page, since in pages]
-        return self._frames(_merged([*found, others]), reading.selection), reach
+        segments = segments_of(_merged([*found, others]), self.limits.frame_bytes, self._events)
+        return self._frames(segments, reading.selection), reach
 
     def progress(self, selection: Selection) -> list[Frame]:
         """The last known progress of the runs in the selection."""
@@ -154,14 +156,14 @@ class Replay:
         key = (wanted, selection.hidden & wanted, selection.ends & wanted)
         made = page.made.get(key)
         if made is None:
-            made = self._frames(page.rows, selection)
+            segments = page.segments(self.limits.frame_bytes, self._events)
+            made = self._frames(segments, selection)
             if len(page.made) < MOST_FRAMES:
                 page.made[key] = made
         return made
 
-    def _frames(self, events: list[StoredEvent], selection: Selection) -> list[Frame]:
+    def _frames(self, segments: Iterable[Segment | TextSegment], selection: Selection) -> list[Frame]:
         frame_bytes, types = self.limits.frame_bytes, selection.stored_types
-        segments = segments_of(events, frame_bytes, self._events)
         parts = [part for segment in segments if (part := segment.part(types)) is not None]
         return list(frames_of(self.hub.epoch, parts, selection.hidden, selection.ends, frame_bytes))
 

@@ -94,21 +94,18 @@ def _wire_event(group: list[StoredEvent]) -> WireEvent:
     first, last = group[0], group[-1]
     if first.type not in ENTRY_TYPES:
         return WireEvent(first.n, first.type, first.data)
-    noun = first.type.removeprefix("run_").encode()
-    run_id = (first.run_id or "").encode()
-    if len(group) == 1:
-        data = b'{"type":"%b","run_id":"%b","%b":%b}' % (
-            first.type.encode(),
-            run_id,
-            noun,
-            first.data,
-        )
-        return WireEvent(first.n, first.type, data)
-    plural = PLURAL[first.type]
-    data = b'{"type":"%b","run_id":"%b","%bs":[%b]}' % (
-        plural.encode(),
-        run_id,
-        noun,
-        b",".join([event.data for event in group]),
-    )
-    return WireEvent(last.n, plural, data)
+    entries = b",".join([event.data for event in group])
+    return entries_event(first.type, first.run_id or "", entries, len(group), last.n)
+
+
+def entries_event(type_: str, run_id: str, entries: bytes, count: int, n: int) -> WireEvent:
+    """The event of `count` entries of a run, of which the last has the number `n`.
+
+    `entries` has their JSON, with commas between them.
+    """
+    noun = type_.removeprefix("run_").encode()
+    if count == 1:
+        form, name = b'{"type":"%b","run_id":"%b","%b":%b}', type_
+    else:
+        form, name = b'{"type":"%b","run_id":"%b","%bs":[%b]}', PLURAL[type_]
+    return WireEvent(n, name, form % (name.encode(), run_id.encode(), noun, entries))

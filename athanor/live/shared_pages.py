@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import partial
 from operator import attrgetter
 
@@ -16,8 +17,11 @@ from ..protocol.events import ENTRY_TYPES, TYPES, StoredEvent
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
 from ..store import replay
+from ..store.entry_text import EntryText
 from ..store.store import Store
 from .frames import Frame
+from .segments import Memo, Segment, segments_of
+from .text_segment import TextSegment
 
 _LIFE_TYPES = frozenset(TYPES) - ENTRY_TYPES
 _n_of = attrgetter("n")
@@ -29,16 +33,30 @@ MOST_FRAMES = 16
 class SharedPage:
     """All events of one topic, of the types that were read, with `after < n <= reach`."""
 
-    __slots__ = ("after", "made", "reach", "rows", "size", "types")
+    __slots__ = ("_events", "after", "made", "reach", "size", "types")
 
-    def __init__(self, rows: list[StoredEvent], after: int, reach: int) -> None:
-        self.rows = rows
+    def __init__(self, events: list[StoredEvent] | EntryText, after: int, reach: int) -> None:
+        self._events = events
         self.after = after
         self.reach = reach
-        self.types = frozenset(row.type for row in rows)
-        self.size = sum(len(row.data) for row in rows)
+        if isinstance(events, EntryText):
+            self.types = events.types
+            self.size = len(events.data)
+        else:
+            self.types = frozenset(row.type for row in events)
+            self.size = sum(len(row.data) for row in events)
         self.made: dict[object, list[Frame]] = {}
         """Frames of the whole page, by what makes them differ."""
+
+    @property
+    def rows(self) -> list[StoredEvent]:
+        return self._events.rows if isinstance(self._events, EntryText) else self._events
+
+    def segments(self, most_bytes: int, memo: Memo) -> Iterable[Segment | TextSegment]:
+        """The page as segments, whose events have about `most_bytes`."""
+        if isinstance(self._events, EntryText):
+            return [TextSegment(self._events, most_bytes, memo)]
+        return segments_of(self._events, most_bytes, memo)
 
     def covers(self, after: int) -> bool:
         """Whether it has the first events after this number."""
@@ -117,11 +135,11 @@ class SharedPages:
 
     async def _read(self, selection: Selection, after: int, upto: int) -> SharedPage:
         deletions = self._deletions
-        rows, reach = await self._store.read(
-            lambda session: replay.page(session, selection, after, upto, self._limits)
+        events, reach = await self._store.read(
+            lambda session: replay.shared_page(session, selection, after, upto, self._limits)
         )
         self.reads += 1
-        page = SharedPage(rows, after, reach)
+        page = SharedPage(events, after, reach)
         if deletions == self._deletions:
             self._keep(selection, page)
         return page

@@ -62,6 +62,7 @@ DIALECT = Dialect(
     keyed="",
     view="CREATE OR REPLACE VIEW",
     field="(athanor_json(data) ->> '{}')",
+    joined="string_agg({}, {} ORDER BY n)",
 )
 TABLES = _JSON + tables(DIALECT) + _CLUSTER
 

@@ -9,6 +9,8 @@ from ..config import Limits
 from ..protocol.events import AFTER_END, StoredEvent
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
+from .entry_text import EntryText, entry_text
+from .schema import among_types
 from .session import Session
 
 _WHERE = {
@@ -21,12 +23,8 @@ _WHERE = {
 
 
 def _branch(topic: Topic, types: frozenset[str] | None, order: str) -> str:
-    wanted = ""
-    if types is not None:
-        # the types were checked against `TYPES`
-        wanted = " AND type IN ({})".format(", ".join(f"'{name}'" for name in sorted(types)))
     return (
-        f"SELECT * FROM (SELECT n, size FROM events WHERE {_WHERE[topic.kind]}{wanted} "
+        f"SELECT * FROM (SELECT n, size FROM events WHERE {_WHERE[topic.kind]}{among_types(types)} "
         f"AND n > ? AND n <= ? ORDER BY n {order} LIMIT ?) AS branch"
     )
 
@@ -69,6 +67,17 @@ async def page(
     params = _params(selection, after, upto, limits.page_rows)
     rows = await session.events(page_sql(selection), (*params, limits.page_rows, limits.page_bytes))
     return rows, _reach(rows, upto, limits.page_rows, limits.page_bytes)
+
+
+async def shared_page(
+    session: Session, selection: Selection, after: int, upto: int, limits: Limits
+) -> tuple[list[StoredEvent] | EntryText, int]:
+    """As `page`; the events of a run are one text, if all of them are short entries."""
+    if selection.topics[0].kind == "run" and len(selection.topics) == 1:
+        text = await entry_text(session, selection, after, upto, limits)
+        if text is not None:
+            return text, text.numbers[-1] if len(text.codes) == limits.text_rows else upto
+    return await page(session, selection, after, upto, limits)
 
 
 class Few(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -61,6 +61,15 @@ class Dialect(NamedTuple):
     """The statement that creates a view if it does not exist."""
     field: str
     """A field of the JSON in `data`; `{}` stands for its name."""
+    joined: str
+    """The texts of a column in the order of `n` as one; `{}` stand for the column and a separator."""
+
+
+def among_types(types: Iterable[str] | None) -> str:
+    """The condition that the type is one of these, which are checked; None means all types."""
+    if types is None:
+        return ""
+    return " AND type IN ({})".format(", ".join(f"'{name}'" for name in sorted(types)))
 
 
 def tables(dialect: Dialect) -> str:

@@ -43,6 +43,8 @@ DIALECT = Dialect(
     keyed="WITHOUT ROWID",
     view="CREATE VIEW IF NOT EXISTS",
     field="json_extract(data, '$.{}')",
+    # in the order of the rows, which the statement gives
+    joined="group_concat({}, {})",
 )
 TABLES = tables(DIALECT)
 

@@ -88,6 +88,7 @@ class UnreliableStore(Store):
 
 LIMITS = Limits(
     page_rows=7,
+    text_rows=9,
     relay_rows=5,
     frame_bytes=400,
     poll_interval=0.02,

@@ -47,7 +47,7 @@ class World:
         url = f"sqlite:///{self.database}"
         self.engine = Athanor(
             Settings(database_url=url, flush_interval=0.0005, queue_frames=3, queue_bytes=4096),
-            Limits(page_rows=7, page_bytes=700, frame_bytes=400, busy_entries=5),
+            Limits(page_rows=7, page_bytes=700, text_rows=9, frame_bytes=400, busy_entries=5),
         )
         self.app = Application(self.engine)
         self.runner.run(self.engine.start())

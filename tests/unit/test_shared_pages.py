@@ -25,7 +25,13 @@ from athanor.protocol.selection import Selection
 from athanor.store.session import Session
 
 TINY = Limits(
-    page_rows=7, page_bytes=700, frame_bytes=400, busy_entries=3, busy_topics=2, pages_bytes=3000
+    page_rows=7,
+    page_bytes=700,
+    text_rows=9,
+    frame_bytes=400,
+    busy_entries=3,
+    busy_topics=2,
+    pages_bytes=3000,
 )
 RUNS = 4
 TYPES = ["run_log", "run_result", "run_created", "run_started", "run_completed"]
@@ -187,7 +193,7 @@ def test_each_subscriber_replays_what_it_wants(
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Athanor]:
-    limits = Limits(page_seconds=60, page_rows=20)
+    limits = Limits(page_seconds=60, page_rows=20, text_rows=20)
     async with Athanor(settings_in(tmp_path, retention_rows=10), limits) as engine:
         yield engine
 
