@@ -44,6 +44,8 @@ from ..protocol.selection import Selection
 from ..protocol.stored import decoded_detail, decoded_instance, decoded_state, decoded_summary
 from ..protocol.topics import INSTANCES, Topic
 from ..store import queries
+from ..store.entries import list_entries
+from ..store.search import Search
 from ..store.session import Session
 from ..store.store import Store
 from .lives import Lives
@@ -447,15 +449,17 @@ class Athanor:
         """Log entries or results of a run, in order of `seq`. Raises `NotFound` for the run.
 
         A filter by `text` or `stream` is a search: it ends when its caller is cancelled, and may
-        raise `TooManySearches` or `SearchTooSlow`.
+        raise `TooManySearches`.
         """
+        if wanted.is_search:
+            return await self.parts.store.search(Search(run_id, wanted, limit, self.limits))
 
         async def job(session: Session) -> EntryPage:
             if await queries.find_run(session, run_id) is None:
                 found_run(None, run_id)
-            return await queries.list_entries(session, run_id, wanted, limit, self.limits.list_bytes)
+            return await list_entries(session, run_id, wanted, limit, self.limits.list_bytes)
 
-        page, cursor = await self.parts.store.snapshot(job, wanted.is_search)
+        page, cursor = await self.parts.store.snapshot(job)
         return page._replace(cursor=cursor)
 
     def subscribe(

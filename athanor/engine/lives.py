@@ -26,11 +26,11 @@ from ..protocol.encoding import without_surrogates
 from ..protocol.inputs import ABSENT, RawInstanceInput, RawInstancePatch, RawRunInput, RawRunPatch
 from ..protocol.pages import Page
 from ..protocol.raw import EMPTY, fields_of, object_with, size_of
-from ..protocol.records import Status, new_id
+from ..protocol.records import LevelCounts, Status, new_id
 from ..protocol.stored import StoredDetail, StoredInstance, StoredRun, StoredState, StoredSummary
 from ..protocol.topics import ID_PATTERN, is_id
-from ..store import queries
-from ..store.queries import Window
+from ..store import levels, queries
+from ..store.queries import RunRecord, Window
 from ..store.session import Session
 from .parts import Parts
 
@@ -97,11 +97,15 @@ class Lives:
 
     async def get_run(self, id: str) -> StoredDetail:
         parts = self._parts
-        record, cursor = await parts.store.snapshot(lambda session: queries.find_run(session, id))
+
+        async def job(session: Session) -> tuple[RunRecord | None, LevelCounts]:
+            return await queries.find_run(session, id), await levels.counts(session, id)
+
+        (record, counts), cursor = await parts.store.snapshot(job)
         state = self.state_of(found_run(record.run if record else None, id))
         progress = parts.runs.progress.latest(id)
         fields = msgspec.structs.asdict(state)
-        return StoredDetail(**fields, progress=progress, last_event_id=cursor)
+        return StoredDetail(**fields, progress=progress, level_counts=counts, last_event_id=cursor)
 
     async def list_runs(
         self, instance_id: str | None, status: Status | None, before: int | None, limit: int

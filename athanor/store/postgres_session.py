@@ -22,6 +22,7 @@ except ImportError:
 
 from ..exceptions import DatabaseUnavailable
 from ..protocol.events import StoredEvent
+from ..protocol.sought import ESCAPE
 from .schema import RELATIONS, Dialect, tables
 from .session import Params, Session
 
@@ -85,11 +86,8 @@ class PostgresSession(Session):
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT newest FROM counter"
-    stream_sql = "athanor_json(data) -> 'metadata' ->> 'stream' = ?"
-    contains_sql = (
-        'position(lower(? COLLATE "C") IN lower(data COLLATE "C")) > 0 AND '
-        'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
-    )
+    # ILIKE would make lower case of all letters, in UTF-8 more slowly (94 ms for 200,000 lines, else 84)
+    like_sql = f"lower(data COLLATE \"C\") LIKE ? ESCAPE '{ESCAPE}'"
 
     def __init__(self, raw: Any, version: int) -> None:
         self._raw = raw
