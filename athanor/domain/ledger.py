@@ -30,6 +30,7 @@ from ..protocol.events import (
 )
 from ..protocol.records import LEVELS, Status
 from ..protocol.stored import StoredInstance, StoredRun
+from .series import Additions
 
 
 class Receipt(NamedTuple):
@@ -64,6 +65,8 @@ class Ledger:
         self.added_levels: dict[str, dict[str, int]] = {}
         """For each run, how many log entries of each level were added to it."""
         self.touched_instances: set[str] = set()
+        self.results: dict[str, dict[str, Additions]] = {}
+        """The results of each run by key."""
         self.new_receipts: dict[tuple[str, str], Receipt] = {}
         self.deleted_instance: str | None = None
         self.deleted_run: str | None = None
@@ -128,13 +131,22 @@ class Ledger:
         levels = self.added_levels.get(run_id)
         if levels is None:
             levels = self.added_levels[run_id] = dict.fromkeys(LEVELS.values(), 0)
-        for type_, label, tail in entries:
+        series = self.results.setdefault(run_id, {})
+        for type_, label, tail, point in entries:
             n += 1
             if type_ == "run_log":
                 logs = seq = logs + 1
                 levels[label] += 1
             else:
                 results = seq = results + 1
+                added = series.get(label)
+                if added is None:
+                    added = series[label] = Additions()
+                if point is None:
+                    added.others += 1
+                else:
+                    added.seqs.append(seq)
+                    added.points.append(point)
             data = b'{"seq":%d,%b' % (seq, tail)
             add(StoredEvent(n, type_, None, run_id, seq, label, data))
         self.newest, run.log_count, run.result_count = n, logs, results

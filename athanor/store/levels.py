@@ -13,6 +13,21 @@ _COLUMNS = [f"{level}_count" for level in _LEVELS]
 ADD = ", ".join(f"{column} = {column} + ?" for column in _COLUMNS)
 """Assignments in an UPDATE of `runs`; `row` gives their parameters."""
 
+UPGRADE = """
+ALTER TABLE runs ADD COLUMN debug_count {integer} NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN info_count {integer} NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN warn_count {integer} NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN error_count {integer} NOT NULL DEFAULT 0;
+UPDATE runs SET (debug_count, info_count, warn_count, error_count) = (
+    SELECT count(*) FILTER (WHERE label = 'debug'), count(*) FILTER (WHERE label = 'info'),
+        count(*) FILTER (WHERE label = 'warn'), count(*) FILTER (WHERE label = 'error')
+    FROM events WHERE run_id = runs.id AND type = 'run_log' AND seq IS NOT NULL
+);
+CREATE INDEX events_by_level ON events (run_id, label, (seq + 0))
+    WHERE type = 'run_log' AND label <> 'info';
+"""
+"""The statements that add the counts, and the index of levels, to the tables of version 2."""
+
 
 def row(counts: Mapping[str, int]) -> Params:
     return tuple(counts[level] for level in _LEVELS)

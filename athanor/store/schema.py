@@ -5,41 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-
-class Schema(NamedTuple):
-    """A version of the tables, and the upgrades that lead to it.
-
-    `upgrades` has, by version, the statements that make the next version of it; `tables` fills in
-    the dialect. The database stores its version in `meta`.
-    """
-
-    version: int
-    upgrades: Mapping[int, str]
-
-
-# in `runs` the stored log entries of each level, and an index of those levels that are often rare
-_LEVELS = """
-ALTER TABLE runs ADD COLUMN debug_count {integer} NOT NULL DEFAULT 0;
-ALTER TABLE runs ADD COLUMN info_count {integer} NOT NULL DEFAULT 0;
-ALTER TABLE runs ADD COLUMN warn_count {integer} NOT NULL DEFAULT 0;
-ALTER TABLE runs ADD COLUMN error_count {integer} NOT NULL DEFAULT 0;
-UPDATE runs SET (debug_count, info_count, warn_count, error_count) = (
-    SELECT count(*) FILTER (WHERE label = 'debug'), count(*) FILTER (WHERE label = 'info'),
-        count(*) FILTER (WHERE label = 'warn'), count(*) FILTER (WHERE label = 'error')
-    FROM events WHERE run_id = runs.id AND type = 'run_log' AND seq IS NOT NULL
-);
-CREATE INDEX events_by_level ON events (run_id, label, (seq + 0))
-    WHERE type = 'run_log' AND label <> 'info';
-"""
-UPGRADES: dict[int, str] = {
-    # version 2 has events that an older Athanor can't read: run_updated, run_deleted
-    1: "",
-    2: _LEVELS,
-}
-SCHEMA = Schema(3, UPGRADES)
-"""The tables below."""
-
-
 MARKS = {
     "meta": {"key", "value"},
     "events": {"n", "type", "instance_id", "run_id", "seq", "label", "size", "data"},
@@ -47,7 +12,10 @@ MARKS = {
     "runs": {"id", "instance_id", "status", "cancel_requested_at", "created_n", "trimmed_n"},
 }
 """Tables and columns that every version has: by them Athanor recognises its own."""
-RELATIONS = (*MARKS, "receipts", "purges", "logs", "results", "counter", "flushes")
+RELATIONS = (
+    *MARKS,
+    *("receipts", "purges", "metrics", "blocks", "logs", "results", "counter", "flushes"),
+)
 """All tables and views."""
 
 
@@ -70,6 +38,8 @@ class Dialect(NamedTuple):
     """The column that gives the rows of one key of an index in the order of `n`."""
     integer: str
     """The type of a 64-bit integer."""
+    exact: str
+    """The collation that compares texts byte by byte, where that is not the default."""
     keyed: str
     """The option of a table that is read by its key only."""
     view: str
@@ -80,15 +50,10 @@ class Dialect(NamedTuple):
 
 def tables(dialect: Dialect) -> str:
     """The statements that create what does not exist yet."""
-    return _in_dialect(_TABLES, dialect)
+    return in_dialect(_TABLES + METRICS, dialect)
 
 
-def upgrades(schema: Schema, dialect: Dialect, version: int) -> str:
-    """The statements that upgrade a database of `version` to the present one."""
-    return "".join(_in_dialect(schema.upgrades[old], dialect) for old in range(version, schema.version))
-
-
-def _in_dialect(statements: str, dialect: Dialect) -> str:
+def in_dialect(statements: str, dialect: Dialect) -> str:
     fields = ("message", "metadata", "timestamp", "value", "step")
     return statements.format(
         **dialect._asdict(), **{field: dialect.field.format(field) for field in fields}
@@ -187,3 +152,25 @@ SELECT run_id, seq, label AS key,
     n
 FROM events WHERE type = 'run_result' AND seq IS NOT NULL;
 """
+
+METRICS = """
+CREATE TABLE IF NOT EXISTS metrics (
+    run_id TEXT NOT NULL,
+    key TEXT{exact} NOT NULL,
+    points {integer} NOT NULL,
+    summary TEXT NOT NULL,
+    tail TEXT NOT NULL,
+    PRIMARY KEY (run_id, key)
+) {keyed};
+
+CREATE TABLE IF NOT EXISTS blocks (
+    run_id TEXT NOT NULL,
+    key TEXT{exact} NOT NULL,
+    level {integer} NOT NULL,
+    block {integer} NOT NULL,
+    seqs TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (run_id, key, level, block)
+) {keyed};
+"""
+"""`summary` is JSON as it is shown; `tail`, `data` and `seqs` are what `domain/series.py` makes."""
