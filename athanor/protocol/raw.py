@@ -23,6 +23,13 @@ _STRING = r'"(?:[^"\\]++|\\.)*+"'
 # most values: ASCII without white space and large exponents; nothing else has to be checked in short ones
 _PLAIN = re.compile(rb"(?:[!-DF-df-~]++|[eE](?!\+?[0-9]{3}))*+")
 _STRINGS = re.compile(_STRING.encode(), re.DOTALL)
+# an escaped backslash first: it begins no other escape. Stored JSON has no DEL (`encoding.py`), which
+# marks all of these while the rest is decoded
+_KEPT = (
+    *((rb"\\", b"\x7f0"), (b'"', b"\x7f1"), (b"\\\x7f1", b"\x7f2"), (rb"\b", b"\x7f3")),
+    *((rb"\f", b"\x7f4"), (rb"\n", b"\x7f5"), (rb"\r", b"\x7f6"), (rb"\t", b"\x7f7")),
+)
+_DEL = b"\x7fd"
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # a number of double precision is below 1.8e308: with an exponent of two digits, or none, it needs 200
 # digits before the point to reach that
@@ -106,15 +113,19 @@ def is_null(raw: msgspec.Raw) -> bool:
 
 
 def readable(data: bytes) -> bytes:
-    """The same JSON without escapes of characters that JSON can have as they are."""
-    if b"\\u" in data or b"\\/" in data:
-        return _STRINGS.sub(_readable_string, data)
-    return data
+    """The same JSON without escapes of characters that JSON can have as they are; `data` is as stored.
 
-
-def _readable_string(found: re.Match[bytes]) -> bytes:
-    string = found[0]
-    return msgspec.json.encode(decode_json(_string, string)) if b"\\" in string else string
+    All of them are decoded at once, as one string: for a million, one by one would take 0.2 s.
+    """
+    if b"\\u" not in data and b"\\/" not in data:
+        return data
+    for kept, mark in _KEPT:
+        data = data.replace(kept, mark)
+    data = data.replace(rb"\u007f", _DEL).replace(rb"\u007F", _DEL)
+    data = msgspec.json.encode(decode_json(_string, b'"%b"' % data))[1:-1]
+    for kept, mark in reversed(_KEPT):
+        data = data.replace(mark, kept)
+    return data.replace(_DEL, b"\x7f")
 
 
 def size_of(raw: msgspec.Raw) -> int:

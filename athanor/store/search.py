@@ -20,7 +20,9 @@ from .session import Params, Session
 FIRST_LINES, MOST_LINES = 256, 1_000_000
 """Lines of the first slice, of which each may have 1 MiB, and of the longest one."""
 MOST_CANDIDATES, CANDIDATE_BYTES = 2000, 1024 * 1024
-"""What Python decides on after one slice: about 10 ms, in which nothing else runs."""
+"""What Python decides on after one slice: about 10 ms. Lines of many escapes take longer."""
+BUSY = 0.01
+"""Seconds after which everything else has its turn, between two lines; one takes 80 ms at most."""
 SLICE = 0.04
 SLOW_SLICE = 0.25
 """Seconds after which a slice is ended and tried again with fewer lines: they are much longer."""
@@ -85,7 +87,7 @@ class Search:
             # it ended with the last candidate, not with the slice
             edge = rows[-1][0]
             span = span._replace(first=edge) if self._wanted.is_backwards else span._replace(last=edge)
-        span = self._take(rows, span)
+        span = await self._take(rows, span)
         seconds = max(time.monotonic() - began, 0.001)
         lines = span.last - span.first + 1
         self._lines = int(min(max(1, lines * min(4.0, SLICE / seconds)), MOST_LINES))
@@ -98,9 +100,13 @@ class Search:
             return left._replace(first=max(left.first, left.last - self._lines + 1))
         return left._replace(last=min(left.last, left.first + self._lines - 1))
 
-    def _take(self, rows: list[tuple[int, bytes]], span: Span) -> Span:
+    async def _take(self, rows: list[tuple[int, bytes]], span: Span) -> Span:
         """Keep the matches among the rows until the page is full; returns what was read of the span."""
+        rested = time.monotonic()
         for seq, data in rows:
+            if time.monotonic() - rested > BUSY:
+                await asyncio.sleep(0)
+                rested = time.monotonic()
             if not self._sought.matches(data):
                 continue
             self._found.append((seq, data))
