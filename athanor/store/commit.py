@@ -142,13 +142,12 @@ async def _write(session: Session, ledger: Ledger) -> None:
 
 
 async def _add_results(session: Session, ledger: Ledger, known: dict[Place, Series]) -> None:
-    if not ledger.results:
-        return
     if ledger.created:
         # a deleted run may have had the id of a new one
         for place in [place for place in known if f"run:{place[0]}" in ledger.created]:
             del known[place]
-    await add_results(session, ledger.results, known)
+    if ledger.results:
+        await add_results(session, ledger.results, known)
 
 
 async def _finish_purge(session: Session, run_id: str) -> None:
