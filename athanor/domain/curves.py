@@ -199,7 +199,7 @@ class Walk:
 
     def _seqs(self, node: Node) -> list[int]:
         if node.at == self._count // WIDTH:
-            return self._tail.seqs
+            return from_offsets(self._tail.seqs)
         return from_offsets(_seqs_of(node.seqs))
 
     def drawn(self, found: Mapping[int, Point]) -> Drawn:

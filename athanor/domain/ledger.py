@@ -131,7 +131,7 @@ class Ledger:
         levels = self.added_levels.get(run_id)
         if levels is None:
             levels = self.added_levels[run_id] = dict.fromkeys(LEVELS.values(), 0)
-        series = self.results.setdefault(run_id, {})
+        series = self.results.get(run_id) or {}
         for type_, label, tail, point in entries:
             n += 1
             if type_ == "run_log":
@@ -151,6 +151,8 @@ class Ledger:
             add(StoredEvent(n, type_, None, run_id, seq, label, data))
         self.newest, run.log_count, run.result_count = n, logs, results
         self.counted_runs.add(run_id)
+        if series:
+            self.results[run_id] = series
         return n
 
     def _emit(self, event: Event, instance_id: str, run_id: str | None, label: str | None = None) -> int:

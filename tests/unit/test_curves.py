@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from athanor.domain import curves, series
 from athanor.domain.blocks import Block, Spot
 from athanor.domain.curves import Drawn, Node, Range, Span, Walk
-from athanor.domain.series import Additions, Series, offsets
+from athanor.domain.series import Additions, Series
 from athanor.protocol.entries import EncodedReports, RawResultInput
 from athanor.protocol.inputs import checked
 from athanor.protocol.metrics import Axis, Summary
@@ -110,7 +110,7 @@ def nodes_of(kept: Stored, span: Span) -> list[Node]:
     nodes = []
     for at in range(span.first, span.last + 1):
         block, seqs = kept.blocks[span.level, at]
-        text = msgspec.json.encode(offsets(seqs)).decode() if span.with_seqs else ""
+        text = msgspec.json.encode(seqs).decode() if span.with_seqs else ""
         nodes.append(Node(span.level, at, block, text))
     return nodes
 
@@ -187,14 +187,14 @@ RANGES = st.builds(
 POINTS = st.one_of(st.integers(4, 60), st.sampled_from([4, 8, 400, 10_000]))
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(FLUSHES | GROWING)
 def test_a_summary_equals_that_of_all_points(flushes: list[Any]) -> None:
     kept, every, count = stored(flushes)
     assert kept.series.summary == naive_summary(every, count)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(FLUSHES | GROWING, POINTS)
 def test_a_whole_curve_equals_that_of_all_points(flushes: list[Any], points: int) -> None:
     kept, every, _ = stored(flushes)
@@ -209,7 +209,7 @@ def test_a_whole_curve_equals_that_of_all_points(flushes: list[Any], points: int
     assert read <= max(2 * WIDTH * points, 2 * points)
 
 
-@settings(max_examples=400)
+@settings(deadline=None, max_examples=400)
 @given(FLUSHES | GROWING, POINTS, RANGES)
 def test_a_part_of_a_curve_equals_that_of_its_points(
     flushes: list[Any], points: int, within: Range
@@ -219,14 +219,16 @@ def test_a_part_of_a_curve_equals_that_of_its_points(
         return
     chosen = in_range(every, within)
     drawn, _ = walked(kept, points, within)
-    if len(chosen) <= points:
-        assert drawn.buckets is None
+    if drawn.buckets is None:
+        assert len(chosen) <= points
         assert comparable(drawn.spots) == comparable(chosen)
     else:
+        # blocks that touch the range have more points than the curve
+        assert len(every) > points
         check_buckets(drawn, chosen, points)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(FLUSHES | GROWING, POINTS, RANGES, st.integers(1, 100))
 def test_a_bounded_read_has_every_point_of_the_range(
     flushes: list[Any], points: int, within: Range, most_rows: int
@@ -248,7 +250,7 @@ def test_a_bounded_read_has_every_point_of_the_range(
         check_buckets(drawn, every, points)
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(FLUSHES | GROWING, POINTS, st.data())
 def test_blocks_stand_in_for_deleted_results(flushes: list[Any], points: int, data: Any) -> None:
     kept, every, _ = stored(flushes)
