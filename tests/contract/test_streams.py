@@ -498,7 +498,9 @@ def test_accept_asks_for_ndjson_or_text(client: httpx.Client) -> None:
     with client.stream("GET", path_of(run), headers={"Accept": "application/x-ndjson"}) as response:
         assert response.headers["Content-Type"] == "application/x-ndjson"
         lines = response.iter_lines()
-        assert json.loads(next(lines)) == {
+        shown = json.loads(next(lines))
+        assert shown.pop("instance_id") == client.get(f"/runs/{run}").json()["instance_id"]
+        assert shown == {
             **{"type": "run_progress", "run_id": run, "current": 1, "total": 2, "message": "half"}
         }
         one = log(client, run, "one\ntwo")
