@@ -174,6 +174,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The same for reads."""
     idle_transaction_timeout: float = 5.0
     """The server ends a transaction whose process has vanished after this time."""
+    known_series: int = 5000
+    """Keys of runs whose metrics the flush need not load: those of the last flushes, some 4 KiB each."""
+    curve_rows: int = 400_000
+    """The blocks and points that one request for curves reads, and as many points as it asks for."""
+    short_curves: int = 20_000
+    """One request for curves of more points together than this is read at a time."""
     record_bytes: int = 2 * MIB
     """A page of runs or instances ends after the one that fills it."""
     bodies_bytes: int = 64 * MIB
@@ -203,9 +209,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A connection is read for this long after a refusal, so that the client receives it."""
     notice_interval: float = 60.0
     """Between two lines in the log about refused connections."""
-    search_timeout: float = 5.0
-    """A search that takes longer is ended."""
-    waiting_searches: int = 8
+    search_time: float = 0.2
+    """Seconds for which one request of a search reads, and perhaps a slice longer."""
+    waiting_searches: int = 31
     """Searches that wait for the one that is under way; further ones are refused."""
     file_interval: float = 1.0
     """The pause between two looks at SQLite's files while nothing is written."""

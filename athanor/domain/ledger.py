@@ -28,8 +28,9 @@ from ..protocol.events import (
     StoredEvent,
     encode_event,
 )
-from ..protocol.records import Status
+from ..protocol.records import LEVELS, Status
 from ..protocol.stored import StoredInstance, StoredRun
+from .series import Additions
 
 
 class Receipt(NamedTuple):
@@ -61,7 +62,11 @@ class Ledger:
         self.touched_runs: set[str] = set()
         self.counted_runs: set[str] = set()
         """The runs of which, if they are not touched, the counts alone have changed."""
+        self.added_levels: dict[str, dict[str, int]] = {}
+        """For each run, how many log entries of each level were added to it."""
         self.touched_instances: set[str] = set()
+        self.results: dict[str, dict[str, Additions]] = {}
+        """The results of each run by key."""
         self.new_receipts: dict[tuple[str, str], Receipt] = {}
         self.deleted_instance: str | None = None
         self.deleted_run: str | None = None
@@ -123,16 +128,31 @@ class Ledger:
         """Number entries, within the run and in the whole log; returns the last number."""
         n, logs, results = self.newest, run.log_count, run.result_count
         add, run_id = self.events.append, run.id
-        for type_, label, tail in entries:
+        levels = self.added_levels.get(run_id)
+        if levels is None:
+            levels = self.added_levels[run_id] = dict.fromkeys(LEVELS.values(), 0)
+        series = self.results.get(run_id) or {}
+        for type_, label, tail, point in entries:
             n += 1
             if type_ == "run_log":
                 logs = seq = logs + 1
+                levels[label] += 1
             else:
                 results = seq = results + 1
+                added = series.get(label)
+                if added is None:
+                    added = series[label] = Additions()
+                if point is None:
+                    added.others += 1
+                else:
+                    added.seqs.append(seq)
+                    added.points.append(point)
             data = b'{"seq":%d,%b' % (seq, tail)
             add(StoredEvent(n, type_, None, run_id, seq, label, data))
         self.newest, run.log_count, run.result_count = n, logs, results
         self.counted_runs.add(run_id)
+        if series:
+            self.results[run_id] = series
         return n
 
     def _emit(self, event: Event, instance_id: str, run_id: str | None, label: str | None = None) -> int:

@@ -15,6 +15,7 @@ import msgspec
 
 from ..exceptions import Fault, InvalidInput, TooLarge
 from .bounds import MAX_DEPTH, MAX_OBJECT
+from .encoding import decode_json
 
 NULL: msgspec.Raw = msgspec.Raw(b"null")
 EMPTY: msgspec.Raw = msgspec.Raw(b"{}")
@@ -22,6 +23,13 @@ _STRING = r'"(?:[^"\\]++|\\.)*+"'
 # most values: ASCII without white space and large exponents; nothing else has to be checked in short ones
 _PLAIN = re.compile(rb"(?:[!-DF-df-~]++|[eE](?!\+?[0-9]{3}))*+")
 _STRINGS = re.compile(_STRING.encode(), re.DOTALL)
+# an escaped backslash first: it begins no other escape. Stored JSON has no DEL (`encoding.py`), which
+# marks all of these while the rest is decoded
+_KEPT = (
+    *((rb"\\", b"\x7f0"), (b'"', b"\x7f1"), (b"\\\x7f1", b"\x7f2"), (rb"\b", b"\x7f3")),
+    *((rb"\f", b"\x7f4"), (rb"\n", b"\x7f5"), (rb"\r", b"\x7f6"), (rb"\t", b"\x7f7")),
+)
+_DEL = b"\x7fd"
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # a number of double precision is below 1.8e308: with an exponent of two digits, or none, it needs 200
 # digits before the point to reach that
@@ -42,6 +50,7 @@ MOST_BLANK = 4
 """A JSON text may have so many times the bytes that it has on one line."""
 
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string = msgspec.json.Decoder(str)
 
 
 def one_line(raw: msgspec.Raw, path: str, line: int = 1) -> msgspec.Raw:
@@ -101,6 +110,22 @@ def is_object(raw: msgspec.Raw) -> bool:
 
 def is_null(raw: msgspec.Raw) -> bool:
     return bytes(raw) == b"null"
+
+
+def readable(data: bytes) -> bytes:
+    """The same JSON without escapes of characters that JSON can have as they are; `data` is as stored.
+
+    All of them are decoded at once, as one string: for a million, one by one would take 0.2 s.
+    """
+    if b"\\u" not in data and b"\\/" not in data:
+        return data
+    for kept, mark in _KEPT:
+        data = data.replace(kept, mark)
+    data = data.replace(rb"\u007f", _DEL).replace(rb"\u007F", _DEL)
+    data = msgspec.json.encode(decode_json(_string, b'"%b"' % data))[1:-1]
+    for kept, mark in reversed(_KEPT):
+        data = data.replace(mark, kept)
+    return data.replace(_DEL, b"\x7f")
 
 
 def size_of(raw: msgspec.Raw) -> int:

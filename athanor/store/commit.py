@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..domain.commands import AppendEntries, Command, Decision, DeleteInstance, Work, deciding
 from ..domain.ledger import Ledger, Receipt
+from ..domain.series import Series
 from ..protocol.events import StoredEvent
 from ..protocol.records import now
 from ..protocol.stored import StoredRun
+from . import levels
+from .metrics import Place, SeriesCache, add_results, no_collection
 from .rows import INSTANCE, RUN, RUN_WITHOUT_METADATA, instance_of, instance_row, run_of, run_row
 from .session import Params, Session
 from .slices import in_slices
@@ -46,7 +46,7 @@ class Flush:
     commit: Commit | None = None
 
 
-async def commit(session: Session, flush: Flush, notifications: list[str]) -> Commit:
+async def commit(session: Session, flush: Flush, notifications: list[str], series: SeriesCache) -> Commit:
     """Make a flush durable. Raises the database's error; nothing is changed then."""
     async with session.writing() as newest:
         if not await session.is_new(flush.number):
@@ -54,31 +54,19 @@ async def commit(session: Session, flush: Flush, notifications: list[str]) -> Co
             return flush.commit
         ledger = Ledger(newest, now())
         await _load(session, ledger, flush.commands)
-        with _no_collection():
+        with no_collection():
             decisions = await in_slices(deciding(ledger, flush.commands))
+        known = series.take(newest)
         await _write(session, ledger)
+        await _add_results(session, ledger, known)
         if ledger.events:
             notification = f"{ledger.newest} {flush.number[0]}"
             await session.advance(ledger.newest, [*notifications, notification])
         changed = ledger.touched_runs | ledger.counted_runs
         runs = [run for run in map(ledger.runs.get, changed) if run is not None]
         flush.commit = Commit(decisions, ledger.events, runs, newest, ledger.newest)
+    series.keep(known, ledger.newest)
     return flush.commit
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector away while many small objects are made, none of them garbage.
-
-    It would look at all of them again and again, which takes as long as making them.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 async def _load(session: Session, ledger: Ledger, commands: list[Command]) -> None:
@@ -133,10 +121,12 @@ async def _write(session: Session, ledger: Ledger) -> None:
     if ledger.touched_runs:
         await session.execute_many(_UPSERT_RUN, await in_slices(_run_rows(ledger)))
     counts: list[Params] = []
-    for id in ledger.counted_runs - ledger.touched_runs:
+    # after the rows of touched runs, which have no counts of levels
+    for id in ledger.counted_runs:
         run = ledger.runs[id]
         assert run is not None
-        counts.append((run.log_count, run.result_count, id))
+        added = levels.row(ledger.added_levels[id])
+        counts.append((run.log_count, run.result_count, *added, id))
     if counts:
         await session.execute_many(_UPDATE_COUNTS, counts)
     await session.insert(ledger.events)
@@ -166,6 +156,15 @@ def _run_rows(ledger: Ledger) -> Work[list[Params]]:
     return rows
 
 
+async def _add_results(session: Session, ledger: Ledger, known: dict[Place, Series]) -> None:
+    if ledger.created:
+        # a deleted run may have had the id of a new one
+        for place in [place for place in known if f"run:{place[0]}" in ledger.created]:
+            del known[place]
+    if ledger.results:
+        await add_results(session, ledger.results, known)
+
+
 async def _finish_purge(session: Session, run_id: str) -> None:
     """Delete what a deleted run of this id left: it does not belong to the new one."""
     if await session.value("SELECT 1 FROM purges WHERE run_id = ?", (run_id,)):
@@ -188,7 +187,7 @@ ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error,
     cancel_requested_at = excluded.cancel_requested_at, log_count = excluded.log_count,
     result_count = excluded.result_count, ended_n = coalesce(excluded.ended_n, runs.ended_n)"""
 
-_UPDATE_COUNTS = "UPDATE runs SET log_count = ?, result_count = ? WHERE id = ?"
+_UPDATE_COUNTS = f"UPDATE runs SET log_count = ?, result_count = ?, {levels.ADD} WHERE id = ?"
 
 _DELETE_INSTANCE = (
     "INSERT INTO purges SELECT id FROM runs WHERE instance_id = ? ON CONFLICT DO NOTHING",
@@ -205,5 +204,7 @@ _FINISH_PURGE = (
     # that a run was deleted stays true
     "DELETE FROM events WHERE run_id = ? AND type <> 'run_deleted'",
     "DELETE FROM receipts WHERE run_id = ?",
+    "DELETE FROM metrics WHERE run_id = ?",
+    "DELETE FROM blocks WHERE run_id = ?",
     "DELETE FROM purges WHERE run_id = ?",
 )

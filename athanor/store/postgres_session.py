@@ -22,6 +22,7 @@ except ImportError:
 
 from ..exceptions import DatabaseUnavailable
 from ..protocol.events import StoredEvent
+from ..protocol.sought import ESCAPE
 from .schema import RELATIONS, Dialect, tables
 from .session import Params, Session
 
@@ -59,6 +60,7 @@ DIALECT = Dialect(
     number="BIGINT PRIMARY KEY",
     in_order=", n",
     integer="BIGINT",
+    exact=' COLLATE "C"',
     keyed="",
     view="CREATE OR REPLACE VIEW",
     field="(athanor_json(data) ->> '{}')",
@@ -66,6 +68,8 @@ DIALECT = Dialect(
 )
 TABLES = _JSON + tables(DIALECT) + _CLUSTER
 
+SCRIPT_TIMEOUT = 3600.0
+"""The seconds that statements of an upgrade may take: an index of all events, for example."""
 PREPARING = 0x61746861  # "atha"
 """The advisory lock of a process that checks or creates the tables."""
 CHANNEL = "athanor"
@@ -76,6 +80,8 @@ _RELATIONS = """
     WHERE attnum > 0 AND NOT attisdropped
         AND pg_class.oid IN (SELECT to_regclass(name)::oid FROM unnest(?::text[]) AS name)"""
 NOTIFY = f"SELECT count(pg_notify('{CHANNEL}', notice)::text) FROM unnest(?::text[]) AS notice"
+
+_TYPES = {"t": "text", "i": "bigint"}
 
 # a text of PostgreSQL has no NUL; JSON escapes it, but names and errors may have one
 _ESCAPE = str.maketrans({"\0": "\x01\x02", "\x01": "\x01\x01"})
@@ -88,11 +94,8 @@ class PostgresSession(Session):
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT newest FROM counter"
-    stream_sql = "athanor_json(data) -> 'metadata' ->> 'stream' = ?"
-    contains_sql = (
-        'position(lower(? COLLATE "C") IN lower(data COLLATE "C")) > 0 AND '
-        'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
-    )
+    # ILIKE would make lower case of all letters, in UTF-8 more slowly (94 ms for 200,000 lines, else 84)
+    like_sql = f"lower(data COLLATE \"C\") LIKE ? ESCAPE '{ESCAPE}'"
 
     def __init__(self, raw: Any, version: int) -> None:
         self._raw = raw
@@ -135,7 +138,7 @@ class PostgresSession(Session):
         await self._answer(self._raw.executemany(numbered(sql), [tuple(map(_to, row)) for row in params]))
 
     async def script(self, sql: str) -> None:
-        await self._answer(self._raw.execute(sql))
+        await self._answer(self._raw.execute(sql, timeout=SCRIPT_TIMEOUT))
 
     async def change(self, sql: str, params: Params = ()) -> int:
         status: str = await self._answer(self._raw.execute(numbered(sql), *map(_to, params)))
@@ -169,8 +172,19 @@ class PostgresSession(Session):
         listed = list(values)
         if not columns.startswith("("):
             return f"{columns} = ANY(?::text[])", (listed,)
-        parts = tuple(list(part) for part in zip(*listed, strict=True))
-        return f"{columns} IN (SELECT * FROM unnest({', '.join(['?::text[]'] * len(parts))}))", parts
+        table, params = self.listed("t" * (columns.count(",") + 1), listed)
+        return f"{columns} IN (SELECT * FROM {table})", params
+
+    def listed(self, kinds: str, rows: Iterable[tuple[Any, ...]]) -> tuple[str, Params]:
+        columns: Params = tuple(list(column) for column in zip(*rows, strict=True)) or ([],) * len(kinds)
+        types = ", ".join(f"?::{_TYPES[kind]}[]" for kind in kinds)
+        names = ", ".join(f"c{at}" for at in range(len(kinds)))
+        return f"unnest({types}) AS listed ({names})", columns
+
+    async def put(self, table: str, kinds: str, rows: list[Params], conflict: str = "") -> None:
+        if rows:
+            source, params = self.listed(kinds, rows)
+            await self.execute(f"INSERT INTO {table} SELECT * FROM {source} {conflict}", params)
 
     @asynccontextmanager
     async def preparing(self) -> AsyncIterator[None]:

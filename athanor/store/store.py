@@ -13,13 +13,17 @@ from ..database_url import SqliteFile
 from ..domain.commands import Command
 from ..exceptions import ConfigurationError, DatabaseLost, DatabaseUnavailable
 from ..protocol.cursor import Cursor
+from ..protocol.pages import EntryPage
 from .commit import Commit, Flush, commit
 from .connections import ConnectionPool
+from .metrics import SeriesCache
 from .postgres import NotifyConnection, Postgres
-from .schema import SCHEMA, Schema, stranger, upgrades
+from .schema import stranger
+from .search import Search
 from .searches import Searches
 from .session import Job, Session
 from .sqlite import Sqlite
+from .upgrades import SCHEMA, Schema, upgrade
 
 T = TypeVar("T")
 
@@ -40,8 +44,9 @@ class Store:
         self._writer = ConnectionPool(self._driver.writer, 1)
         self._readers = ConnectionPool(self._driver.reader, settings.readers)
         self._follower = ConnectionPool(self._driver.follower, 1 if self.shared else 0)
-        self._searches = Searches(self._driver.searcher, limits.search_timeout, limits.waiting_searches)
+        self._searches = Searches(self._driver.searcher, limits.waiting_searches)
         self._flush = Flush([], (secrets.token_hex(8), 0))
+        self._series = SeriesCache(limits.known_series)
         self.trouble: str | None = None
         """Why what is written now would be lost; None if it would not."""
         self.epoch = ""
@@ -104,8 +109,7 @@ class Store:
                 )
             elif int(version) < known:
                 await session.fence()
-                if statements := upgrades(self._schema, session.dialect, int(version)):
-                    await session.script(statements)
+                await upgrade(session, self._schema, int(version))
                 await session.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(known),))
         self.epoch = await session.value("SELECT value FROM meta WHERE key = 'epoch'")
         self.newest = await session.newest()
@@ -136,7 +140,9 @@ class Store:
             process, number = flush.number
             self._flush = flush = Flush(commands, (process, number + 1))
         with self._available("written to"):
-            done = await self._writer.run(lambda session: commit(session, flush, notifications))
+            done = await self._writer.run(
+                lambda session: commit(session, flush, notifications, self._series)
+            )
         self.trouble = None
         flush.commands = []
         self.newest = done.newest
@@ -166,21 +172,26 @@ class Store:
         """The number of the newest committed event, which may not be broadcast yet."""
         return await self.read(Session.newest)
 
-    async def snapshot(self, job: Job[T], is_search: bool = False) -> tuple[T, str]:
+    async def snapshot(self, job: Job[T]) -> tuple[T, str]:
         """Run a job on one state of the database; also returns the cursor of that state.
 
-        A search has its own connection, and ends when its caller is cancelled. Raises
-        `DatabaseUnavailable`, and for a search `TooManySearches` and `SearchTooSlow`.
+        Raises `DatabaseUnavailable`.
         """
 
         async def consistent(session: Session) -> tuple[T, str]:
             async with session.reading() as newest:
                 return await job(session), self.cursor(newest)
 
-        if not is_search:
-            return await self.read(consistent)
+        return await self.read(consistent)
+
+    async def search(self, search: Search) -> EntryPage:
+        """Run a search on a connection of its own; it ends when its caller is cancelled.
+
+        Raises `DatabaseUnavailable`, `TooManySearches`, and `NotFound` for the run.
+        """
         with self._available("read"):
-            return await self._searches.run(consistent)
+            page = await self._searches.run(search)
+        return page._replace(cursor=self.cursor(search.read_at))
 
     @asynccontextmanager
     async def listening(self, receive: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:

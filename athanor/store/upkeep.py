@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import levels
 from .session import Params, Session
 
 
@@ -16,7 +17,7 @@ async def purge_step(session: Session, rows: int) -> bool:
         for table, key, which in _LEFT:
             picked = f"SELECT {key} FROM {table} WHERE {which} LIMIT {rows}"
             await session.change(
-                f"DELETE FROM {table} WHERE run_id = ? AND {key} IN ({picked})", (run_id, run_id)
+                f"DELETE FROM {table} WHERE run_id = ? AND ({key}) IN ({picked})", (run_id, run_id)
             )
             some = f"SELECT 1 FROM {table} WHERE {which} LIMIT 1"
             left = left or await session.value(some, (run_id,))
@@ -29,6 +30,8 @@ _LEFT = (
     # that a run was deleted stays true
     ("events", "n", "run_id = ? AND type <> 'run_deleted'"),
     ("receipts", "key", "run_id = ?"),
+    ("metrics", "key", "run_id = ?"),
+    ("blocks", "key, level, block", "run_id = ?"),
 )
 """What a deleted run leaves: a table, its key, and the condition on its rows."""
 
@@ -82,6 +85,8 @@ async def trim_step(session: Session, run_id: str, keep: int, rows: int) -> bool
             params = (run_id, type_, (newest or 0) - keep)
             last = await session.value(f"SELECT max(n) FROM ({some}) AS oldest", params)
             if last is not None:
+                if type_ == "run_log":
+                    await levels.subtract(session, run_id, f"n IN ({some})", params)
                 deleted = await session.change(f"DELETE FROM events WHERE n IN ({some})", params)
                 more = more or deleted == rows
                 await session.change(

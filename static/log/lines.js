@@ -1,11 +1,19 @@
 // A run's lines, as far as they are loaded. Other lines are requested when they become visible.
 
+<<<<<<< HEAD:static/log/lines.js
 import { getJson, runPath } from "../common/api.js";
+=======
+import { plain } from "./ansi.js";
+import { getJson, nextPath, runPath } from "./api.js";
+>>>>>>> search/search:static/lines.js
 
 export const FIRST = 5000;
 const CHUNK = 500;
 const MOST_CHUNKS = 120;
 const MOST_MATCHES = 50000;
+// A page of a search may be short, or empty, although older lines match: the service reads for a bounded
+// time. So many matches are loaded at once.
+const SCREENFUL = 200;
 const NEWEST = Number.MAX_SAFE_INTEGER;
 
 // All lines by seq: line `index` has seq index + 1. They are kept in chunks; the chunks that were
@@ -101,11 +109,12 @@ export class Matches {
     this.levels = levels;
     this.text = text;
     this.needle = ascii(text);
+    this.escaped = JSON.stringify(this.needle).slice(1, -1);
     this.onChange = onChange;
     this.entries = [];
     this.total = 0;
     this.isLoading = false;
-    this.hasOlder = false;
+    this.following = null;
     this.newest = 0;
     this.pending = [];
   }
@@ -118,13 +127,16 @@ export class Matches {
     return this.entries[index];
   }
 
+  get hasOlder() {
+    return this.following != null;
+  }
+
   async load() {
     this.isLoading = true;
-    const page = await getJson(this.path(NEWEST));
-    this.entries = page.logs;
-    this.total = page.total;
-    this.hasOlder = page.next != null;
-    this.newest = page.logs.at(-1)?.seq ?? 0;
+    const [found, total] = await this.read(this.path(NEWEST));
+    this.entries = found;
+    this.total = total ?? found.length;
+    this.newest = found.at(-1)?.seq ?? 0;
     this.isLoading = false;
     const pending = this.pending;
     this.pending = null;
@@ -146,14 +158,17 @@ export class Matches {
     this.total += added;
     if (this.entries.length > MOST_MATCHES + 5000) {
       this.entries.splice(0, this.entries.length - MOST_MATCHES);
-      this.hasOlder = true;
+      this.following = this.path(this.entries[0].seq);
       this.dropped = true;
     }
     return added;
   }
 
-  matches({ level, message }) {
-    return (!this.levels || this.levels.includes(level)) && (!this.needle || ascii(message).includes(this.needle));
+  matches({ level, message, metadata }) {
+    if (this.levels && !this.levels.includes(level)) return false;
+    if (!this.needle || ascii(plain(message)).includes(this.needle)) return true;
+    const text = metadata ? ascii(JSON.stringify(metadata)) : "";
+    return text.includes(this.needle) || text.includes(this.escaped);
   }
 
   // Loads older matches, and puts them in front; returns their number.
@@ -161,13 +176,35 @@ export class Matches {
     if (this.isLoading || !this.hasOlder) return 0;
     this.isLoading = true;
     try {
-      const page = await getJson(this.path(this.entries[0]?.seq ?? NEWEST));
-      this.entries = page.logs.concat(this.entries);
-      this.hasOlder = page.next != null;
-      return page.logs.length;
+      const [found, total] = await this.read(this.following);
+      this.entries = found.concat(this.entries);
+      // the service counts the lines of a level, and not those of a search
+      if (total == null) this.total += found.length;
+      return found.length;
     } finally {
       this.isLoading = false;
     }
+  }
+
+  // Reads pages until there is a screenful, or nothing older; returns the matches, and the total where
+  // the service knows it.
+  async read(path) {
+    let found = [];
+    let total;
+    do {
+      const page = await getJson(path);
+      found = page.logs.concat(found);
+      total = page.total;
+      path = nextPath(path, page.next);
+    } while (path && found.length < SCREENFUL && !this.closed);
+    this.following = path;
+    // a total of a later page counts the lines of that page only
+    return [found, this.text ? null : total];
+  }
+
+  // Requests nothing any more.
+  close() {
+    this.closed = true;
   }
 
   need() {}

@@ -86,7 +86,7 @@ export class LogTab {
 
   showCount() {
     const total = counted(this.all.count, "line");
-    this.count.textContent = this.lines === this.all ? total : `${number(this.lines.total)} of ${total}`;
+    this.count.textContent = this.lines === this.all ? total : `${number(this.lines.total)}${this.lines.text && this.lines.hasOlder ? "+" : ""} of ${total}`;
     this.pill.hidden = this.fresh === 0 || this.viewport.follows;
     this.pill.textContent = `${number(this.fresh)} new ↓`;
     this.following.setAttribute("aria-pressed", String(Boolean(this.viewport.follows)));
@@ -203,6 +203,7 @@ export class LogTab {
   }
 
   async filter() {
+    if (this.lines !== this.all) this.lines.close();
     const least = Number(this.level.value);
     const text = this.search.value;
     this.fresh = 0;
@@ -244,6 +245,7 @@ export class LogTab {
   close() {
     clearTimeout(this.typing);
     this.all.close();
+    this.lines.close();
     this.viewport.close();
   }
 }

@@ -143,6 +143,10 @@ ROWS: dict[tuple[str, str], str] = {
     ("DELETE", RUN): "write",
     ("GET", f"{RUN}/logs"): "read",
     ("GET", f"{RUN}/results"): "read",
+    ("GET", f"{RUN}/metrics"): "read",
+    ("GET", f"{RUN}/curves"): "read",
+    ("GET", "/curves"): "read",
+    ("GET", f"{INSTANCE}/metrics"): "read",
     ("PUT", f"{RUN}/progress"): "write",
     **{
         ("POST", f"{RUN}/{end}"): "write"
@@ -200,6 +204,8 @@ def _check_row(client: httpx.Client, who: str, caller: Caller, route: tuple[str,
     url = path.replace("{id}", instance if path.startswith("/instances") else run)
     url = url.replace("{path:path}", "app.js").replace("{topic}", f"experiments:run:{run}")
     params = {"topic": f"experiments:run:{run}"} if path == "/events" else {}
+    if path.endswith("/curves"):
+        params = {"run": run, "key": "x"}
     body = BODIES.get(path, {}) if method != "GET" else None
     if body and expected is None and "id" in body:
         body = {**body, "id": "not an id"}
@@ -346,6 +352,27 @@ def test_lists_and_wide_topics_show_a_tenant_its_own(guarded: Service) -> None:
         assert "mine" in text
         assert "others" not in text
         assert {event.event for event in seen} >= {"run_created", "run_updated", "instance_created"}
+
+
+def test_who_may_read_an_instance_sees_the_progress_of_its_runs(guarded: Service) -> None:
+    """By the topic of the instance, and by that of all runs, which is filtered."""
+    token = bearer(jwt_of("experiments:instance:mine"))
+    with guarded.client(headers=token) as client, guarded.client(headers=bearer(TOKEN)) as admin:
+        for path in (
+            "/events/experiments:instance:mine?types=run_progress",
+            "/events/experiments:runs?types=run_progress",
+            "/events?topic=experiments:runs&topic=experiments:instance:mine&types=run_progress",
+        ):
+            with connect_sse(client, "GET", path) as stream:
+                assert stream.response.status_code == 200
+                for name in ("others", "mine"):
+                    progress = {"current": 1, "message": f"of {name} {path}"}
+                    admin.put(f"/runs/{name}-1/progress", json=progress).raise_for_status()
+                for event in stream.iter_sse():
+                    assert "others-1" not in event.data
+                    if f"of mine {path}" in event.data:
+                        break
+        assert client.get("/events/experiments:instance:others").status_code == 403
 
 
 def test_a_filtered_list_goes_on_over_what_is_hidden(guarded: Service) -> None:

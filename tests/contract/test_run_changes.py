@@ -177,13 +177,14 @@ def test_several_bars_reach_readers_and_old_readers_see_the_first(client: httpx.
         shown = json.loads(next(lines)[6:])
         client.put(f"/runs/{run}/progress", json=bars[0]).raise_for_status()
         without = json.loads(next(lines)[6:])
+    instance = client.get(f"/runs/{run}").json()["instance_id"]
+    subject = {"type": "run_progress", "run_id": run, "instance_id": instance}
     assert shown == {
-        "type": "run_progress",
-        "run_id": run,
+        **subject,
         **bars[0],
         "bars": [bars[0], bars[1] | {"message": None}],
     }
-    assert without == {"type": "run_progress", "run_id": run, **bars[0]}
+    assert without == {**subject, **bars[0]}
     refused = client.put(f"/runs/{run}/progress", json={**bars[0], "bars": [bars[0]] * 17})
     assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "$.bars")
     assert client.get(f"/runs/{run}").json()["progress"].keys() == {

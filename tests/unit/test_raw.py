@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from athanor import Athanor, InvalidInput, Settings, TooLarge
 from athanor.domain.commands import CreateRun, UpdateRun
 from athanor.protocol.bounds import MAX_DEPTH, MAX_ENTRY, MAX_OBJECT
-from athanor.protocol.encoding import JSON_ERRORS, decode_json
-from athanor.protocol.raw import is_object, merged, one_line, same
+from athanor.protocol.encoding import JSON_ERRORS, decode_json, safe_json
+from athanor.protocol.raw import is_object, merged, one_line, readable, same
 
 TOKENS = (
     *("1", "0", "-", "9", ".", "0.", "e", "E", "e-", "e+", "30", "308", "309", "1e308", "1e309"),
@@ -51,6 +51,22 @@ def test_what_is_taken_is_what_can_be_decoded(text: str, bad: bytes) -> None:
 
 def raw(value: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
+
+
+PIECES = st.sampled_from([*'a/"\\\0\n\t\b\x7f01d\x1b\u202eé\U0001f600', "u007f", "\\u0041"])
+STRINGS = st.lists(PIECES, max_size=8).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.dictionaries(STRINGS, st.lists(STRINGS, max_size=2)), st.booleans(), st.booleans())
+def test_readable_json_has_no_escape_that_it_does_not_need(
+    value: Any, ascii_only: bool, slashes: bool
+) -> None:
+    """As Python writes it when it need not be ASCII."""
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+    stored = safe_json((text.replace("/", "\\/") if slashes else text).encode())
+    assert json.loads(stored) == value
+    assert readable(stored).decode() == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def plainly_merged(target: Any, patch: Any) -> Any:

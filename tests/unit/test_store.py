@@ -31,12 +31,13 @@ from athanor.protocol.pages import EntryFilter
 from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
 from athanor.store import replay, upkeep
-from athanor.store.schema import SCHEMA, Schema
 from athanor.store.session import Session
 from athanor.store.sqlite import TABLES, texts_sql
 from athanor.store.store import Store
+from athanor.store.upgrades import SCHEMA, Schema
 
 from ..support import postgres
+from ..support.old_tables import make_old
 
 pytestmark = pytest.mark.anyio
 
@@ -244,7 +245,7 @@ async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_wri
     if older:
         await older.open()
     newer_schema = Schema(
-        SCHEMA.version + 1, {SCHEMA.version: "ALTER TABLE runs ADD COLUMN colour TEXT;\n"}
+        SCHEMA.version + 1, {SCHEMA.version: ("ALTER TABLE runs ADD COLUMN colour TEXT;\n",)}
     )
     newer = [Store(settings, schema=newer_schema) for _ in range(4 if older else 1)]
     await asyncio.gather(*(store.open() for store in newer))
@@ -267,7 +268,7 @@ async def test_a_database_of_version_1_is_upgraded_and_keeps_its_runs(settings: 
     async with Athanor(settings) as athanor:
         run = await running_run(athanor, "r")
         await athanor.log(run, "of version 1")
-    await plain_sql(settings, "UPDATE meta SET value = '1' WHERE key = 'version'")
+    await asyncio.to_thread(make_old, settings, 1)
     async with Athanor(settings) as athanor:
         assert (await athanor.update_run("r", name="renamed")).metadata == {"name": "renamed"}
     version = "SELECT value FROM meta WHERE key = 'version'"
@@ -279,13 +280,13 @@ async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(settings: Set
     async with Athanor(settings) as athanor:
         await running_run(athanor, "r")
     statements = "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n"
-    broken = Schema(SCHEMA.version + 1, {SCHEMA.version: statements})
+    broken = Schema(SCHEMA.version + 1, {SCHEMA.version: (statements,)})
     with pytest.raises(ConfigurationError, match="NONSENSE"):
         await Store(settings, schema=broken).open()
     async with Athanor(settings) as athanor:
         assert (await athanor.get_run("r")).status == "running"
     columns = "SELECT * FROM runs"
-    assert len((await plain_sql(settings, columns))[0]) == 14
+    assert len((await plain_sql(settings, columns))[0]) == 18
 
 
 async def test_the_rest_of_a_deleted_run_is_not_looked_for_in_a_new_run_of_its_id(
