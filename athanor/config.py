@@ -176,7 +176,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The server ends a transaction whose process has vanished after this time."""
     known_series: int = 5000
     """Keys of runs whose metrics the flush need not load: those of the last flushes, some 4 KiB each."""
-    curve_rows: int = 400_000
+    curve_rows: int = 100_000
     """The blocks and points that one request for curves reads, and as many points as it asks for."""
     short_curves: int = 20_000
     """One request for curves of more points together than this is read at a time."""

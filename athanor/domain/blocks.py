@@ -1,6 +1,7 @@
 """Blocks: what is kept of consecutive points of a key, so that a curve need not read them.
 
-A block of level L covers 64^L points, in order of arrival. Pure, and fast by C functions over slices.
+A block of level 1 covers 64 points, in order of arrival, and one of a further level 8 blocks of the
+level before. Pure, and fast by C functions over slices.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 from ..protocol.points import Number, name_of
 
 WIDTH = 64
-"""Points in a block of level 1, and blocks in one of the next level."""
+"""Points in a block of level 1."""
+FANOUT = 8
+"""Blocks in a block of the next level. With more of them, curves would differ more in what they cost."""
 
 Spot = tuple[int, Number, float, Number]
 """The `seq`, step, time and value of a point."""

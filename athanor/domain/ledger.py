@@ -127,7 +127,7 @@ class Ledger:
     def append(self, run: StoredRun, entries: list[EncodedEntry]) -> int:
         """Number entries, within the run and in the whole log; returns the last number."""
         n, logs, results = self.newest, run.log_count, run.result_count
-        add, run_id = self.events.append, run.id
+        add, run_id, new = self.events.append, run.id, tuple.__new__
         levels = self.added_levels.get(run_id)
         if levels is None:
             levels = self.added_levels[run_id] = dict.fromkeys(LEVELS.values(), 0)
@@ -148,7 +148,8 @@ class Ledger:
                     added.seqs.append(seq)
                     added.points.append(point)
             data = b'{"seq":%d,%b' % (seq, tail)
-            add(StoredEvent(n, type_, None, run_id, seq, label, data))
+            # in half of the time that the constructor of a named tuple takes
+            add(new(StoredEvent, (n, type_, None, run_id, seq, label, data)))
         self.newest, run.log_count, run.result_count = n, logs, results
         self.counted_runs.add(run_id)
         if series:

@@ -12,7 +12,7 @@ import msgspec
 
 from ..protocol.metrics import Summary
 from ..protocol.points import Point, shown
-from .blocks import WIDTH, Block, Points, block_of, joined
+from .blocks import FANOUT, WIDTH, Block, Points, block_of, joined
 
 
 class Additions:
@@ -117,9 +117,9 @@ class Series(msgspec.Struct):
             if len(tail.blocks) == level:
                 tail.blocks.append(None)
             tail.blocks[level] = joined(tail.blocks[level], block)
-            if blocks % WIDTH:
+            if blocks % FANOUT:
                 return
-            blocks //= WIDTH
+            blocks //= FANOUT
             level += 1
             seqs = []
 

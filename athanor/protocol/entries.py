@@ -84,6 +84,10 @@ class EncodedEntry(NamedTuple):
     point: Point | None = None
 
 
+_new = tuple.__new__
+"""Makes a named tuple in half of the time that its own constructor takes."""
+
+
 class _LogBody(msgspec.Struct):
     level: Level
     message: str
@@ -146,7 +150,7 @@ class EncodedReports:
         body = encode(_LogBody(level, message, metadata, time))
         if len(body) > MAX_ENTRY:
             raise too_large(number)
-        return EncodedEntry("run_log", level, body[1:])
+        return _new(EncodedEntry, ("run_log", level, body[1:], None))
 
     def _result(self, report: ResultInput, number: int) -> EncodedEntry:
         at = report.timestamp
@@ -162,7 +166,7 @@ class EncodedReports:
         point = None
         if meant is not None:
             point = (report.step, self._arrived if at is None else at.timestamp(), meant)
-        return EncodedEntry("run_result", report.key, body[1:], point)
+        return _new(EncodedEntry, ("run_result", report.key, body[1:], point))
 
     def _progress(self, report: ProgressInput, number: int) -> Progress:
         for bar in (report, *(report.bars or ())):

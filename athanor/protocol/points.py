@@ -30,9 +30,13 @@ def value_of(text: bytes) -> Number | None:
     """
     first = text[0]
     if first < _COLON and first != _QUOTE:
-        if text.isdigit() or text[1:].isdigit():
-            return int(text) if len(text.lstrip(b"-")) <= EXACT_DIGITS else float(text)
-        return float(text)
+        number = float(text)
+        # few numbers are whole, and fewer have the form of integers
+        if number.is_integer():
+            digits = text.lstrip(b"-")
+            if digits.isdigit() and len(digits) <= EXACT_DIGITS:
+                return int(text)
+        return number
     if first == _QUOTE:
         value = _TEXTS.get(text)
         if value is None and b"\\" in text and len(text) <= _MOST_ESCAPED:

@@ -20,16 +20,17 @@ from athanor.protocol.inputs import checked
 from athanor.protocol.metrics import Axis, Summary
 from athanor.protocol.points import Number, name_of, value_of
 
-WIDTH = 4
-"""The width of blocks in these tests, so that a few hundred points have several levels."""
+WIDTH, FANOUT = 4, 3
+"""The sizes of blocks in these tests, so that a few hundred points have several levels."""
 MANY = 10**9
 
 
 @pytest.fixture(autouse=True, scope="module")
 def narrow_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(series, "WIDTH", WIDTH)
-        patch.setattr(curves, "WIDTH", WIDTH)
+        for module in (series, curves):
+            patch.setattr(module, "WIDTH", WIDTH)
+            patch.setattr(module, "FANOUT", FANOUT)
         yield
 
 
