@@ -116,7 +116,7 @@ export class RunView {
       button.tabIndex = each === name ? 0 : -1;
       this.panels[each].hidden = each !== name;
     }
-    if (!first) this.address.go("runs", this.id, name);
+    if (!first) this.address.turn("runs", this.id, name);
     if (name === "results") this.results.show();
     else this.log.viewport.draw();
   }
@@ -209,17 +209,9 @@ export class RunView {
   }
 
   key(event) {
-    const log = this.tab === "logs" ? this.log : null;
     if (event.key === "1") this.turnTo("logs");
     else if (event.key === "2") this.turnTo("results");
-    else if (event.key === "/" && log) log.search.focus();
-    else if (event.key === "f" && log) log.follow(!log.viewport.follows);
-    else if (event.key === "g" && log) log.viewport.by(-Infinity);
-    else if (event.key === "G" && log) log.follow(true);
-    else if (event.key === "j" && log) log.step(1);
-    else if (event.key === "k" && log) log.step(-1);
-    else if (event.key === "Escape" && log) return log.clear() || (log.selected != null && (log.show(null), true));
-    else return false;
+    else return this.tab === "logs" && this.log.key(event);
     return true;
   }
 
