@@ -1,5 +1,6 @@
 // One line in the document: its number, time, level, message and metadata.
 
+import { serviceNow } from "../common/clock.js";
 import { element } from "../common/dom.js";
 import { clock, number } from "../common/format.js";
 import { text } from "../common/json.js";
@@ -11,7 +12,8 @@ const MOST_METADATA = 200;
 // lines of one message where lines wrap
 const MOST_LINES = 100;
 const MOST_PARTS = 300;
-const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", year: "numeric", month: "short", day: "numeric" });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", month: "short", day: "numeric" });
+const DAY_AND_YEAR = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
 
 export class Row {
   constructor() {
@@ -36,7 +38,7 @@ export class Row {
     const isKnown = Boolean(entry && !entry.gone);
     const isDay = isKnown && look.isNewDay;
     this.root.className = `row ${isKnown ? entry.level : "unknown"}${look.isSelected ? " selected" : ""}${isDay ? " new-day" : ""}`;
-    if (isDay && this.day.hidden) this.day.textContent = DAY.format(new Date(entry.timestamp));
+    if (isDay && this.day.hidden) this.day.textContent = dayOf(entry.timestamp);
     this.day.hidden = !isDay;
     if (before.seq === seq && before.entry === entry && before.needle === look.needle && before.isWrapped === look.isWrapped) return;
     this.root.dataset.seq = entry ? seq : "";
@@ -44,7 +46,7 @@ export class Row {
     this.time.textContent = isKnown ? clock(entry.timestamp) : "";
     this.time.title = isKnown ? new Date(entry.timestamp).toLocaleString() : "";
     this.level.textContent = isKnown ? entry.level : "";
-    this.day.textContent = isDay ? DAY.format(new Date(entry.timestamp)) : "";
+    this.day.textContent = isDay ? dayOf(entry.timestamp) : "";
     this.others = 0;
     if (isKnown) this.showMessage(entry, look);
     else this.message.textContent = entry ? "deleted by retention" : "…";
@@ -71,6 +73,11 @@ export class Row {
     if (begin) this.metadata.prepend("…");
     if (end < all.length) this.metadata.append("…");
   }
+}
+
+function dayOf(timestamp) {
+  const day = new Date(timestamp);
+  return (day.getFullYear() === new Date(serviceNow()).getFullYear() ? DAY : DAY_AND_YEAR).format(day);
 }
 
 // The part of a message that a row shows: its last lines, or one that matches if the last ones do not.
