@@ -9,8 +9,10 @@ import { paint } from "./row.js";
 const MOST_METADATA = 65536;
 
 export class Detail {
-  constructor(onClose) {
+  // `link()` returns the address of the line
+  constructor(onClose, link) {
     this.onClose = onClose;
+    this.link = link;
     this.root = element("section", { class: "detail", hidden: true, tabindex: "0", "aria-label": "the line" });
   }
 
@@ -32,7 +34,7 @@ export class Detail {
         element("strong", {}, `line ${number(entry.seq)}`), element("span", { class: `level ${entry.level}` }, entry.level),
         element("time", { datetime: entry.timestamp }, new Date(entry.timestamp).toLocaleString()),
         element("span", { class: "space" }),
-        copyButton(() => plain(entry.message)), copyButton(() => location.href, "Copy link"),
+        copyButton(() => plain(entry.message)), copyButton(this.link, "Copy link"),
         element("button", { type: "button", class: "small", "aria-label": "close", onclick: this.onClose }, "✕")),
       message,
       ...(entry.metadata ? [metadata] : []),

@@ -1,11 +1,12 @@
 // The Logs tab: all lines of a run, by scrolling, by search, and as they arrive.
 
+import { Address } from "../common/address.js";
 import { element } from "../common/dom.js";
 import { downloadMenu } from "../common/download.js";
 import { counted, lastLine, number } from "../common/format.js";
 import { Detail } from "./detail.js";
 import { Filter } from "./filter.js";
-import { AllLines } from "./lines.js";
+import { AllLines, FIRST } from "./lines.js";
 import { Matches } from "./matches.js";
 import { Row } from "./row.js";
 import { LineSelection } from "./selection.js";
@@ -17,6 +18,8 @@ const AHEAD = 200;
 // milliseconds between two texts for screen readers, and between two changes of the address
 const ANNOUNCED = 5000;
 const NOTED = 250;
+// lines between the first visible line and the selected one, if a link has both, that are likely one view
+const NEAR = 60;
 // milliseconds in which a second click may follow
 const DOUBLE = 250;
 
@@ -60,7 +63,7 @@ export class LogTab {
     this.state = element("span", { class: "faint", role: "status" });
     this.announcer = element("span", { class: "unseen", role: "status", "aria-live": "polite" });
     this.empty = element("div", { class: "empty", hidden: true });
-    this.detail = new Detail(() => this.show(null));
+    this.detail = new Detail(() => this.show(null), () => this.linkTo(this.selected));
     const { search, level, stream } = this.filter;
     const menu = downloadMenu(this.id, "logs", "download lines", ["ndjson", "csv", "json"], this.state);
     this.root = element("div", { class: "log-tab" },
@@ -84,7 +87,7 @@ export class LogTab {
       this.counted();
       this.goTo(at, line);
     }
-    if (line) this.show(line);
+    if (line) this.open(line, !at || Math.abs(line - at) < NEAR);
   }
 
   // Shows line `at` first, or `line` in the middle.
@@ -96,7 +99,7 @@ export class LogTab {
   // Redraws after a request; the selected line may be among the loaded ones.
   loaded() {
     this.viewport.draw();
-    if (this.selected && !this.detail.isOpen) this.detail.show(this.entry(this.selected), this.filter.needle);
+    if (this.selected && !this.detail.isOpen) this.open(this.selected, this.mustShow);
   }
 
   append(entries) {
@@ -124,7 +127,7 @@ export class LogTab {
     const { count, isReading, hasOlder } = this.lines;
     if (this.lines === this.all) this.count.textContent = total;
     else if (this.lines.total != null) this.count.textContent = `${number(this.lines.total)} of ${total}`;
-    else if (isReading) this.count.textContent = `${counted(count, "match").replace(/hs$/, "hes")} so far, searching …`;
+    else if (isReading || count < FIRST) this.count.textContent = `${number(count)} ${count === 1 ? "match" : "matches"} so far${isReading ? ", searching …" : ""}`;
     else this.count.textContent = hasOlder ? `more than ${number(count)} of ${total}` : total;
     this.pill.hidden = this.fresh === 0 || this.viewport.follows;
     this.pill.textContent = `${number(this.fresh)} new ↓`;
@@ -241,14 +244,30 @@ export class LogTab {
     else this.step(1);
   }
 
-  // Shows the whole line below the list, so that no other line moves.
+  // Selects a line and shows all of it below the list; null selects none.
   show(seq) {
     this.selected = seq;
     this.address.set({ line: seq });
+    this.open(seq, true);
+  }
+
+  // Opens the line if it is loaded, or when it is. The list becomes lower by that: `mustShow` keeps the line in it.
+  open(seq, mustShow) {
     const entry = seq && this.entry(seq);
+    this.mustShow = mustShow;
     this.detail.show(entry, this.filter.needle);
+    if (entry && mustShow) this.keepVisible(this.lines.place(seq));
     if (seq && !entry) this.all.need(seq - 1, seq - 1);
     this.viewport.draw();
+  }
+
+  // The end is followed only as long as it shows the line.
+  keepVisible(index) {
+    if (index < 0 || (this.viewport.follows && index >= this.viewport.last)) return;
+    this.viewport.follows = false;
+    this.viewport.reveal(index);
+    this.showCount();
+    this.notePlace();
   }
 
   // Shows the next or the previous line below the list; the first time the last visible line.
@@ -258,7 +277,6 @@ export class LogTab {
     const at = this.selected ? this.lines.place(this.selected) : -1;
     const to = at < 0 ? Math.min(count - 1, Math.ceil(top + visible) - 1) : Math.min(count - 1, Math.max(0, at + by));
     this.show(this.lines.key(to));
-    this.viewport.reveal(to);
   }
 
   // Shows other lines, because the filter has changed. Without one, the view stays at the match: the
@@ -282,7 +300,7 @@ export class LogTab {
     } else {
       this.use(this.all, this.before?.follows ?? true, this.before?.top ?? 0);
     }
-    if (this.selected) this.show(this.selected);
+    if (this.selected) this.open(this.selected, false);
   }
 
   // Searches; the end is shown, or the place of a line (goTo).
@@ -331,6 +349,16 @@ export class LogTab {
     this.viewport.moveTo(follows ? this.viewport.last : top);
     this.viewport.draw();
     this.follow(follows);
+  }
+
+  // A link that shows the line wherever it is.
+  linkTo(line) {
+    const link = new URL(location.href);
+    const address = new Address(link.hash);
+    for (const name of ["at", "q", "level", "stream"]) address.query.delete(name);
+    address.query.set("line", line);
+    link.hash = address.hash;
+    return link.href;
   }
 
   // Goes to the newest of all lines.

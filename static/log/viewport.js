@@ -62,6 +62,11 @@ export class Viewport {
     return Math.min(this.count * ROW, MOST_PIXELS);
   }
 
+  // Whether a pixel of the scroll bar's range is a pixel of the rows.
+  get isExact() {
+    return !this.isWrapped && this.count * ROW <= MOST_PIXELS;
+  }
+
   get isStuck() {
     return this.follows && !this.isHeld;
   }
@@ -113,7 +118,7 @@ export class Viewport {
     this.barSetTo = null;
     if (isOurs) return;
     const range = Math.max(1, this.pixels - this.height);
-    if (!this.isWrapped) this.top = Math.min(this.last, (place / range) * this.last);
+    if (!this.isWrapped) this.top = Math.min(this.last, this.isExact ? place / ROW : (place / range) * this.last);
     else if (place >= range - 1) this.top = this.measureEnd();
     else if (place > 0 && Math.abs(by) < this.height) this.top = this.after(by);
     else this.top = (place / range) * this.last;
@@ -125,8 +130,7 @@ export class Viewport {
 
   // Where the scroll bar's range is not the rows' height, the wheel moves by rows as in any other list.
   wheel(event) {
-    const isNative = !this.isWrapped && this.count * ROW <= MOST_PIXELS;
-    if (isNative || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
+    if (this.isExact || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
     event.preventDefault();
     this.by(event.deltaY * [1, ROW, this.height][event.deltaMode]);
   }
