@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, Request, Route, expect
+from playwright.sync_api import Locator, Route, expect
 
 from ..support.browser import Tab
 from ..support.follower import wait_until
@@ -112,7 +111,8 @@ def test_a_selection_stays_while_lines_come(
     opened(reader, shared_service, run)
     reader.expect_state("live")
     drag(reader, 90, 92)
-    selected = "() => [...document.querySelectorAll('.message')].filter((node) => getSelection().containsNode(node, true)).length"
+    selected = """() => [...document.querySelectorAll('.message')]
+      .filter((node) => getSelection().containsNode(node, true)).length"""
     assert reader.page.evaluate(selected) == 3
     for first in range(101, 1101, 100):
         post(client, run, *lines(first, 100))
