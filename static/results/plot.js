@@ -59,7 +59,7 @@ export class Plot {
   // The left margin has room for the labels.
   bounds({ y }, width, height) {
     this.box = { left: 40, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
-    this.yTicks = y ? y.ticks(Math.max(3, Math.round((height - 60) / 38))) : [];
+    this.yTicks = y ? y.ticks(Math.max(3, Math.round((height - 52) / 26))) : [];
     this.yLabels = this.yTicks.length ? labels(this.yTicks) : { texts: [], base: "" };
     const widest = Math.max(0, ...this.yLabels.texts.map((text) => this.pen.measureText(text).width));
     this.box.left = Math.min(Math.max(34, widest + 12), width / 2);
@@ -127,7 +127,7 @@ export class Plot {
   // As many ticks as have room.
   xTicks(view) {
     const room = this.box.right - this.box.left;
-    for (let most = Math.max(3, Math.floor(room / 70)); ; most -= 1) {
+    for (let most = Math.max(3, Math.floor(room / 60)); ; most -= 1) {
       const found = ticksOf(view, most);
       const width = found.texts.reduce((sum, text) => sum + this.pen.measureText(text).width + 12, 0);
       if (width <= room || most <= 3) return found;

@@ -19,7 +19,7 @@ const DAY = 86400;
 
 // The factor that keeps sums and differences of a range finite.
 export function unitOf(low, high) {
-  return Math.max(Math.abs(low), Math.abs(high)) > HUGE ? 2 ** -10 : 1;
+  return Math.max(Math.abs(low), Math.abs(high)) > HUGE ? 1e-4 : 1;
 }
 
 // A range in which three ticks have room, with `pad` (a share of its width) more at both ends.
@@ -100,13 +100,23 @@ export function timeTicks(low, high, most, offset = 0) {
 // The labels of ticks: as many digits as tell them apart. If that is too many, each says what it is
 // more than the first tick, and `base` is the first one.
 export function labels(values) {
-  const gap = Math.min(...values.slice(1).map((value, at) => Math.abs(value * unitOf(value, 0) - values[at] * unitOf(value, 0))));
-  const tells = (digits) => values.every((value) => Math.abs(Number(value.toPrecision(digits)) - value) <= gap / 20);
-  let digits = 1;
-  while (digits < 17 && !tells(digits)) digits += 1;
+  const digits = digitsOf(values, gapOf(values));
   if (digits <= MOST_DIGITS) return { texts: values.map((value) => plain(value, digits)), base: "" };
-  const differences = values.map((value) => value - values[0]);
-  return { texts: differences.map((value) => `+${plain(value, 3)}`), base: String(values[0]) };
+  const more = values.map((value) => value - values[0]);
+  const few = digitsOf(more, gapOf(values));
+  return { texts: more.map((value) => `+${plain(value, few)}`), base: String(values[0]) };
+}
+
+function gapOf(values) {
+  const unit = unitOf(values[0], values.at(-1));
+  return Math.min(...values.slice(1).map((value, at) => value * unit - values[at] * unit)) / unit;
+}
+
+// How many digits it takes to say all values well enough.
+function digitsOf(values, gap) {
+  let digits = 1;
+  while (digits < 17 && values.some((value) => Math.abs(Number(value.toPrecision(digits)) - value) > gap / 20)) digits += 1;
+  return digits;
 }
 
 // The labels of durations in seconds.
