@@ -83,6 +83,7 @@ export class Chart {
     if (this.description.textContent !== text) this.description.textContent = text;
     const { x, y } = this.view;
     this.root.dataset.points = lines.reduce((sum, { series }) => sum + series.points, 0);
+    this.root.dataset.means = lines.map(({ series }) => series.mean).join(" ");
     this.root.dataset.drawn = lines.reduce((sum, { length }) => sum + length, 0);
     this.root.dataset.x = x ? `${x.low} ${x.high}` : "";
     this.root.dataset.y = y ? `${y.low} ${y.high}` : "";

@@ -271,7 +271,7 @@ export class ChartGrid {
   hover(id) {
     if (id === this.highlighted) return;
     this.highlight(this.runs.length > 1 ? id : null);
-    this.onHover?.(id);
+    this.onHover?.(this.metrics.has(id) ? id : null);
   }
 
   // Draws one run stronger than the others; null for none.
@@ -296,7 +296,9 @@ export class ChartGrid {
     if (!this.runs.some(({ id }) => this.metrics.get(id).keys.get(key)?.points)) return;
     this.large = new Chart(key, this, { isLarge: true });
     const close = element("button", { type: "button", class: "small", onclick: () => this.dialog.close() }, "Close");
-    this.dialog.replaceChildren(this.large.root, close);
+    const legend = new Legend({ onHover: (id) => this.hover(id) });
+    legend.show(this.runs);
+    this.dialog.replaceChildren(legend.root, this.large.root, close);
     this.dialog.showModal();
     this.large.see(true);
     this.large.canvas.focus();

@@ -76,7 +76,7 @@ function ofLine(line, view) {
   const last = line.xs.findLastIndex((x) => !Number.isNaN(x));
   const parts = [counted(points, "point")];
   if (first >= 0) parts.push(`${view.axisName} ${xText(line.x(first), view)} to ${xText(line.x(last), view)}`);
-  if (finite.length) parts.push(`least ${exact(minOf(finite))}`, `greatest ${exact(-minOf(finite.map((y) => -y)))}`);
+  if (finite.length) parts.push(`least ${exact(minOf(finite))}`, `greatest ${exact(-minOf(finite.map((y) => -y)))}`, `mean ${number(line.series.mean)}`);
   parts.push(`newest ${exact(ys.at(-1))}`);
   const others = ys.length - finite.length;
   if (others) parts.push(`${line.series.isThinned ? "at least " : ""}${counted(others, "value")} not finite`);

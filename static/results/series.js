@@ -57,6 +57,11 @@ export class Series {
     return this.points > this.ys.length;
   }
 
+  // of the finite values
+  get mean() {
+    return meanOf(this.means, this.sizes, 0, this.sizes.length - 1);
+  }
+
   get newest() {
     return this.ys.at(-1);
   }

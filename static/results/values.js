@@ -1,6 +1,6 @@
 // The values of a key that are no numbers, the newest first; loaded when they are seen.
 
-import { getJson, runPath } from "../common/api.js";
+import { getExactJson, runPath } from "../common/api.js";
 import { element } from "../common/dom.js";
 import { counted } from "../common/format.js";
 import { numberOf } from "./point.js";
@@ -40,7 +40,7 @@ export class Values {
       let next = before;
       for (let pages = 0; pages < MOST_PAGES && !found.length && next; pages += 1) {
         const query = new URLSearchParams({ key: this.key, before: next, limit: PAGE });
-        const page = await getJson(`${runPath(this.run)}/results?${query}`, { isExact: true });
+        const page = await getExactJson(`${runPath(this.run)}/results?${query}`);
         if (loading !== this.loading) return;
         found = page.results.filter(isOther);
         next = page.next ? page.results[0]?.seq : null;

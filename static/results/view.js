@@ -1,19 +1,20 @@
 // What a chart shows at a moment: its scales, and in which strength each curve is drawn.
 
 import { bandOf } from "./band.js";
+import { groupId } from "./legend.js";
 import { Line } from "./line.js";
 import { Scale } from "./scale.js";
 
 const PAD = 0.05;
 
 // `lines` are the curves; `settings` has axis, axisName, isLog, smooth, band; `zoom` is a range of x or
-// null; `highlight` is a run's id or null.
+// null; `highlight` is the id of a run or of a group, or null.
 export function viewOf(lines, { axis, axisName, isLog, smooth, band }, zoom, highlight) {
   const shows = (y) => Number.isFinite(y) && (!isLog || y > 0);
   const groups = [...Map.groupBy(lines.filter(({ run }) => run.group != null), ({ run }) => run.group).values()];
   const means = groups.filter((group) => group.length > 1).map((group) => meanOf(group, smooth, band, highlight));
-  const inGroups = new Set(means.flatMap(({ group }) => group));
-  const strokes = lines.flatMap((line) => strokesOf(line, smooth, inGroups.has(line), highlight));
+  const slots = new Map(means.flatMap(({ group, slot }) => group.map((line) => [line, slot])));
+  const strokes = lines.flatMap((line) => strokesOf(line, smooth, slots.get(line), highlight));
   for (const { line, slot, isFaint } of means) strokes.push({ line, slot, isFaint, isStrong: true });
   const bands = band === "none" ? [] : means;
   const view = { axis, axisName, shows, strokes, bands, lines, text: "", x: null, y: null };
@@ -27,13 +28,15 @@ function meanOf(group, smooth, kind, highlight) {
   const parts = smooth > 0 ? group.map((line) => line.smooth(smooth)) : group;
   const band = bandOf(parts, kind);
   const [{ run }] = group;
-  const isFaint = highlight != null && !group.some((line) => line.run.id === highlight);
+  const isFaint = highlight != null && highlight !== groupId(run.group) && !group.some((line) => line.run.id === highlight);
   return { group, band, slot: run.slot, isFaint, line: new Line({ ...run, name: `mean of ${run.group}` }, { ys: band.means, isThinned: false }, band.xs) };
 }
 
 // With smoothing, the points are faint behind the smoothed curve; so are the runs of a group.
-function strokesOf(line, smooth, isInGroup, highlight) {
-  const { id, slot } = line.run;
+function strokesOf(line, smooth, groupSlot, highlight) {
+  const { id } = line.run;
+  const slot = groupSlot ?? line.run.slot;
+  const isInGroup = groupSlot !== undefined;
   const isOther = highlight != null && highlight !== id;
   const isStrong = highlight === id;
   const raw = { line, slot, marks: true, isFaint: isOther || (isInGroup && !isStrong), isStrong, hasDash: !isInGroup };
