@@ -51,7 +51,10 @@ export class Chart {
   }
 
   listen() {
-    this.observer = new ResizeObserver(() => this.isSeen && this.host.dirty(this));
+    this.observer = new ResizeObserver(([{ contentRect }]) => {
+      this.plot.size(contentRect);
+      if (this.isSeen) this.host.dirty(this);
+    });
     this.observer.observe(this.canvas);
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
     this.canvas.addEventListener("pointermove", (event) => this.point(event));

@@ -14,11 +14,18 @@ export class Plot {
   constructor(canvas) {
     this.canvas = canvas;
     this.box = null;
+    this.size({ width: 0, height: 0 });
+  }
+
+  // The canvas's size in CSS pixels, which a ResizeObserver tells: to ask for it costs a layout.
+  size({ width, height }) {
+    this.width = width;
+    this.height = height;
   }
 
   // `view` has the lines, scales and what else a chart shows (chart.js). Returns false if there is no room.
   draw(view) {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { width, height } = this;
     if (!width || !height) return false;
     this.begin(width, height);
     this.bounds(view, width, height);
@@ -119,7 +126,7 @@ export class Plot {
       const x = this.pixelOf(tick, view);
       const half = pen.measureText(texts[at]).width / 2;
       pen.fillRect(Math.round(x), box.bottom, 1, 4);
-      pen.fillText(texts[at], Math.min(Math.max(x, half + 1), this.canvas.clientWidth - half - 1), box.bottom + 7);
+      pen.fillText(texts[at], Math.min(Math.max(x, half + 1), this.width - half - 1), box.bottom + 7);
     });
     pen.fillText(base ? `${view.axisName} (${base} …)` : view.axisName, (box.left + box.right) / 2, box.bottom + 22);
   }

@@ -8,6 +8,7 @@ import { notPositive } from "./view.js";
 // runs in a reading, the nearest ones first
 const MOST_ROWS = 10;
 const MOST_RUNS = 20;
+const WHOLE = new Intl.NumberFormat("en");
 
 export function xText(x, { axis }) {
   if (axis === "time") return x < 0 ? `-${span(-x)}` : x < 60 && !Number.isInteger(x) ? `${number(x)} s` : span(x);
@@ -21,7 +22,7 @@ export function exact(value) {
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e15 || size < 1e-4)) return String(value);
   const [whole, part] = String(value).split(".");
-  return Number(whole).toLocaleString("en") + (part ? `.${part}` : "");
+  return WHOLE.format(Number(whole)) + (part ? `.${part}` : "");
 }
 
 // The points nearest to `x`, one of each line, and of the group means: { line, at, slot }.

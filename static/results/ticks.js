@@ -16,6 +16,7 @@ const TIMES = [
   ...SECONDS, ...SECONDS.map((each) => each * 60), ...[1, 2, 3, 6, 12].map((each) => each * 3600),
 ];
 const DAY = 86400;
+const DIGITS = new Intl.NumberFormat("en", { maximumFractionDigits: 20 });
 
 // The factor that keeps sums and differences of a range finite.
 export function unitOf(low, high) {
@@ -142,5 +143,5 @@ function plain(value, digits) {
   const short = Number(value.toPrecision(digits));
   const size = Math.abs(short);
   if (size !== 0 && (size >= 1e7 || size < 1e-4)) return short.toExponential().replace("e+", "e");
-  return short.toLocaleString("en", { maximumFractionDigits: 20 });
+  return DIGITS.format(short);
 }
