@@ -31,7 +31,7 @@ export class RunView {
     this.closed = false;
     this.changes = 0;
     this.log = new LogTab(this.id, this.address);
-    this.results = new ResultsTab(this.id);
+    this.results = new ResultsTab(this.id, this.address, () => this.tick());
   }
 
   async start() {
@@ -44,8 +44,9 @@ export class RunView {
     this.head.bars.show(this.isFinal ? null : this.run.progress, this.run.started_at);
     if (this.isFinal) this.shell.state("ended", "ended");
     else this.follow(page.last_event_id);
+    // after the stream: its cursor is older than what is loaded now, so nothing is missing
+    this.results.begin(this.run);
     this.clock = setInterval(() => this.tick(), 1000);
-    await this.results.load();
     this.tick();
   }
 
@@ -78,7 +79,7 @@ export class RunView {
     const page = await this.load();
     this.log.begin(page);
     this.log.follow(this.log.viewport.follows);
-    await this.results.load();
+    this.results.resume();
     this.show();
     this.head.bars.show(this.isFinal ? null : this.run.progress, this.run.started_at);
     this.stream.ended = this.isFinal;
@@ -142,6 +143,7 @@ export class RunView {
     } else if (RUN_LIFE.includes(event.type)) {
       this.change(event);
     } else if (event.type === "gap") {
+      this.results.take(event);
       this.log.note(event.reason === "expired" ? "retention has deleted some lines" : "the service has another database now: reload the page");
     } else if (event.log || event.logs) {
       this.revive();
@@ -149,7 +151,7 @@ export class RunView {
       this.run.log_count = Math.max(this.run.log_count, this.log.all.count);
     } else {
       this.revive();
-      this.results.append(event.results ?? [event.result]);
+      this.results.take(event);
     }
   }
 
@@ -202,6 +204,7 @@ export class RunView {
   }
 
   tick() {
+    if (!this.head) return;
     this.head.tick(this.run);
     this.tabs.results.textContent = this.results.count ? `Results (${number(this.results.count)})` : "Results";
     const now = serviceNow();
