@@ -127,8 +127,10 @@ class Walk:
         return [Node(level, self._count // WIDTH**level, block, "") for level, block in blocks if block]
 
     def _spans(self, level: int, first: int, end: int) -> list[Span]:
-        is_fine = self._within.is_all and self._count // WIDTH >= self._most_buckets
-        return [Span(level, first, end - 1, not is_fine)] if end > first else []
+        # the points of blocks are read where these are too few, or where the curve has an end in one
+        is_enough = self._count > self._points and self._count // WIDTH >= self._most_buckets
+        with_seqs = not (self._within.is_all and is_enough)
+        return [Span(level, first, end - 1, with_seqs)] if end > first else []
 
     def take(self, found: list[list[Node]]) -> None:
         """The blocks of each of the spans that were `wanted`."""
