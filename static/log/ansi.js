@@ -1,6 +1,7 @@
 // Terminal colours: SGR sequences become the classes of parts of the text; other escape sequences are removed.
 
-const SEQUENCE = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
+// the same as the service's (athanor/protocol/safe_text.py), so that a search finds what is seen
+const SEQUENCE = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-~]?/g;
 // the sequences of one message that count; what follows them has no colours
 const MOST_SEQUENCES = 2000;
 const NO_STYLE = { colour: "", background: "", bold: false, dim: false, italic: false, underline: false };

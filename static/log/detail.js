@@ -26,9 +26,10 @@ export class Detail {
     if (this.root.hidden) return;
     const { text: all, parts } = styled(entry.message);
     const message = element("pre", { class: "whole" });
-    paint(message, all, parts, 0, all.length, needle);
+    paint(message, all, parts, 0, all.length, needle?.places(all));
     const metadata = element("pre", { class: "whole" });
-    if (entry.metadata) paint(metadata, text(entry.metadata, 2).slice(0, MOST_METADATA), [], 0, MOST_METADATA, needle);
+    const json = entry.metadata ? text(entry.metadata, 2).slice(0, MOST_METADATA) : "";
+    paint(metadata, json, [], 0, json.length, needle?.placesInMetadata(json));
     this.root.replaceChildren(
       element("div", { class: "line" },
         element("strong", {}, `line ${number(entry.seq)}`), element("span", { class: `level ${entry.level}` }, entry.level),

@@ -1,7 +1,7 @@
 // Which lines are shown: a text, the lowest level, and the stream of captured output. All of it is in the address.
 
 import { element } from "../common/dom.js";
-import { number } from "../common/format.js";
+import { counted } from "../common/format.js";
 import { Needle } from "./needle.js";
 
 export const LEVELS = ["debug", "info", "warn", "error"];
@@ -17,6 +17,8 @@ export class Filter {
     this.level = element("select", { "aria-label": "lowest level", onchange: () => this.change() },
       ...LEVELS.map((level, at) => element("option", { value: level }, at ? `${level} and above` : "all levels")));
     this.stream = element("select", { "aria-label": "output", hidden: true, onchange: () => this.change() }, element("option", { value: "" }, "all output"));
+    const shortcut = (level) => element("button", { type: "button", class: `small toggle level ${level}`, hidden: true, onclick: () => this.toggle(level) });
+    this.shortcuts = { error: shortcut("error"), warn: shortcut("warn") };
     this.search.value = address.get("q") ?? "";
     if (LEVELS.includes(address.get("level"))) this.level.value = address.get("level");
     if (address.get("stream")) this.offer(address.get("stream"), true);
@@ -51,12 +53,20 @@ export class Filter {
     if (isChosen) this.stream.value = stream;
   }
 
-  // Shows how many lines each choice has; `counts` are the stored lines of each level.
+  // Shows how many warnings and errors there are, each a shortcut; `counts` are the lines of each level.
   showCounts(counts) {
-    LEVELS.forEach((level, at) => {
-      const count = LEVELS.slice(at).reduce((sum, each) => sum + (counts[each] ?? 0), 0);
-      if (at) this.level.options[at].textContent = `${level} and above (${number(count)})`;
-    });
+    for (const [level, button] of Object.entries(this.shortcuts)) {
+      const count = counts[level] ?? 0;
+      button.hidden = count === 0;
+      button.textContent = counted(count, level === "warn" ? "warning" : level);
+      button.setAttribute("aria-pressed", String(this.level.value === level));
+    }
+  }
+
+  // Selects the level, or all levels again.
+  toggle(level) {
+    this.level.value = this.level.value === level ? "debug" : level;
+    this.change();
   }
 
   typed() {
@@ -69,6 +79,7 @@ export class Filter {
     const before = JSON.stringify([this.q, this.levels, this.wantedStream]);
     this.read();
     if (before === JSON.stringify([this.q, this.levels, this.wantedStream])) return;
+    for (const [level, button] of Object.entries(this.shortcuts)) button.setAttribute("aria-pressed", String(this.level.value === level));
     this.address.set({ q: this.q, level: this.levels ? this.level.value : null, stream: this.wantedStream });
     this.onChange();
   }

@@ -64,10 +64,10 @@ export class LogTab {
     this.announcer = element("span", { class: "unseen", role: "status", "aria-live": "polite" });
     this.empty = element("div", { class: "empty", hidden: true });
     this.detail = new Detail(() => this.show(null), () => this.linkTo(this.selected));
-    const { search, level, stream } = this.filter;
+    const { search, level, stream, shortcuts } = this.filter;
     const menu = downloadMenu(this.id, "logs", "download lines", ["ndjson", "csv", "json"], this.state);
     this.root = element("div", { class: "log-tab" },
-      element("div", { class: "tools" }, search, level, stream, this.count, this.state, element("span", { class: "space" }), this.wrapping, this.following, menu),
+      element("div", { class: "tools" }, search, level, stream, ...Object.values(shortcuts), this.count, this.state, element("span", { class: "space" }), this.wrapping, this.following, menu),
       element("div", { class: "log" }, root, this.empty, this.pill, this.announcer),
       this.detail.root,
     );
@@ -102,8 +102,24 @@ export class LogTab {
     if (this.selected && !this.detail.isOpen) this.open(this.selected, this.mustShow);
   }
 
+  // Takes how many stored lines each level has, among the first `seq` lines.
+  countLevels(counts, seq) {
+    this.levels = { counts: { ...counts }, seq };
+    this.filter.showCounts(counts);
+  }
+
+  // Counts live lines too.
+  countLive(entries) {
+    if (!this.levels) return;
+    const { counts, seq } = this.levels;
+    for (const entry of entries) if (entry.seq > seq) counts[entry.level] += 1;
+    this.levels.seq = Math.max(seq, entries.at(-1)?.seq ?? 0);
+    this.filter.showCounts(counts);
+  }
+
   append(entries) {
     this.filter.see(entries);
+    this.countLive(entries);
     const added = this.all.append(entries);
     if (added) this.announce(added, entries);
     const shown = this.lines === this.all ? added : this.lines.append(entries);

@@ -112,7 +112,7 @@ export class Matches {
     const { levels, stream, needle } = this.filter;
     if (levels && !levels.includes(level)) return false;
     if (stream && metadata?.stream !== stream) return false;
-    return !needle || needle.isIn(plain(message)) || needle.isIn(metadata ? text(metadata) : "");
+    return !needle || needle.isIn(plain(message)) || (metadata != null && needle.isInMetadata(text(metadata)));
   }
 
   close() {

@@ -60,16 +60,17 @@ export class Row {
     const { text, parts } = styled(entry.message);
     const [begin, end, others] = excerpt(text, needle, isWrapped ? MOST_LINES : 1);
     this.others = others;
-    paint(this.message, text, parts, begin, Math.min(end, begin + MOST_SHOWN), needle);
+    paint(this.message, text, parts, begin, Math.min(end, begin + MOST_SHOWN), needle?.places(text));
     if (end > begin + MOST_SHOWN) this.message.append("…");
   }
 
   showMetadata(metadata, needle) {
     const all = metadata ? text(metadata) : "";
-    const [at] = needle?.places(all)[0] ?? [0];
+    const marks = needle?.placesInMetadata(all);
+    const [at] = marks?.[0] ?? [0];
     const begin = at > MOST_METADATA / 2 ? at - 20 : 0;
     const end = Math.min(all.length, begin + MOST_METADATA);
-    paint(this.metadata, all, [], begin, end, needle);
+    paint(this.metadata, all, [], begin, end, marks);
     if (begin) this.metadata.prepend("…");
     if (end < all.length) this.metadata.append("…");
   }
@@ -98,9 +99,8 @@ function excerpt(text, needle, most) {
   return [begin, whole, from];
 }
 
-// Fills the element `into` with a part of `text`, in its colours, and with marks where `needle` is.
-export function paint(into, text, parts, begin, end, needle) {
-  const marks = needle?.places(text) ?? [];
+// Fills the element `into` with a part of `text`, with its styled parts and with marks, which have their places.
+export function paint(into, text, parts, begin, end, marks = []) {
   if (!parts.length && !marks.length) {
     into.textContent = text.slice(begin, end);
     return;

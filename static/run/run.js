@@ -63,6 +63,7 @@ export class RunView {
     const page = await read();
     this.run = await getExactJson(runPath(this.id));
     this.heardAt = serviceNow();
+    if (this.run.level_counts) this.log.countLevels(this.run.level_counts, this.run.log_count);
     return this.isFinal && (page.logs.at(-1)?.seq ?? 0) < this.run.log_count ? read() : page;
   }
 
@@ -233,7 +234,7 @@ export class RunView {
     if (Object.keys(TABS)[at]) this.turnTo(Object.keys(TABS)[at]);
     else if (this.tab === "logs") return this.log.key(event);
     else if (this.tab === "about") return this.about.key(event);
-    else return Boolean(this.results.key?.(event));
+    else return Boolean(this.results.key(event));
     return true;
   }
 

@@ -551,6 +551,80 @@ def test_integers_in_metadata_are_exact(shared_service: Service, client: httpx.C
     expect(whole).to_contain_text("-9007199254740993")
 
 
+def test_warnings_and_errors_are_counted_and_one_click_away(
+    shared_service: Service, client: httpx.Client, tab: Tab
+) -> None:
+    run = new_run(client)
+    levels = ["debug", "info", "warn", "error", "error"]
+    post(client, run, *({"message": f"a {level}", "level": level} for level in levels * 20))
+    opened(tab, shared_service, run)
+    tab.expect_state("live")
+    errors = tab.page.get_by_role("button", name="40 errors")
+    expect(tab.page.get_by_role("button", name="20 warnings")).to_be_visible()
+    errors.click()
+    expect(errors).to_have_attribute("aria-pressed", "true")
+    expect(tab.page.locator(".count")).to_have_text("40 of 100 lines")
+    assert {text for _, text in tab.rows} == {"a error"}
+    expect(tab.page).to_have_url(re.compile("level=error"))
+    post(client, run, {"message": "one more", "level": "error"})
+    more = tab.page.get_by_role("button", name="41 errors")
+    more.click()
+    expect(more).to_have_attribute("aria-pressed", "false")
+    tab.expect_lines(101)
+
+
+def test_a_search_finds_what_is_seen_and_metadata(
+    shared_service: Service, client: httpx.Client, tab: Tab
+) -> None:
+    """The service's search finds what the page's does in live lines: each search is made both ways."""
+    run = new_run(client)
+    tab.page.goto(f"{shared_service.url}/#/runs/{run}")
+    tab.expect_state("live")
+    found = [
+        {"message": "\x1b[1mCU\x1b[31mDA\x1b[0m out of memory"},
+        {"message": "x", "metadata": {"why": 'CUDA "quoted" out'}},
+        {"message": "x\x1b]0;a title\x07y \x1b]0;no end"},
+        {"message": "Ünïcode \u00e9", "metadata": {"key": ["ü", {"n": 12345678901234567890}]}},
+        {"message": "nothing", "metadata": None},
+    ]
+    searches = [
+        "cuda out",
+        'a "QUOTED" o',
+        'a \\"quoted',
+        "xy",
+        "a title",
+        "no end",
+        "ü",
+        "Ü",
+        "É",
+        '{"n":1234567890123456789',
+        "null",
+    ]
+    post(client, run, *found)
+    tab.expect_lines(5)
+    stored = {}
+    for text in searches:
+        page = client.get(f"/runs/{run}/logs", params={"q": text}).json()
+        stored[text] = [entry["seq"] for entry in page["logs"]]
+    for text in searches:
+        tab.page.get_by_label("search lines").fill(text)
+        shown = "rows => rows.map((row) => +row.dataset.seq)"
+        rows = tab.page.locator(".row")
+        wait_until(lambda: rows.evaluate_all(shown) == stored[text], f"the matches of {text}")  # noqa: B023
+        expect(tab.page.locator(".count")).to_have_text(f"{len(stored[text])} of 5 lines")
+        live = tab.page.evaluate(
+            """async ([text, entries]) => {
+              const { Matches } = await import("./static/log/matches.js");
+              const { Needle } = await import("./static/log/needle.js");
+              const matches = new Matches("x", { q: text, needle: new Needle(text) }, () => {});
+              return entries.map((entry, at) => matches.matches(entry) && at + 1).filter(Boolean);
+            }""",
+            [text, [*found[:3], found[4]]],
+        )
+        assert live == [seq - (seq == 5) for seq in stored[text] if seq != 4], text
+    assert tab.errors == []
+
+
 def test_screen_readers_hear_of_new_lines_now_and_then(
     shared_service: Service, client: httpx.Client, tab: Tab
 ) -> None:
@@ -560,5 +634,5 @@ def test_screen_readers_hear_of_new_lines_now_and_then(
     tab.expect_state("live")
     post(client, run, *lines(1, 40), {"message": "\x1b[31mno disk\x1b[0m", "level": "error"})
     tab.expect_lines(41)
-    expect(tab.page.locator(".unseen[aria-live=polite]")).to_have_text("41 new lines, error: no disk")
+    expect(tab.page.locator(".log .unseen")).to_have_text("41 new lines, error: no disk")
     assert tab.page.get_by_role("log", name="log lines").get_attribute("aria-live") == "off"
