@@ -7,6 +7,7 @@ import { Needle } from "./needle.js";
 export const LEVELS = ["debug", "info", "warn", "error"];
 // milliseconds without a key after which a search begins
 const TYPING = 200;
+const MOST_STREAMS = 8;
 
 export class Filter {
   // `onChange()` is called when other lines are wanted
@@ -17,6 +18,7 @@ export class Filter {
     this.level = element("select", { "aria-label": "lowest level", onchange: () => this.change() },
       ...LEVELS.map((level, at) => element("option", { value: level }, at ? `${level} and above` : "all levels")));
     this.stream = element("select", { "aria-label": "output", hidden: true, onchange: () => this.change() }, element("option", { value: "" }, "all output"));
+    this.streams = new Set();
     const shortcut = (level) => element("button", { type: "button", class: `small toggle level ${level}`, hidden: true, onclick: () => this.toggle(level) });
     this.shortcuts = { error: shortcut("error"), warn: shortcut("warn") };
     this.search.value = address.get("q") ?? "";
@@ -47,8 +49,10 @@ export class Filter {
   }
 
   offer(stream, isChosen) {
-    if (typeof stream !== "string" || stream.length > 64 || this.stream.options.length > 8) return;
-    if (![...this.stream.options].some(({ value }) => value === stream)) this.stream.append(element("option", { value: stream }, `only ${stream}`));
+    const isNew = !this.streams.has(stream);
+    if (typeof stream !== "string" || stream.length > 64 || (isNew && this.streams.size === MOST_STREAMS)) return;
+    if (isNew) this.stream.append(element("option", { value: stream }, `only ${stream}`));
+    this.streams.add(stream);
     this.stream.hidden = false;
     if (isChosen) this.stream.value = stream;
   }

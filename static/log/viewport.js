@@ -11,6 +11,7 @@ import { element, framed } from "../common/dom.js";
 
 export const ROW = 20;
 const MOST_PIXELS = 8000000;
+const MOST_PREPARED = 500;
 // milliseconds after the last move of the scroll bar, after which it is put to the place of the rows
 const SETTLED = 150;
 
@@ -157,6 +158,7 @@ export class Viewport {
     if (pixels === -Infinity || !this.count) return 0;
     if (!this.isWrapped) return this.top + pixels / ROW;
     let index = Math.floor(this.top);
+    this.prepare(index - Math.ceil(Math.max(0, -pixels) / ROW) - 1, index + this.visible);
     let rest = (this.top - index) * this.heightOf(index) + pixels;
     while (rest < 0 && index > 0) {
       index -= 1;
@@ -178,6 +180,12 @@ export class Viewport {
     this.list.moved();
   }
 
+  // Puts rows into the document, so that all of them are measured at once.
+  prepare(first, last) {
+    const from = Math.max(0, Math.floor(first));
+    this.put(from, Math.min(this.count - from, Math.ceil(last) - from + 1, MOST_PREPARED));
+  }
+
   // The height of a row; puts it into the document if it is not there.
   heightOf(index) {
     if (!this.isWrapped) return ROW;
@@ -197,6 +205,7 @@ export class Viewport {
   // The top at which row `index` is the last visible one.
   endAt(index) {
     let rest = this.height;
+    this.prepare(index - this.visible, index);
     for (let at = index; at >= 0; at -= 1) {
       const height = this.heightOf(at);
       if (height >= rest) return at + (height - rest) / height;
@@ -217,7 +226,7 @@ export class Viewport {
     const first = Math.floor(this.top);
     const wanted = Math.min(Math.ceil(this.visible) + 1, this.count - first);
     this.put(first, wanted);
-    this.layer.style.transform = `translateY(${-(this.top - first) * this.heightOf(first)}px)`;
+    this.layer.style.transform = `translateY(${this.count ? -(this.top - first) * this.heightOf(first) : 0}px)`;
   }
 
   // Where lines wrap, what is the end is known only after the last rows are measured.
