@@ -414,6 +414,31 @@ def test_a_grid_of_several_runs_has_a_legend_that_highlights_and_removes(
     assert tab.errors == []
 
 
+def test_a_grid_takes_live_results_and_loads_again_after_a_gap(
+    shared_service: Service, client: httpx.Client, tab: Tab
+) -> None:
+    first, second = compared(shared_service, client, tab, [None] * 2)
+    page = tab.page
+    expect(chart(page, "loss")).to_have_attribute("data-points", "200")
+
+    def take(run: str, seq: int) -> None:
+        result = {"seq": seq, "key": "loss", "value": 1, "step": seq, "timestamp": "2026-01-01T00:00:00Z"}
+        page.evaluate("(event) => grid.take(event)", {"type": "run_result", "run_id": run, "result": result})
+
+    # one that is there, one that is new, and one of a run that is not shown
+    take(first, 100)
+    take(first, 101)
+    take("another", 101)
+    expect(chart(page, "loss")).to_have_attribute("data-points", "201")
+    points = [{"key": "loss", "value": 5, "step": step} for step in range(100, 150)]
+    for run in (first, second):
+        client.post(f"/runs/{run}/results", json=points).raise_for_status()
+    page.evaluate("grid.take({ type: 'gap', reason: 'expired' })")
+    expect(chart(page, "loss")).to_have_attribute("data-points", "300")
+    expect(description(page, "loss")).to_contain_text("greatest 5")
+    assert tab.errors == []
+
+
 def test_a_run_that_is_gone_does_not_hide_the_others(
     shared_service: Service, client: httpx.Client, tab: Tab
 ) -> None:

@@ -46,9 +46,9 @@ class ResultProducer(threading.Thread):
                     self.idle.set()
                     self.running.wait(0.05)
                     continue
-                self._post(client, random.Random(self.sent).randint(1, 60))
+                self.post(client, random.Random(self.sent).randint(1, 60))
 
-    def _post(self, client: httpx.Client, count: int) -> None:
+    def post(self, client: httpx.Client, count: int) -> None:
         body = [self._result(number) for number in range(self.sent, self.sent + count)]
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         while not self.stopping:
@@ -104,11 +104,12 @@ def open_and_compare(service: Service, tab: Tab, opens: int, restart_every: int,
     client = service.client()
     run = new_run(client)
     producer = ResultProducer(service, run)
+    producer.post(client, 4000)
     address = f"{service.url}/#/runs/{run}/results"
     producer.running.set()
     producer.start()
     try:
-        wait_until(lambda: producer.sent > 5000, "a busy run")
+        wait_until(lambda: producer.sent > 4000, "a busy run")
         for number in range(opens):
             page = tab.another(address).page
             page.wait_for_timeout(chance.random() * 700)
@@ -196,3 +197,45 @@ def test_every_range_has_three_ticks_or_more_with_labels_that_differ(
     pairs, wrong, count = tab.page.evaluate(RANGES, seed)
     assert pairs > 3000
     assert count == 0, wrong
+
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+SUM = """(key) => {
+  const { points, means } = document.querySelector(`.chart[aria-label="${key}"]`)?.dataset ?? {};
+  return [Number(points), Math.round(points * means)];
+}"""
+
+
+def numbers(first: int, count: int) -> list[dict[str, Any]]:
+    return [{"key": "loss", "value": n, "step": n} for n in range(first, first + count)]
+
+
+def test_nothing_is_missing_or_double_after_a_pause(service: Service, tab: Tab) -> None:
+    client = service.client()
+    run = new_run(client)
+    client.post(f"/runs/{run}/results", json=numbers(0, 3000)).raise_for_status()
+    tab.page.clock.install()
+    tab.page.goto(f"{service.url}/#/runs/{run}/results")
+    tab.expect_state("live")
+
+    def expect_first(count: int) -> None:
+        def is_shown() -> bool:
+            # what is drawn late waits for the page's own clock
+            tab.page.clock.run_for(300)
+            return bool(tab.page.evaluate(SUM, "loss") == [count, sum(range(count))])
+
+        wait_until(is_shown, f"{count} points", 30)
+
+    expect_first(3000)
+    tab.page.evaluate(HIDE, True)
+    tab.page.clock.fast_forward(31_000)
+    tab.expect_state("paused")
+    client.post(f"/runs/{run}/results", json=numbers(3000, 2000)).raise_for_status()
+    tab.page.evaluate(HIDE, False)
+    tab.expect_state("live")
+    client.post(f"/runs/{run}/results", json=numbers(5000, 100)).raise_for_status()
+    expect_first(5100)
+    assert tab.errors == []
