@@ -99,13 +99,14 @@ export class Chart {
   press(event) {
     if (!this.view?.y || event.button) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.dragging = [event.offsetX, event.offsetX];
+    const pixel = this.inside(event.offsetX);
+    this.dragging = [pixel, pixel];
   }
 
   point(event) {
     if (!this.view?.y) return;
     const { box } = this.plot;
-    const pixel = Math.min(box.right, Math.max(box.left, event.offsetX));
+    const pixel = this.inside(event.offsetX);
     if (this.dragging) this.dragging[1] = pixel;
     const x = this.plot.xOf(pixel, this.view);
     const y = this.view.y.value((box.bottom - event.offsetY) / (box.bottom - box.top));
@@ -114,6 +115,11 @@ export class Chart {
     this.host.hover(nearest?.line.run.id ?? null);
     this.read();
     this.host.dirty(this);
+  }
+
+  inside(pixel) {
+    const { left, right } = this.plot.box;
+    return Math.min(right, Math.max(left, pixel));
   }
 
   release() {

@@ -108,7 +108,6 @@ export class ChartGrid {
       this.parts.get(`values ${result.key}`)?.append(result);
     }
     this.refreshing ??= setTimeout(() => this.refresh(), LIVE);
-    this.onCount?.();
   }
 
   // Draws what live results have changed.
@@ -117,6 +116,7 @@ export class ChartGrid {
     if (this.shape !== this.laidOut) this.layOut();
     for (const key of this.changed) this.redraw(key);
     this.changed.clear();
+    this.onCount?.();
   }
 
   // Loads everything again, after a pause of the events.
