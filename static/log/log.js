@@ -270,7 +270,7 @@ export class LogTab {
   // Opens the line if it is loaded, or when it is. The list becomes lower by that: `mustShow` keeps the line in it.
   open(seq, mustShow) {
     const entry = seq && this.entry(seq);
-    this.mustShow = mustShow;
+    this.mustShow = mustShow && !entry;
     this.detail.show(entry, this.filter.needle);
     if (entry && mustShow) this.keepVisible(this.lines.place(seq));
     if (seq && !entry) this.all.need(seq - 1, seq - 1);

@@ -140,6 +140,7 @@ export class RunView {
   take(event) {
     this.heardAt = serviceNow();
     if (event.type === "run_progress") {
+      this.revive();
       this.head.bars.show(event, this.run.started_at);
     } else if (RUN_LIFE.includes(event.type)) {
       this.change(event);

@@ -4,7 +4,7 @@ import { request } from "../common/api.js";
 import { serviceNow } from "../common/clock.js";
 import { element } from "../common/dom.js";
 import { displayName, lastLine, moment, number, span } from "../common/format.js";
-import { parse, text } from "../common/json.js";
+import { parse } from "../common/json.js";
 import { RUN_LIFE } from "../stream/stream.js";
 
 // milliseconds without a further event, after which all stored ones have arrived: the stream of a run
@@ -72,7 +72,6 @@ export class Timeline {
 
   draw() {
     const items = this.events.length ? told(this.events) : told(synthetic(this.run));
-    // an end that came after the reading, on another page of this run
     const start = this.run.started_at ?? this.run.created_at;
     const left = items.length - MOST_ITEMS;
     this.list.replaceChildren(...items.slice(-MOST_ITEMS).map(({ at, kind, what, count }) =>
@@ -133,7 +132,12 @@ function meaning(type, run, before, at) {
 function change(run, before) {
   if (before && displayName(run) !== displayName(before)) return `renamed: ${displayName(run)}`;
   const keys = Object.keys({ ...before?.metadata, ...run.metadata });
-  const changed = keys.filter((key) => !before || text(run.metadata?.[key]) !== text(before.metadata?.[key]));
+  const changed = keys.filter((key) => !before || rounded(run.metadata?.[key]) !== rounded(before.metadata?.[key]));
   if (changed.length === 1 && changed[0] === "tags") return `tags: ${[run.metadata.tags ?? []].flat().join(", ") || "none"}`;
   return `changed: ${changed.slice(0, 5).join(", ")}${changed.length > 5 ? ", …" : ""}`;
+}
+
+// JSON in which integers are as a live event has them (stream/hub.js).
+function rounded(value) {
+  return JSON.stringify(value, (_, each) => (typeof each === "bigint" ? Number(each) : each));
 }

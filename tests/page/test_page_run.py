@@ -106,7 +106,7 @@ def test_hostile_metadata_is_text(shared_service: Service, client: httpx.Client,
 def test_the_timeline_has_the_events_of_a_life(
     shared_service: Service, client: httpx.Client, tab: Tab
 ) -> None:
-    run = made(client, {"name": "first"})
+    run = made(client, {"name": "first", "config": {"seed": 12345678901234567890}})
     client.post(f"/runs/{run}/start")
     client.patch(f"/runs/{run}", json={"name": "second"})
     for loss in range(3):
