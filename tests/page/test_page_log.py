@@ -48,7 +48,7 @@ def message(tab: Tab, seq: int) -> Locator:
 def box(tab: Tab, seq: int) -> dict[str, float]:
     found = message(tab, seq).bounding_box()
     assert found is not None
-    return dict(found)
+    return {"x": found["x"], "y": found["y"], "width": found["width"]}
 
 
 def drag(tab: Tab, first: int, last: int, *, before: int = 0) -> None:
@@ -580,7 +580,7 @@ def test_a_search_finds_what_is_seen_and_metadata(
     run = new_run(client)
     tab.page.goto(f"{shared_service.url}/#/runs/{run}")
     tab.expect_state("live")
-    found = [
+    found: list[dict[str, Any]] = [
         {"message": "\x1b[1mCU\x1b[31mDA\x1b[0m out of memory"},
         {"message": "x", "metadata": {"why": 'CUDA "quoted" out'}},
         {"message": "x\x1b]0;a title\x07y \x1b]0;no end"},

@@ -267,7 +267,7 @@ def test_several_bars_and_times_come_from_the_services_clock(
     # a computer whose clock is two hours slow
     tab.page.add_init_script("{ const real = Date.now; Date.now = () => real() - 7_200_000; }")
     run = new_run(client)
-    bars = [
+    bars: list[dict[str, Any]] = [
         {"current": 3, "total": 10, "message": "epoch"},
         {"current": 120, "total": 500, "message": "batch"},
         {"current": 7, "total": None, "message": "files"},
