@@ -55,6 +55,8 @@ export class ChartGrid {
   // Shows these runs: { id, name, slot, isLive, group?, startedAt? }, where `startedAt` (seconds) is where
   // time begins. Runs with the same `group` have a mean and a band.
   setRuns(runs) {
+    // other values are of one run
+    if (this.runs.length === 1 && this.runs[0].id !== runs[0]?.id) this.clear();
     this.runs = runs;
     this.curves.points = Math.max(100, Math.min(POINTS, Math.round(MOST_POINTS / Math.max(1, runs.length))));
     const ids = new Set(runs.map(({ id }) => id));
@@ -68,6 +70,11 @@ export class ChartGrid {
     this.settings.bands.hidden = !runs.some(({ group }) => group != null);
     this.layOut();
     this.redraw();
+  }
+
+  clear() {
+    for (const group of this.groups.values()) group.close();
+    this.groups.clear();
   }
 
   // Loads the metrics of a run, again and again if it must.
@@ -404,6 +411,6 @@ export class ChartGrid {
     this.curves.close();
     this.settings.close();
     this.large?.close();
-    for (const group of this.groups.values()) group.close();
+    this.clear();
   }
 }
