@@ -6,6 +6,8 @@ import { Plot } from "./plot.js";
 import { describe, distance, hiddenText, pointsAt, rowsOf, spoken } from "./reading.js";
 import { viewOf } from "./view.js";
 
+// runs in a reading
+const [ROWS, LARGE_ROWS] = [5, 15];
 let created = 0;
 
 export class Chart {
@@ -139,7 +141,7 @@ export class Chart {
   }
 
   read() {
-    this.reading.replaceChildren(...rowsOf(this.cursor, this.view));
+    this.reading.replaceChildren(...rowsOf(this.cursor, this.view, this.isLarge ? LARGE_ROWS : ROWS));
     const { box } = this.plot;
     this.reading.classList.toggle("left", this.plot.pixelOf(this.cursor.x, this.view) > (box.left + box.right) / 2);
   }

@@ -55,6 +55,8 @@ export class ChartGrid {
   // Shows these runs: { id, name, slot, isLive, group?, startedAt? }, where `startedAt` (seconds) is where
   // time begins. Runs with the same `group` have a mean and a band.
   setRuns(runs) {
+    // other values are of one run
+    if (this.runs.length === 1 && this.runs[0].id !== runs[0]?.id) this.clear();
     this.runs = runs;
     this.curves.points = Math.max(100, Math.min(POINTS, Math.round(MOST_POINTS / Math.max(1, runs.length))));
     const ids = new Set(runs.map(({ id }) => id));
@@ -70,6 +72,11 @@ export class ChartGrid {
     this.redraw();
   }
 
+  clear() {
+    for (const group of this.groups.values()) group.close();
+    this.groups.clear();
+  }
+
   // Loads the metrics of a run, again and again if it must.
   async load(id) {
     const metrics = this.metrics.get(id);
@@ -77,9 +84,7 @@ export class ChartGrid {
       await metrics.load();
       if (this.metrics.get(id) !== metrics || this.closed) return;
       this.problem.textContent = "";
-      this.layOut();
-      this.redraw();
-      this.onCount?.();
+      this.refreshing ??= setTimeout(() => this.refresh(), 0);
     } catch (error) {
       if (this.metrics.get(id) !== metrics || this.closed) return;
       this.problem.textContent = error.status ? error.message : "the service does not answer; trying again";
@@ -113,7 +118,10 @@ export class ChartGrid {
   // Draws what live results have changed.
   refresh() {
     this.refreshing = null;
-    if (this.shape !== this.laidOut) this.layOut();
+    if (this.shape !== this.laidOut) {
+      this.layOut();
+      for (const part of this.parts.values()) if (part instanceof Tile) this.showTile(part);
+    }
     for (const key of this.changed) this.redraw(key);
     this.changed.clear();
     this.onCount?.();
@@ -404,6 +412,6 @@ export class ChartGrid {
     this.curves.close();
     this.settings.close();
     this.large?.close();
-    for (const group of this.groups.values()) group.close();
+    this.clear();
   }
 }

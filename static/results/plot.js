@@ -163,7 +163,7 @@ export class Plot {
     pen.lineWidth = isStrong ? 2.6 : 1.6;
     pen.lineJoin = "bevel";
     const places = placesOf(line, view, this);
-    polyline(pen, places, hasDash ? dashOf(slot) : []);
+    polyline(pen, places, hasDash ? dashOf(slot).map((length) => length * (isStrong ? 1.6 : 1)) : []);
     if (places.length < DOTS && !isFaint) for (const place of places) if (place) pen.fillRect(place[0] - 2, place[1] - 2, 4, 4);
     pen.globalAlpha = 1;
   }

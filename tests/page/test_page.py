@@ -285,7 +285,7 @@ def test_an_instance_page_compares_chosen_runs(service: Service, tab: Tab) -> No
 
     def read_at(x: int) -> list[str]:
         canvas.hover(position={"x": x, "y": 50})
-        return tab.page.locator(".reading div").all_text_contents()
+        return tab.page.locator(".reading strong").all_text_contents()
 
     wait_until(lambda: len(read_at(300)) == 3, "all three curves")
     assert tab.page.url.endswith("?compare=run-0&compare=run-1&compare=run-2")
