@@ -3,7 +3,7 @@
 import { element } from "../common/dom.js";
 
 export function missingRun(id, detail) {
-  return element("section", { class: "card" },
+  return element("section", { class: "card missing" },
     element("h1", {}, detail),
     element("p", {}, "It may have been deleted, the link may have lost a part, or the service may use another database than it did."),
     element("p", {}, "In a terminal, ", element("code", {}, "athanor runs"), " lists the runs of a service; here, ", element("a", { href: "#/" }, "all experiments"), " does."),

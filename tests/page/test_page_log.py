@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
 from typing import Any
@@ -419,6 +420,66 @@ def test_wrapped_lines_are_shown_whole_and_scroll_without_jumps(
     heights = tab.page.locator(".row").evaluate_all("rows => rows.map((row) => row.offsetHeight)")
     assert set(heights) == {20}
     assert tab.errors == []
+
+
+WHOLE = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+  const view = document.querySelector(".viewport").getBoundingClientRect();
+  const rows = [...document.querySelectorAll(".row:not(.away)")];
+  const seqs = rows.map((row) => row.line.shown.seq);
+  const [first, last] = [rows[0], rows.at(-1)].map((row) => row.getBoundingClientRect());
+  done({
+    consecutive: seqs.every((seq, at) => seq === seqs[0] + at),
+    full: first.top <= view.top + 1 && last.bottom >= view.bottom - 1,
+  });
+})))"""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_way_of_moving_leaves_a_gap(
+    seed: int, shared_service: Service, client: httpx.Client, tab: Tab
+) -> None:
+    run = new_run(client)
+    for first in range(1, 5001, 2500):
+        entries = [{"message": f"line {n} " + "word " * (n * 7 % 60)} for n in range(first, first + 2500)]
+        post(client, run, *entries)
+    opened(tab, shared_service, run, "?wrap=1")
+    chance = random.Random(seed)
+    keys = ["PageUp", "PageDown", "ArrowUp", "ArrowDown", "Home", "End", *"wfjkgG", "Escape"]
+    done: list[Any] = []
+    for step in range(60):
+        tab.page.locator(".viewport").focus()
+        if step % 6 == 0:
+            done.append(chance.randint(-3000, 3000))
+            tab.page.mouse.move(600, 450)
+            tab.page.mouse.wheel(0, done[-1])
+        elif step % 6 == 3:
+            done.append(chance.random())
+            tab.page.locator(".viewport").evaluate(
+                "(view, share) => { view.scrollTop = share * view.scrollHeight }", done[-1]
+            )
+        else:
+            done.append(chance.choice(keys))
+            tab.page.keyboard.press(str(done[-1]))
+        assert tab.page.evaluate(WHOLE) == {"consecutive": True, "full": True}, done
+    assert tab.errors == []
+
+
+def test_a_filter_misses_no_line_while_the_service_is_away(service: Service, tab: Tab) -> None:
+    client = service.client()
+    run = new_run(client)
+    post(client, run, *lines(1, 100))
+    tab.page.goto(f"{service.url}/#/runs/{run}?q=needle")
+    expect(tab.page.locator(".count")).to_have_text("0 of 100 lines")
+    tab.expect_state("live")
+    service.kill()
+    tab.expect_state("reconnecting")
+    service.start()
+    client = service.client()
+    post(client, run, {"message": "needle 1"}, {"message": "no"})
+    expect(tab.page.locator(".count")).to_have_text("1 of 102 lines")
+    post(client, run, {"message": "needle 2"})
+    expect(tab.page.locator(".count")).to_have_text("2 of 103 lines")
+    assert tab.rows == [(101, "needle 1"), (103, "needle 2")]
 
 
 def test_dates_are_shown_where_the_day_changes(

@@ -292,6 +292,62 @@ def test_several_bars_and_times_come_from_the_services_clock(
     expect(tab.page.locator(".times")).to_contain_text("ended")
 
 
+def test_the_services_clock_is_known_within_the_bounds_of_its_responses(
+    shared_service: Service, tab: Tab
+) -> None:
+    """Whatever the two clocks say, and however long responses take."""
+    tab.page.goto(shared_service.url)
+    wrong = tab.page.evaluate(
+        """async () => {
+          const clock = await import("./static/common/clock.js");
+          const real = Date.now;
+          const wrong = [];
+          let now = 1e12;
+          Date.now = () => now;
+          for (const offset of [0, 400, -400, 3000, -7.2e6, 7.2e6, 1e9, 12345, -999]) {
+            for (let response = 0; response < 200; response += 1) {
+              const sentAt = now;
+              now += Math.random() * 300;
+              const service = now + offset;
+              now += Math.random() * 300;
+              clock.learn(new Date(Math.floor(service / 1000) * 1000).toUTCString(), sentAt, now);
+              now += Math.random() * 2000;
+            }
+            const error = clock.serviceNow() - (now + offset);
+            if (Math.abs(error) > 600) wrong.push([offset, error]);
+          }
+          clock.learn(null, 0);
+          clock.learn("no date", 0);
+          if (!Number.isFinite(clock.serviceNow())) wrong.push("not finite");
+          Date.now = real;
+          return wrong;
+        }"""
+    )
+    assert wrong == []
+
+
+def test_integers_of_any_length_pass_through_json(shared_service: Service, tab: Tab) -> None:
+    tab.page.goto(shared_service.url)
+    texts = [
+        "9007199254740993",
+        "-123456789012345678901234567890",
+        "0",
+        "1.5",
+        "1e300",
+        '"9007199254740993"',
+    ]
+    nested = "{" + ",".join(f'"{n}x":[{text},{{"a":{text}}}]' for n, text in enumerate(texts)) + "}"
+    for text in [*texts, nested, '{"__proto__":12345678901234567890}']:
+        again = tab.page.evaluate(
+            """async (text) => {
+              const json = await import("./static/common/json.js");
+              return json.text(json.parse(text));
+            }""",
+            text,
+        )
+        assert again == text.replace("1e300", "1e+300")
+
+
 def test_a_run_without_lines_says_what_to_do(
     shared_service: Service, client: httpx.Client, tab: Tab
 ) -> None:
