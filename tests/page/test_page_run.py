@@ -264,8 +264,8 @@ def test_several_bars_and_times_come_from_the_services_clock(
     shared_service: Service, client: httpx.Client, tabs: Tabs
 ) -> None:
     tab = tabs()
-    # a computer whose clock is two hours slow
-    tab.page.add_init_script("{ const real = Date.now; Date.now = () => real() - 7_200_000; }")
+    # a computer whose clock is two hours fast
+    tab.page.add_init_script("{ const real = Date.now; Date.now = () => real() + 7_200_000; }")
     run = new_run(client)
     bars: list[dict[str, Any]] = [
         {"current": 3, "total": 10, "message": "epoch"},
