@@ -175,6 +175,7 @@ export class LogTab {
     if (wanted) {
       this.fresh = 0;
       this.viewport.moveTo(this.viewport.last);
+      if (this.at) this.address.set({ at: (this.at = null) });
     }
     this.showCount();
     this.notePlace();

@@ -601,7 +601,7 @@ def test_integers_in_metadata_are_exact(shared_service: Service, client: httpx.C
     tab.expect_state("live")
     client.post(f"/runs/{run}/logs", content=body.replace("stored", "live"), headers=headers)
     tab.expect_lines(2)
-    assert tab.page.locator(".row .metadata").all_text_contents() == [exact, exact]
+    expect(tab.page.locator(".row .metadata")).to_have_text([exact, exact])
     tab.page.get_by_label("search lines").fill("18446744073709551615")
     expect(tab.page.locator(".count")).to_contain_text(" of 2 lines")
     client.post(f"/runs/{run}/logs", content=body.replace("stored", "live"), headers=headers)
