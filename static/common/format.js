@@ -1,8 +1,12 @@
 // Numbers, times and counts as text.
 
+import { serviceNow } from "./clock.js";
+
+const WHOLE = new Intl.NumberFormat("en");
+
 export function number(value) {
   if (!Number.isFinite(value)) return String(value);
-  if (Number.isInteger(value)) return value.toLocaleString("en");
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return WHOLE.format(value);
   if (value === 0) return "0";
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? `${+value.toPrecision(5)}` : value.toExponential(3);
 }
@@ -21,8 +25,17 @@ export function span(seconds) {
 
 export function duration(run) {
   if (!run.started_at) return "";
-  const end = run.completed_at ? Date.parse(run.completed_at) : Date.now();
+  const end = run.completed_at ? Date.parse(run.completed_at) : serviceNow();
   return span((end - Date.parse(run.started_at)) / 1000);
+}
+
+// A time with its date, and how long ago it was by the service's clock.
+export function moment(timestamp) {
+  return new Date(timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+export function ago(timestamp) {
+  return `${span((serviceNow() - Date.parse(timestamp)) / 1000)} ago`;
 }
 
 export function clock(timestamp) {

@@ -2,14 +2,15 @@
 
 import { getJson, instancePath, nextPath } from "../common/api.js";
 import { element } from "../common/dom.js";
-import { Chart, COLOURS } from "../results/curve.js";
 import { counted, displayName, duration } from "../common/format.js";
 import { RunList } from "./list.js";
 import { runRow } from "./overview.js";
-import { branches, ChartSettings, Results } from "../results/results.js";
+import { ChartGrid } from "../results/grid.js";
+import { branches } from "../results/tree.js";
 import { Stream } from "../stream/stream.js";
 
 const MOST_RUNS = 5000;
+const COLOURS = 10;
 
 export class InstanceView extends RunList {
   // `route` has the instance's `id`, and `address`; its field `compare` has the ids of the runs to compare
@@ -26,7 +27,7 @@ export class InstanceView extends RunList {
     if (this.closed) return;
     this.shell.title(this.instance.name, null);
     this.list = element("ul", { class: "runs choosable" });
-    this.comparison = new Comparison();
+    this.comparison = new Comparison(this.address);
     this.search = element("input", { type: "search", placeholder: "Search runs  /", "aria-label": "search runs", oninput: () => this.draw() });
     this.hint = element("span", { class: "faint" });
     const configuration = element("details", { open: Object.keys(this.instance.configuration ?? {}).length <= 30 }, element("summary", {}, "Configuration"));
@@ -125,54 +126,19 @@ export class InstanceView extends RunList {
 
 // The curves of several runs in one chart per key, and the differences of their configurations.
 class Comparison {
-  constructor() {
-    this.results = new Map();
-    this.charts = new Map();
+  constructor(address) {
     this.runs = [];
-    this.settings = new ChartSettings((name) => this.charts.forEach((chart) => {
-      if (name === "x") chart.zoom = null;
-      chart.draw();
-    }));
+    this.grid = new ChartGrid({ address, fields: { filter: "charts" } });
     this.difference = element("div", { class: "difference" });
-    this.grid = element("div", { class: "charts" });
-    this.state = element("p", { class: "faint" });
-    this.root = element("section", { class: "comparison", hidden: true, "aria-label": "comparison" }, this.difference, this.settings.root, this.state, this.grid);
+    this.root = element("section", { class: "comparison", hidden: true, "aria-label": "comparison" }, this.difference, this.grid.root);
   }
 
-  async show(runs) {
+  show(runs) {
     this.runs = runs;
     this.root.hidden = runs.length === 0;
-    const wanted = (this.wanted = {});
     this.showDifferences();
-    for (const run of runs) {
-      if (!this.results.has(run.id)) this.results.set(run.id, new Results(run.id));
-      try {
-        await this.results.get(run.id).load();
-      } catch (error) {
-        this.state.textContent = error.message;
-      }
-      if (this.wanted !== wanted) return;
-    }
-    this.layOut();
-  }
-
-  layOut() {
-    for (const chart of this.charts.values()) {
-      chart.close();
-      chart.root.remove();
-    }
-    this.charts.clear();
-    this.runs.forEach((run, slot) => {
-      for (const [key, series] of this.results.get(run.id).series) {
-        if (!this.charts.has(key)) {
-          const chart = new Chart(key, this.settings);
-          this.charts.set(key, chart);
-          this.grid.append(chart.root);
-        }
-        this.charts.get(key).curve(displayName(run), slot, series);
-      }
-    });
-    this.state.textContent = this.charts.size ? "" : "these runs have no numeric results";
+    this.grid.setRuns(runs.map((run, slot) => ({ id: run.id, name: displayName(run), slot, isLive: run.status === "running", startedAt: run.started_at ? Date.parse(run.started_at) / 1000 : null })));
+    this.grid.show();
   }
 
   showDifferences() {
@@ -191,16 +157,11 @@ class Comparison {
   // Loads new results of running runs every few seconds.
   tick() {
     this.ticks = (this.ticks ?? 0) + 1;
-    if (this.ticks % 3 || document.hidden || !this.runs.some((run) => run.status === "running")) return;
-    for (const run of this.runs.filter((run) => run.status === "running")) {
-      const results = this.results.get(run.id);
-      const keys = results?.series.size;
-      results?.load().then(() => (results.series.size === keys ? this.charts.forEach((chart) => chart.draw()) : this.layOut())).catch(() => {});
-    }
+    if (this.ticks % 3 === 0 && !document.hidden && this.runs.some((run) => run.status === "running")) this.grid.resume();
   }
 
   close() {
-    for (const chart of this.charts.values()) chart.close();
+    this.grid.close();
   }
 }
 
