@@ -10,6 +10,7 @@ import { Legend } from "./legend.js";
 import { Line, placesOver } from "./line.js";
 import { RunMetrics } from "./metrics.js";
 import { Painter } from "./painter.js";
+import { onScheme } from "./palette.js";
 import { Settings } from "./settings.js";
 import { Tile } from "./tile.js";
 import { Values } from "./values.js";
@@ -39,6 +40,8 @@ export class ChartGrid {
     this.changed = new Set();
     this.highlighted = null;
     this.painter = new Painter();
+    this.leaving = new AbortController();
+    onScheme(() => this.redraw(), this.leaving.signal);
     this.settings = new Settings(address, fields, (name) => this.change(name));
     this.curves = new Curves({ onCurve: (key) => this.loaded(key), onState: (text) => (this.problem.textContent = text) });
     this.curves.forget(this.settings.axis);
@@ -405,6 +408,7 @@ export class ChartGrid {
 
   close() {
     this.closed = true;
+    this.leaving.abort();
     clearTimeout(this.refreshing);
     clearTimeout(this.zooming);
     this.observer.disconnect();
