@@ -40,7 +40,7 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
-UNNAMED = """() => [...document.querySelectorAll("button, input, select, a, canvas, progress, .viewport")]
+UNNAMED = """() => [...document.querySelectorAll("button, input, select, a, canvas:not([aria-hidden]), progress, .viewport")]
   .filter((node) => node.checkVisibility())
   .filter((node) => !(node.ariaLabel || node.textContent.trim() || node.title || node.labels?.length))
   .map((node) => node.outerHTML.slice(0, 200))"""
