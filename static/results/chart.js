@@ -80,7 +80,7 @@ export class Chart {
     this.refreshCursor();
     if (!this.plot.draw(this.view)) return 0;
     this.renderPointer();
-    this.say(lines, settings, zoom);
+    this.say(lines, settings);
     return this.view.strokes.reduce((sum, { line }) => sum + line.length, 0);
   }
 
@@ -89,7 +89,7 @@ export class Chart {
     return 0;
   }
 
-  say(lines, settings, zoom) {
+  say(lines, settings) {
     this.value.textContent = lines.length === 1 && lines[0].length ? number(lines[0].series.newest) : "";
     this.log.setAttribute("aria-pressed", String(settings.isLog));
     this.hidden.textContent = settings.isLog ? hiddenText(lines) : "";
@@ -102,8 +102,6 @@ export class Chart {
     this.root.dataset.drawn = lines.reduce((sum, { length }) => sum + length, 0);
     this.root.dataset.x = x ? `${x.low} ${x.high}` : "";
     this.root.dataset.y = y ? `${y.low} ${y.high}` : "";
-    this.root.dataset.ticks = `${this.plot.yLabels.texts.join("|")}`;
-    this.root.classList.toggle("zoomed", Boolean(zoom));
   }
 
   // The pointer.
