@@ -1,6 +1,7 @@
 """Blocks: what is kept of consecutive points of a key, so that a curve need not read them.
 
-A block of level L covers 64^L points, in order of arrival. Pure, and fast by C functions over slices.
+A block of level 1 covers 64 points, in order of arrival, and one of a further level 8 blocks of the
+level before. Pure, and fast by C functions over slices.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 from ..protocol.points import Number, name_of
 
 WIDTH = 64
-"""Points in a block of level 1, and blocks in one of the next level."""
+"""Points in a block of level 1."""
+FANOUT = 8
+"""Blocks in a block of the next level. With more of them, curves would differ more in what they cost."""
 
 Spot = tuple[int, Number, float, Number]
 """The `seq`, step, time and value of a point."""
@@ -91,33 +94,32 @@ def block_of(points: Points) -> Block:
         return _uneven_block(points)
     low, high = min(values), max(values)
     at_low, at_high = values.index(low), values.index(high)
-    end = count - 1
+    # what is in order already is sorted faster than its least and greatest are found
+    in_order, by_time = sorted(steps), sorted(times)
     return Block(
         count,
         count,
         mean,
-        min(steps),
-        max(steps),
-        min(times),
-        max(times),
+        in_order[0],
+        in_order[-1],
+        by_time[0],
+        by_time[-1],
         (seqs[0], steps[0], times[0], values[0]),
         (seqs[at_low], steps[at_low], times[at_low], low),
         (seqs[at_high], steps[at_high], times[at_high], high),
-        (seqs[end], steps[end], times[end], values[end]),
+        (seqs[-1], steps[-1], times[-1], values[-1]),
     )
 
 
 def _mean(values: Sequence[Number]) -> float | None:
     """The mean; None if a value is not finite."""
-    try:
-        mean = math.fsum(values) / len(values)
-    except OverflowError:
-        # the sum is too large, the mean is not
-        mean = math.fsum(value / len(values) for value in values)
-    except ValueError:
-        # infinities of both signs
+    total = sum(values)
+    if math.isfinite(total):
+        return total / len(values)
+    if not all(map(math.isfinite, values)):
         return None
-    return mean if math.isfinite(mean) else None
+    # the sum is too large for a double, the mean is not
+    return math.fsum(value / len(values) for value in values)
 
 
 def _uneven_block(points: Points) -> Block:

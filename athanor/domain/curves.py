@@ -13,11 +13,13 @@ import msgspec
 
 from ..protocol.metrics import Axis, Bucket
 from ..protocol.points import Number, Point
-from .blocks import WIDTH, Block, Points, Spot, block_of, joined
+from .blocks import FANOUT, WIDTH, Block, Points, Spot, block_of, joined
 from .series import Tail, from_offsets
 
 PER_BUCKET = 4
 """The finite points that a bucket lists: the first, least, greatest and last."""
+FEWER = 2
+"""A curve may have so many times fewer buckets than it may have at most."""
 
 _seqs_of = msgspec.json.Decoder(list[int]).decode
 
@@ -101,34 +103,39 @@ class Walk:
         self._tail = tail
         self._points = points
         self._most_buckets = max(1, points // PER_BUCKET)
+        self._least_buckets = max(1, self._most_buckets // FEWER)
         self._within = within
         self._left = most_rows + points
         level = self._first_level()
         self._nodes = self._open_nodes(level)
         self._targets: list[int] | None = None
         """The nodes that the wanted blocks take the place of; None: they come before all nodes."""
-        self.wanted = self._spans(level, 0, count // WIDTH**level)
+        self.wanted = self._spans(level, 0, count // _size_of(level))
         if not self.wanted:
             self._descend()
 
     def _first_level(self) -> int:
         """The coarsest level that has enough blocks; of a part of the curve only, the coarsest one."""
-        level, enough = 1, self._most_buckets if self._within.is_all else 1
-        while self._count // WIDTH ** (level + 1) >= enough:
+        level, enough = 1, self._least_buckets if self._within.is_all else 1
+        while self._count // _size_of(level + 1) >= enough:
             level += 1
-        while self._count // WIDTH**level > self._left:
+        while self._count // _size_of(level) > self._left:
             level += 1
         return level
 
     def _open_nodes(self, level: int) -> list[Node]:
         """The points after the last complete block of a level: the coarsest open blocks come first."""
-        levels = range(min(level, len(self._tail.blocks)), 0, -1)
-        blocks = ((level, self._tail.blocks[level - 1]) for level in levels)
-        return [Node(level, self._count // WIDTH**level, block, "") for level, block in blocks if block]
+        nodes = []
+        for open_level in range(min(level, len(self._tail.blocks)), 0, -1):
+            if (block := self._tail.blocks[open_level - 1]) is not None:
+                nodes.append(Node(open_level, self._count // _size_of(open_level), block, ""))
+        return nodes
 
     def _spans(self, level: int, first: int, end: int) -> list[Span]:
-        is_fine = self._within.is_all and self._count // WIDTH >= self._most_buckets
-        return [Span(level, first, end - 1, not is_fine)] if end > first else []
+        # the points of blocks are read where these are too few, or where the curve has an end in one
+        is_enough = self._count > self._points and self._count // WIDTH >= self._least_buckets
+        with_seqs = not (self._within.is_all and is_enough)
+        return [Span(level, first, end - 1, with_seqs)] if end > first else []
 
     def take(self, found: list[list[Node]]) -> None:
         """The blocks of each of the spans that were `wanted`."""
@@ -162,9 +169,9 @@ class Walk:
 
     def _too_coarse(self) -> list[int]:
         """All blocks, if there are too few of them, or if all of their points are wanted."""
-        fineness = sum(1 if node.level else node.block.points for node in self._nodes)
         points = sum(node.block.points for node in self._nodes)
-        if fineness >= self._most_buckets and points > self._points:
+        fineness = sum(1 if node.level else node.block.points for node in self._nodes)
+        if fineness >= self._least_buckets and points > self._points:
             return []
         return [at for at, node in enumerate(self._nodes) if node.level]
 
@@ -184,10 +191,10 @@ class Walk:
 
     def _size(self, node: Node) -> int:
         """The number of its parts: of finer blocks, or of points."""
-        return node.block.points // int(WIDTH ** (node.level - 1))
+        return node.block.points // (1 if node.level == 1 else _size_of(node.level - 1))
 
     def _parts(self, node: Node) -> Span:
-        first = node.at * WIDTH
+        first = node.at * FANOUT
         return Span(node.level - 1, first, first + self._size(node) - 1, True)
 
     @property
@@ -197,7 +204,7 @@ class Walk:
 
     def _seqs(self, node: Node) -> list[int]:
         if node.at == self._count // WIDTH:
-            return self._tail.seqs
+            return from_offsets(self._tail.seqs)
         return from_offsets(_seqs_of(node.seqs))
 
     def drawn(self, found: Mapping[int, Point]) -> Drawn:
@@ -263,6 +270,11 @@ class Walk:
             end = min(size, following - place)
             yield block_of(part.part(start, end))
             start = end
+
+
+def _size_of(level: int) -> int:
+    """The points of a complete block."""
+    return WIDTH * int(FANOUT ** (level - 1))
 
 
 def _close(block: Block, spots: list[Spot], buckets: list[Bucket]) -> None:

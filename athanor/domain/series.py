@@ -12,7 +12,7 @@ import msgspec
 
 from ..protocol.metrics import Summary
 from ..protocol.points import Point, shown
-from .blocks import WIDTH, Block, Points, block_of, joined
+from .blocks import FANOUT, WIDTH, Block, Points, block_of, joined
 
 
 class Additions:
@@ -30,7 +30,7 @@ class Tail(msgspec.Struct, array_like=True):
     """The points after the last complete block of each level.
 
     `blocks` begins with level 1: the block so far, None if it is empty. The block of a level has no
-    points of the open blocks below it. `seqs` are those of level 1.
+    points of the open blocks below it. `seqs` are those of level 1, as `offsets`.
     """
 
     seqs: list[int] = []
@@ -38,7 +38,7 @@ class Tail(msgspec.Struct, array_like=True):
 
 
 class CompleteBlock(NamedTuple):
-    """The block number `at`, from 0, of its level; `seqs` of its points in level 1, else none."""
+    """The block number `at`, from 0, of its level; the `offsets` of its points in level 1, else none."""
 
     level: int
     at: int
@@ -56,7 +56,7 @@ class Series(msgspec.Struct):
 
     def extend(self, added: Additions) -> list[CompleteBlock]:
         """Add results; returns the blocks that are complete now, lower levels first."""
-        summary, tail = self.summary, self.tail
+        summary = self.summary
         summary.count += len(added.seqs) + added.others
         if not added.seqs:
             return []
@@ -73,13 +73,8 @@ class Series(msgspec.Struct):
         while start < count:
             end = min(count, start + WIDTH - summary.points % WIDTH)
             part = points if end - start == count else points.part(start, end)
-            block = block_of(part)
-            self._note_extremes(block)
             summary.points += end - start
-            tail.seqs += part.seqs
-            if not tail.blocks:
-                tail.blocks.append(None)
-            tail.blocks[0] = joined(tail.blocks[0], block)
+            self._add(part)
             if summary.points % WIDTH == 0:
                 self._complete(complete)
             start = end
@@ -87,7 +82,20 @@ class Series(msgspec.Struct):
         summary.last = shown(values[-1])
         return complete
 
+    def _add(self, points: Points) -> None:
+        """Add points to the open block of level 1, which has room for them."""
+        tail, seqs, block = self.tail, points.seqs, block_of(points)
+        if tail.seqs:
+            first = tail.seqs[0]
+            tail.seqs += [seq - first for seq in seqs]
+            block = joined(tail.blocks[0], block)
+        else:
+            tail.seqs = offsets(seqs)
+        tail.blocks[:1] = [block]
+        self._note_extremes(block)
+
     def _note_extremes(self, block: Block) -> None:
+        """Note the extremes of the newest block, of which earlier points are noted already."""
         summary, least, greatest = self.summary, block.least, block.greatest
         if least is None or greatest is None:
             return
@@ -109,23 +117,19 @@ class Series(msgspec.Struct):
             if len(tail.blocks) == level:
                 tail.blocks.append(None)
             tail.blocks[level] = joined(tail.blocks[level], block)
-            if blocks % WIDTH:
+            if blocks % FANOUT:
                 return
-            blocks //= WIDTH
+            blocks //= FANOUT
             level += 1
             seqs = []
 
 
 def offsets(seqs: Sequence[int]) -> list[int]:
-    """The first one, and how far each other one is from it: shorter as text."""
-    if not seqs:
-        return []
+    """The first of some `seq`, and how far each other one is from it: shorter as text."""
     first = seqs[0]
     return [first, *(seq - first for seq in seqs[1:])]
 
 
 def from_offsets(numbers: Sequence[int]) -> list[int]:
-    if not numbers:
-        return []
     first = numbers[0]
     return [first, *(first + number for number in numbers[1:])]

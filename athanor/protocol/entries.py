@@ -15,7 +15,7 @@ import msgspec
 from ..exceptions import InvalidInput, TooLarge
 from .bounds import MAX_ENTRY, MAX_PROGRESS_MESSAGE
 from .encoding import encode
-from .points import Point, value_of
+from .points import MAX_DOUBLE, Point, value_of
 from .raw import NULL, is_null, is_object, one_line
 from .records import (
     LEVELS,
@@ -84,6 +84,10 @@ class EncodedEntry(NamedTuple):
     point: Point | None = None
 
 
+_new = tuple.__new__
+"""Makes a named tuple in half of the time that its own constructor takes."""
+
+
 class _LogBody(msgspec.Struct):
     level: Level
     message: str
@@ -146,20 +150,23 @@ class EncodedReports:
         body = encode(_LogBody(level, message, metadata, time))
         if len(body) > MAX_ENTRY:
             raise too_large(number)
-        return EncodedEntry("run_log", level, body[1:])
+        return _new(EncodedEntry, ("run_log", level, body[1:], None))
 
     def _result(self, report: ResultInput, number: int) -> EncodedEntry:
         at = report.timestamp
-        value = one_line(_raw(report.value), "$.value", number)
+        value = _raw(report.value)
+        meant = value_of(bytes(value))
+        if meant is None or not -MAX_DOUBLE <= meant <= MAX_DOUBLE:
+            # a number within the range of doubles is on one line, and in order
+            value = one_line(value, "$.value", number)
         time = self._arrival if at is None else _time(at, number)
         body = encode(_ResultBody(report.key, value, report.step, time))
         if len(body) > MAX_ENTRY:
             raise too_large(number)
-        meant = value_of(bytes(value))
         point = None
         if meant is not None:
             point = (report.step, self._arrived if at is None else at.timestamp(), meant)
-        return EncodedEntry("run_result", report.key, body[1:], point)
+        return _new(EncodedEntry, ("run_result", report.key, body[1:], point))
 
     def _progress(self, report: ProgressInput, number: int) -> Progress:
         for bar in (report, *(report.bars or ())):

@@ -14,6 +14,7 @@ Point = tuple[Number | None, float, Number]
 
 SPELLED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """JSON has no such numbers; these strings mean them (docs/protocol.md)."""
+MAX_DOUBLE = math.nextafter(math.inf, 0)
 EXACT_DIGITS = 18
 """Integers of more digits count as doubles: they may not fit into 64 bits."""
 
@@ -28,18 +29,20 @@ def value_of(text: bytes) -> Number | None:
     An integer that no double holds is an infinity.
     """
     first = text[0]
+    if first < _COLON and first != _QUOTE:
+        number = float(text)
+        # few numbers are whole, and fewer have the form of integers
+        if number.is_integer():
+            digits = text.lstrip(b"-")
+            if digits.isdigit() and len(digits) <= EXACT_DIGITS:
+                return int(text)
+        return number
     if first == _QUOTE:
         value = _TEXTS.get(text)
         if value is None and b"\\" in text and len(text) <= _MOST_ESCAPED:
             return _unescaped(text)
         return value
-    # signs and digits come before the colon; brackets and the letters of null, true and false do not
-    if first >= _COLON:
-        return None
-    digits = text if text.isdigit() else text[1:]
-    if len(digits) <= EXACT_DIGITS and digits.isdigit():
-        return int(text)
-    return float(text)
+    return None
 
 
 def _unescaped(text: bytes) -> Number | None:

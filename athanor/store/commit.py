@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..domain.commands import AppendEntries, Command, Decision, DeleteInstance, decide
 from ..domain.ledger import Ledger, Receipt
+from ..domain.series import Series
 from ..protocol.events import StoredEvent
 from ..protocol.records import now
 from ..protocol.stored import StoredRun
-from .metrics import add_results
+from .metrics import Place, SeriesCache, add_results, no_collection
 from .rows import INSTANCE, RUN, RUN_WITHOUT_METADATA, instance_of, instance_row, run_of, run_row
 from .session import Params, Session
 
@@ -45,7 +43,7 @@ class Flush:
     commit: Commit | None = None
 
 
-async def commit(session: Session, flush: Flush, notifications: list[str]) -> Commit:
+async def commit(session: Session, flush: Flush, notifications: list[str], series: SeriesCache) -> Commit:
     """Make a flush durable. Raises the database's error; nothing is changed then."""
     async with session.writing() as newest:
         if not await session.is_new(flush.number):
@@ -53,31 +51,19 @@ async def commit(session: Session, flush: Flush, notifications: list[str]) -> Co
             return flush.commit
         ledger = Ledger(newest, now())
         await _load(session, ledger, flush.commands)
-        with _no_collection():
+        with no_collection():
             decisions = decide(ledger, flush.commands)
+        known = series.take(newest)
         await _write(session, ledger)
+        await _add_results(session, ledger, known)
         if ledger.events:
             notification = f"{ledger.newest} {flush.number[0]}"
             await session.advance(ledger.newest, [*notifications, notification])
         changed = ledger.touched_runs | ledger.counted_runs
         runs = [run for run in map(ledger.runs.get, changed) if run is not None]
         flush.commit = Commit(decisions, ledger.events, runs, newest, ledger.newest)
+    series.keep(known, ledger.newest)
     return flush.commit
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector away while many small objects are made, none of them garbage.
-
-    It would look at all of them again and again, which takes as long as making them.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 async def _load(session: Session, ledger: Ledger, commands: list[Command]) -> None:
@@ -139,7 +125,6 @@ async def _write(session: Session, ledger: Ledger) -> None:
     if counts:
         await session.execute_many(_UPDATE_COUNTS, counts)
     await session.insert(ledger.events)
-    await add_results(session, ledger.results)
     if ledger.new_receipts:
         await session.execute_many(
             "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?)",
@@ -154,6 +139,15 @@ async def _write(session: Session, ledger: Ledger) -> None:
     if ledger.deleted_run is not None:
         for sql in _DELETE_RUN:
             await session.execute(sql, (ledger.deleted_run,))
+
+
+async def _add_results(session: Session, ledger: Ledger, known: dict[Place, Series]) -> None:
+    if ledger.created:
+        # a deleted run may have had the id of a new one
+        for place in [place for place in known if f"run:{place[0]}" in ledger.created]:
+            del known[place]
+    if ledger.results:
+        await add_results(session, ledger.results, known)
 
 
 async def _finish_purge(session: Session, run_id: str) -> None:

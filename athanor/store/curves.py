@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..domain.blocks import Block
-from ..domain.curves import Node, Range, Span, Walk
+from ..domain.curves import Drawn, Node, Range, Span, Walk
 from ..protocol.metrics import Axis, Curve, CurveQuery
 from ..protocol.points import Number, Point, shown, value_of
 from .metrics import tail_of
@@ -51,7 +51,11 @@ async def read_curves(
     subjects = await _subjects(session, query, most_rows)
     while wanted := [(at, span) for at, subject in enumerate(subjects) for span in subject.walk.wanted]:
         await _read_blocks(session, subjects, wanted)
-    return [await _curve(session, subject, query.axis, seqs[subject.run_id]) for subject in subjects]
+    return [
+        curve
+        for run_id in query.run_ids
+        for curve in await _curves(session, subjects, run_id, query.axis, seqs[run_id])
+    ]
 
 
 async def _subjects(session: Session, query: CurveQuery, most_rows: int) -> list[_Subject]:
@@ -126,12 +130,23 @@ def _parts(wanted: list[tuple[int, Span]]) -> Iterator[list[tuple[int, int, Span
         yield part
 
 
-async def _curve(session: Session, subject: _Subject, axis: Axis, seq: int) -> Curve:
-    wanted = subject.walk.seqs
+async def _curves(
+    session: Session, subjects: list[_Subject], run_id: str, axis: Axis, seq: int
+) -> list[Curve]:
+    """The curves of a run. The results of all its keys are read together: they are neighbours."""
+    of_run = [subject for subject in subjects if subject.run_id == run_id]
+    wanted = sorted({seq for subject in of_run for seq in subject.walk.seqs})
     points: dict[int, Point] = {}
     for start in range(0, len(wanted), READ_ROWS):
-        points |= await _read_points(session, subject.run_id, wanted[start : start + READ_ROWS])
-    drawn = subject.walk.drawn(points)
+        points |= await _read_points(session, run_id, wanted[start : start + READ_ROWS])
+    curves = []
+    for subject in of_run:
+        curves.append(_curve(subject, subject.walk.drawn(points), axis, seq))
+        await asyncio.sleep(0)
+    return curves
+
+
+def _curve(subject: _Subject, drawn: Drawn, axis: Axis, seq: int) -> Curve:
     return Curve(
         run_id=subject.run_id,
         key=subject.key,

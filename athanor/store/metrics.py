@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from ..domain.series import Additions, Series, Tail, from_offsets, offsets
+from ..domain.series import Additions, Series, Tail
 from ..protocol.encoding import encode
 from ..protocol.metrics import KeyUse, Summary
 from ..protocol.points import Number, value_of
@@ -22,14 +25,31 @@ SLICE_ROWS, SLICE_BYTES = 20_000, 8 * 1024 * 1024
 
 _encode = msgspec.json.Encoder().encode
 _summary_of = msgspec.json.Decoder(Summary).decode
-_tail_of = msgspec.json.Decoder(Tail).decode
+tail_of = msgspec.json.Decoder(Tail).decode
 
 _REPLACE = """
 ON CONFLICT (run_id, key) DO UPDATE SET points = excluded.points, summary = excluded.summary,
     tail = excluded.tail"""
 
+Place = tuple[str, str]
+"""A run and a key."""
 Results = dict[str, dict[str, Additions]]
 """The results of each run by key."""
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep the garbage collector away while many small objects are made, none of them garbage.
+
+    It would look at all of them again and again, which takes as long as making them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class StoredResult(msgspec.Struct):
@@ -44,39 +64,68 @@ class StoredResult(msgspec.Struct):
 decode_result = msgspec.json.Decoder(StoredResult).decode
 
 
-def tail_of(text: str) -> Tail:
-    tail = _tail_of(text)
-    tail.seqs = from_offsets(tail.seqs)
-    return tail
+class SeriesCache:
+    """The series of the last flushes, so that the next one need not load them.
+
+    They are those in the database as long as no other process has written: then `newest` is the
+    number of its newest event. Series change in a transaction, so they are forgotten if it fails.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._newest = 0
+        self._series: dict[Place, Series] = {}
+
+    def take(self, newest: int) -> dict[Place, Series]:
+        """The series at the event number `newest`, for one transaction, until `keep`."""
+        series, self._series = self._series, {}
+        return series if newest == self._newest else {}
+
+    def keep(self, series: dict[Place, Series], newest: int) -> None:
+        """The series after a transaction that was committed; the ones longest unused are dropped."""
+        for place in list(islice(series, max(0, len(series) - self._size))):
+            del series[place]
+        self._series, self._newest = series, newest
 
 
-async def add_results(session: Session, results: Results) -> None:
-    """Fold results into the metrics of their runs, inside the transaction that stores them."""
-    touched = [(run_id, key) for run_id, added in results.items() for key in added]
-    if not touched:
-        return
-    series = await _load(session, touched)
-    rows: list[Params] = []
-    blocks: list[Params] = []
-    for place in touched:
-        run_id, key = place
-        of = series.get(place) or Series.empty()
-        for level, at, block, seqs in of.extend(results[run_id][key]):
-            text = _encode(offsets(seqs)).decode() if seqs else ""
-            blocks.append((run_id, key, level, at, text, _encode(block).decode()))
-        summary, tail = of.summary, of.tail
-        tail = Tail(offsets(tail.seqs), tail.blocks)
-        rows.append((run_id, key, summary.points, _encode(summary).decode(), _encode(tail).decode()))
+async def add_results(session: Session, results: Results, known: dict[Place, Series]) -> None:
+    """Fold results into the metrics of their runs, inside the transaction that stores them.
+
+    `known` has some of the series in the database, and then also those that have changed.
+    """
+    places = [(run_id, key) for run_id, added in results.items() for key in added]
+    if missing := [place for place in places if place not in known]:
+        await _load(session, missing, known)
+    with no_collection():
+        rows, blocks = _fold(results, places, known)
     await session.put("metrics", "ttitt", rows, _REPLACE)
     await session.put("blocks", "ttiitt", blocks)
 
 
-async def _load(session: Session, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Series]:
+async def _load(session: Session, places: list[Place], known: dict[Place, Series]) -> None:
+    known |= {place: Series.empty() for place in places}
     among, params = session.among("(run_id, key)", places)
     rows = await session.fetch(f"SELECT run_id, key, summary, tail FROM metrics WHERE {among}", params)
-    return {
-        (run_id, key): Series(_summary_of(summary), tail_of(tail)) for run_id, key, summary, tail in rows
-    }
+    for run_id, key, summary, tail in rows:
+        known[run_id, key] = Series(_summary_of(summary), tail_of(tail))
+
+
+def _fold(
+    results: Results, places: list[Place], known: dict[Place, Series]
+) -> tuple[list[Params], list[Params]]:
+    """Add the results to their series; returns the rows of `metrics` and `blocks`."""
+    rows: list[Params] = []
+    blocks: list[Params] = []
+    for place in places:
+        run_id, key = place
+        # the ones that were used last are at the end
+        known[place] = series = known.pop(place)
+        for level, at, block, seqs in series.extend(results[run_id][key]):
+            text = _encode(seqs).decode() if seqs else ""
+            blocks.append((run_id, key, level, at, text, _encode(block).decode()))
+        summary, tail = _encode(series.summary).decode(), _encode(series.tail).decode()
+        rows.append((run_id, key, series.summary.points, summary, tail))
+    return rows, blocks
 
 
 async def fold_stored(session: Session) -> None:
@@ -93,7 +142,7 @@ async def fold_stored(session: Session) -> None:
         while rows := await _stored_results(session, run_id, seq):
             seq = rows[-1][0]
             folded += len(rows)
-            await add_results(session, {run_id: _additions(rows)})
+            await add_results(session, {run_id: _additions(rows)}, {})
     logger.info("the database is upgraded: it has the metrics of %d results", folded)
 
 

@@ -15,6 +15,7 @@ from ..exceptions import ConfigurationError, DatabaseLost, DatabaseUnavailable
 from ..protocol.cursor import Cursor
 from .commit import Commit, Flush, commit
 from .connections import ConnectionPool
+from .metrics import SeriesCache
 from .postgres import NotifyConnection, Postgres
 from .schema import stranger
 from .searches import Searches
@@ -43,6 +44,7 @@ class Store:
         self._follower = ConnectionPool(self._driver.follower, 1 if self.shared else 0)
         self._searches = Searches(self._driver.searcher, limits.search_timeout, limits.waiting_searches)
         self._flush = Flush([], (secrets.token_hex(8), 0))
+        self._series = SeriesCache(limits.known_series)
         self.trouble: str | None = None
         """Why what is written now would be lost; None if it would not."""
         self.epoch = ""
@@ -136,7 +138,9 @@ class Store:
             process, number = flush.number
             self._flush = flush = Flush(commands, (process, number + 1))
         with self._available("written to"):
-            done = await self._writer.run(lambda session: commit(session, flush, notifications))
+            done = await self._writer.run(
+                lambda session: commit(session, flush, notifications, self._series)
+            )
         self.trouble = None
         flush.commands = []
         self.newest = done.newest

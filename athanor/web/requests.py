@@ -200,7 +200,9 @@ def real(request: Request, name: str) -> float | None:
     if text == "":
         return None
     with contextlib.suppress(ValueError):
-        if len(text) <= MOST_DIGITS and text.isascii() and math.isfinite(value := float(text)):
+        # Python's `float` takes digits of other scripts, and 1_000
+        is_plain = len(text) <= MOST_DIGITS and text.isascii() and "_" not in text
+        if is_plain and math.isfinite(value := float(text)):
             return value
     raise InvalidQuery(f"{name} is {text[:100]!r}; it must be a number")
 
