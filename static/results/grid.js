@@ -4,6 +4,7 @@ import { element } from "../common/dom.js";
 import { counted } from "../common/format.js";
 import { Chart } from "./chart.js";
 import { Curves } from "./curves.js";
+import { Enlarged } from "./enlarged.js";
 import { Group } from "./group.js";
 import { groupOf, layOut } from "./keys.js";
 import { Legend } from "./legend.js";
@@ -50,8 +51,8 @@ export class ChartGrid {
     this.note = element("p", { class: "faint" });
     this.spoken = element("div", { class: "unseen", "aria-live": "polite" });
     this.body = element("div", {});
-    this.dialog = element("dialog", { class: "enlarged", "aria-label": "enlarged chart", onclose: () => this.enlarge(null) });
-    this.root = element("div", { class: "chart-grid" }, this.settings.root, this.legend.root, this.problem, this.note, this.body, this.spoken, this.dialog);
+    this.enlarged = new Enlarged(this, () => this.enlarge(null));
+    this.root = element("div", { class: "chart-grid" }, this.settings.root, this.legend.root, this.problem, this.note, this.body, this.spoken, this.enlarged.root);
     this.observer = new IntersectionObserver((entries) => this.observe(entries), { rootMargin: "300px" });
   }
 
@@ -317,26 +318,21 @@ export class ChartGrid {
     if (key !== null) this.openLarge();
   }
 
+  get large() {
+    return this.enlarged.chart;
+  }
+
   openLarge() {
     const key = this.settings.chart;
     if (!this.root.isConnected || !this.root.checkVisibility()) return;
     if (!this.runs.some(({ id }) => this.metrics.get(id).keys.get(key)?.points)) return;
-    this.large = new Chart(key, this, { isLarge: true });
-    const close = element("button", { type: "button", class: "small", onclick: () => this.dialog.close() }, "Close");
-    const legend = new Legend({ onHover: (id) => this.hover(id) });
-    legend.show(this.runs);
-    this.dialog.replaceChildren(legend.root, this.large.root, close);
-    this.dialog.showModal();
-    this.large.see(true);
-    this.large.canvas.focus();
+    this.enlarged.open(key, this.runs);
     this.want();
     this.lookAt(key);
   }
 
   closeLarge(key) {
-    this.large?.close();
-    this.large = null;
-    if (this.dialog.open) this.dialog.close();
+    this.enlarged.close();
     if (!this.settings.zooms.has(key)) this.curves.unlook(this.runs.map(({ id }) => id), key);
     this.redraw(key);
     this.parts.get(`chart ${key}`)?.canvas?.focus();
@@ -415,7 +411,7 @@ export class ChartGrid {
     this.painter.close();
     this.curves.close();
     this.settings.close();
-    this.large?.close();
+    this.enlarged.close();
     this.clear();
   }
 }
