@@ -434,6 +434,12 @@ def test_a_grid_of_several_runs_has_a_legend_that_highlights_and_removes(
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     expect(page.locator(".chart-grid > [aria-live]")).to_have_text("run 2: 2 at step 0")
+    joining = new_run(client)
+    points = [{"key": "loss", "value": 9, "step": step} for step in range(50)]
+    client.post(f"/runs/{joining}/results", json=points).raise_for_status()
+    entry = {"id": joining, "name": "joins", "slot": 3}
+    page.evaluate("(run) => grid.setRuns([...grid.runs, run])", entry)
+    expect(chart(page, "loss")).to_have_attribute("data-points", "250")
     assert runs[2] in page.evaluate("hovered")
     assert tab.errors == []
 
