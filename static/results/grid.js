@@ -39,12 +39,13 @@ export class ChartGrid {
     this.parts = new Map();
     this.partOf = new WeakMap();
     this.changed = new Set();
+    this.faults = new Map();
     this.highlighted = null;
     this.painter = new Painter();
     this.leaving = new AbortController();
     onScheme(() => this.redraw(), this.leaving.signal);
     this.settings = new Settings(address, fields, (name) => this.change(name));
-    this.curves = new Curves({ onCurve: (key) => this.loaded(key), onState: (text) => (this.problem.textContent = text) });
+    this.curves = new Curves({ onCurve: (key) => this.loaded(key), onState: (text) => this.tell("curves", text) });
     this.curves.forget(this.settings.axis);
     this.legend = new Legend({ onHover: (id) => this.hover(id), onRemove });
     this.problem = element("p", { class: "warn", role: "status" });
@@ -64,7 +65,11 @@ export class ChartGrid {
     this.runs = runs;
     this.curves.points = Math.max(100, Math.min(POINTS, Math.round(MOST_POINTS / Math.max(1, runs.length))));
     const ids = new Set(runs.map(({ id }) => id));
-    for (const id of this.metrics.keys()) if (!ids.has(id)) this.metrics.delete(id);
+    for (const id of this.metrics.keys()) {
+      if (ids.has(id)) continue;
+      this.metrics.delete(id);
+      this.tell(id, "");
+    }
     for (const { id } of runs) {
       if (this.metrics.has(id)) continue;
       this.metrics.set(id, new RunMetrics(id));
@@ -89,13 +94,20 @@ export class ChartGrid {
     try {
       await metrics.load();
       if (this.metrics.get(id) !== metrics || this.closed) return;
-      this.problem.textContent = "";
+      this.tell(id, "");
       this.refreshing ??= setTimeout(() => this.refresh(), 0);
     } catch (error) {
       if (this.metrics.get(id) !== metrics || this.closed) return;
-      this.problem.textContent = error.status ? error.message : "the service does not answer; trying again";
+      this.tell(id, error.status ? error.message : "the service does not answer; trying again");
       if (error.status !== 404 && error.status !== 403) setTimeout(() => !this.closed && this.metrics.get(id) === metrics && this.load(id), RETRY * (1 + Math.random()));
     }
+  }
+
+  // Shows what is wrong with a request, of a run's metrics or of curves; "" for nothing.
+  tell(source, text) {
+    if (text) this.faults.set(source, text);
+    else this.faults.delete(source);
+    this.problem.textContent = [...new Set(this.faults.values())].join("; ");
   }
 
   // The grid may have become visible.
