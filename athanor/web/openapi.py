@@ -25,7 +25,6 @@ class ProblemDetails(msgspec.Struct, kw_only=True):
 
 _QUERY = {
     "after": ("integer", "only entries after this seq"),
-    "after key": ("string", "only what comes after this key"),
     "points": ("integer", "about how many points of each curve; 4 to 10000"),
     "x": ("string", "step or time"),
     "from": ("number", "only points from this step, or time in seconds since the epoch"),
@@ -47,6 +46,7 @@ _QUERY = {
     "exact": ("string", "1 leaves every cell of CSV as it was reported, formulas too"),
     "unnamed": ("string", "1 leaves out the lines that begin with event:"),
 }
+_AFTER_KEY = ("string", "only what comes after this key")
 _STREAM_QUERY = ("types", "tail", "last_event_id", "unnamed")
 
 
@@ -83,6 +83,11 @@ def _operation(endpoint: Endpoint, schema_of: dict[str, Any]) -> dict[str, Any]:
         ),
         "responses": {},
     }
+    if endpoint.path.endswith("}/metrics"):
+        # these lists are by key, not by `seq`
+        for parameter in operation["parameters"]:
+            if parameter["name"] == "after":
+                parameter["schema"], parameter["description"] = {"type": _AFTER_KEY[0]}, _AFTER_KEY[1]
     if endpoint.body is not None:
         content = {JSON: {"schema": schema_of[repr(endpoint.body)]}}
         if endpoint.headers:
@@ -124,8 +129,7 @@ def _parameters(path: Any, query: tuple[str, ...], headers: tuple[str, ...]) -> 
         *({"name": name, "in": "path", "required": True, "schema": text} for name in path),
         *(
             {
-                # what a name means may depend on the list
-                "name": name.partition(" ")[0],
+                "name": name,
                 "in": "query",
                 "description": _QUERY[name][1],
                 "schema": {"type": _QUERY[name][0]},

@@ -95,7 +95,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/runs/{id}/metrics", curves.get_metrics, "run", "What is known of each key of a run",
-        None, {200: curves.MetricList}, (400, 404), ("after key", "limit"),
+        None, {200: curves.MetricList}, (400, 404), ("after", "limit"),
     ),
     Endpoint(
         "GET", "/runs/{id}/curves", curves.get_run_curves, "run", "Curves of a run's keys", None,
@@ -107,7 +107,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/instances/{id}/metrics", curves.get_keys, "instance", "The keys of an instance's runs",
-        None, {200: curves.KeyList}, (400, 404), ("after key", "limit"),
+        None, {200: curves.KeyList}, (400, 404), ("after", "limit"),
     ),
     Endpoint(
         "GET", "/instances", instances.list_instances, CHECKED, "Instances, newest first", None,
