@@ -2,7 +2,7 @@
 
 import { between } from "./line.js";
 
-const MOST_PLACES = 300;
+const MOST_PLACES = 150;
 
 // The band of `lines` over common x: { xs, means, lows, highs, runs }, where `runs` says how many lines
 // have a value there. `kind` is range (least to greatest) or deviation (mean ± one standard deviation of a sample).

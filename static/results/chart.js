@@ -40,14 +40,16 @@ export class Chart {
     if (this.plot) return;
     const id = `chart-${(created += 1)}`;
     this.canvas = element("canvas", { role: "application", "aria-roledescription": "chart", tabindex: "0", "aria-label": `curve of ${this.key}`, "aria-describedby": id });
-    this.plot = new Plot(this.canvas);
+    const overlay = element("canvas", { class: "overlay", "aria-hidden": "true" });
+    this.plot = new Plot(this.canvas, overlay);
+    this.pointer = { render: () => this.renderPointer() };
     this.reading = element("div", { class: "reading", "aria-hidden": "true" });
     this.description = element("p", { class: "unseen", id });
     this.hidden = element("p", { class: "faint small-text", hidden: true });
     this.log = element("button", { type: "button", class: "small toggle", "aria-label": `log scale of ${this.key}`, onclick: () => this.host.toggleLog(this.key) }, "log");
     this.head.append(this.log);
     if (!this.isLarge) this.head.append(element("button", { type: "button", class: "small", "aria-label": `enlarge ${this.key}`, onclick: () => this.host.enlarge(this.key) }, "⤢"));
-    this.plotRoot.append(this.canvas, this.reading, this.description);
+    this.plotRoot.append(this.canvas, overlay, this.reading, this.description);
     this.root.append(this.hidden);
     this.listen();
   }
@@ -68,18 +70,26 @@ export class Chart {
     this.canvas.addEventListener("blur", () => this.leave());
   }
 
+  // Returns how many points it drew.
   render() {
-    if (!this.isSeen) return;
+    if (!this.isSeen) return 0;
     const { settings, zoom, highlight } = this.host.look(this.key);
     const lines = this.host.lines(this.key);
-    if (!lines) return;
+    if (!lines) return 0;
     this.view = viewOf(lines, settings, zoom, highlight);
     this.refreshCursor();
-    const isDrawn = this.plot.draw({ ...this.view, cursor: this.cursor, dragging: this.dragging });
-    if (isDrawn) this.say(lines, settings, zoom);
+    if (!this.plot.draw(this.view)) return 0;
+    this.renderPointer();
+    this.say(lines, settings);
+    return this.view.strokes.reduce((sum, { line }) => sum + line.length, 0);
   }
 
-  say(lines, settings, zoom) {
+  renderPointer() {
+    if (this.isSeen) this.plot.point(this.view, this.cursor, this.dragging);
+    return 0;
+  }
+
+  say(lines, settings) {
     this.value.textContent = lines.length === 1 && lines[0].length ? number(lines[0].series.newest) : "";
     this.log.setAttribute("aria-pressed", String(settings.isLog));
     this.hidden.textContent = settings.isLog ? hiddenText(lines) : "";
@@ -92,8 +102,6 @@ export class Chart {
     this.root.dataset.drawn = lines.reduce((sum, { length }) => sum + length, 0);
     this.root.dataset.x = x ? `${x.low} ${x.high}` : "";
     this.root.dataset.y = y ? `${y.low} ${y.high}` : "";
-    this.root.dataset.ticks = `${this.plot.yLabels.texts.join("|")}`;
-    this.root.classList.toggle("zoomed", Boolean(zoom));
   }
 
   // The pointer.
@@ -116,7 +124,7 @@ export class Chart {
     const nearest = this.cursor.points.filter(({ line, at }) => this.view.shows(line.y(at))).toSorted((one, other) => distance(one, y, this.view) - distance(other, y, this.view))[0];
     this.host.hover(nearest?.line.run.id ?? null);
     this.read();
-    this.host.dirty(this);
+    this.host.dirty(this.pointer);
   }
 
   inside(pixel) {
@@ -129,7 +137,7 @@ export class Chart {
     const [from, to] = this.dragging.toSorted((one, other) => one - other);
     this.dragging = null;
     if (to - from > 4) this.host.zoom(this.key, [this.plot.xOf(from, this.view), this.plot.xOf(to, this.view)]);
-    else this.host.dirty(this);
+    else this.host.dirty(this.pointer);
   }
 
   leave() {
@@ -137,7 +145,7 @@ export class Chart {
     this.cursor = null;
     this.reading.replaceChildren();
     this.host.hover(null);
-    this.host.dirty(this);
+    this.host.dirty(this.pointer);
   }
 
   read() {
@@ -204,7 +212,7 @@ export class Chart {
     this.host.hover(this.lines.length > 1 ? line.run.id : null);
     this.host.announce(spoken(this.cursor.points[0], this.view));
     this.read();
-    this.host.dirty(this);
+    this.host.dirty(this.pointer);
   }
 
   pointOf(line, at) {

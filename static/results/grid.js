@@ -4,12 +4,14 @@ import { element } from "../common/dom.js";
 import { counted } from "../common/format.js";
 import { Chart } from "./chart.js";
 import { Curves } from "./curves.js";
+import { Enlarged } from "./enlarged.js";
 import { Group } from "./group.js";
 import { groupOf, layOut } from "./keys.js";
 import { Legend } from "./legend.js";
 import { Line, placesOver } from "./line.js";
 import { RunMetrics } from "./metrics.js";
 import { Painter } from "./painter.js";
+import { onScheme } from "./palette.js";
 import { Settings } from "./settings.js";
 import { Tile } from "./tile.js";
 import { Values } from "./values.js";
@@ -37,18 +39,21 @@ export class ChartGrid {
     this.parts = new Map();
     this.partOf = new WeakMap();
     this.changed = new Set();
+    this.faults = new Map();
     this.highlighted = null;
     this.painter = new Painter();
+    this.leaving = new AbortController();
+    onScheme(() => this.redraw(), this.leaving.signal);
     this.settings = new Settings(address, fields, (name) => this.change(name));
-    this.curves = new Curves({ onCurve: (key) => this.loaded(key), onState: (text) => (this.problem.textContent = text) });
+    this.curves = new Curves({ onCurve: (key) => this.loaded(key), onState: (text) => this.tell("curves", text) });
     this.curves.forget(this.settings.axis);
     this.legend = new Legend({ onHover: (id) => this.hover(id), onRemove });
     this.problem = element("p", { class: "warn", role: "status" });
     this.note = element("p", { class: "faint" });
     this.spoken = element("div", { class: "unseen", "aria-live": "polite" });
     this.body = element("div", {});
-    this.dialog = element("dialog", { class: "enlarged", "aria-label": "enlarged chart", onclose: () => this.enlarge(null) });
-    this.root = element("div", { class: "chart-grid" }, this.settings.root, this.legend.root, this.problem, this.note, this.body, this.spoken, this.dialog);
+    this.enlarged = new Enlarged(this, () => this.enlarge(null));
+    this.root = element("div", { class: "chart-grid" }, this.settings.root, this.legend.root, this.problem, this.note, this.body, this.spoken, this.enlarged.root);
     this.observer = new IntersectionObserver((entries) => this.observe(entries), { rootMargin: "300px" });
   }
 
@@ -60,7 +65,11 @@ export class ChartGrid {
     this.runs = runs;
     this.curves.points = Math.max(100, Math.min(POINTS, Math.round(MOST_POINTS / Math.max(1, runs.length))));
     const ids = new Set(runs.map(({ id }) => id));
-    for (const id of this.metrics.keys()) if (!ids.has(id)) this.metrics.delete(id);
+    for (const id of this.metrics.keys()) {
+      if (ids.has(id)) continue;
+      this.metrics.delete(id);
+      this.tell(id, "");
+    }
     for (const { id } of runs) {
       if (this.metrics.has(id)) continue;
       this.metrics.set(id, new RunMetrics(id));
@@ -70,6 +79,8 @@ export class ChartGrid {
     this.settings.bands.hidden = !runs.some(({ group }) => group != null);
     this.layOut();
     this.redraw();
+    // charts that are seen already need the curves of a run that joins them
+    this.want();
   }
 
   clear() {
@@ -83,13 +94,20 @@ export class ChartGrid {
     try {
       await metrics.load();
       if (this.metrics.get(id) !== metrics || this.closed) return;
-      this.problem.textContent = "";
+      this.tell(id, "");
       this.refreshing ??= setTimeout(() => this.refresh(), 0);
     } catch (error) {
       if (this.metrics.get(id) !== metrics || this.closed) return;
-      this.problem.textContent = error.status ? error.message : "the service does not answer; trying again";
+      this.tell(id, error.status ? error.message : "the service does not answer; trying again");
       if (error.status !== 404 && error.status !== 403) setTimeout(() => !this.closed && this.metrics.get(id) === metrics && this.load(id), RETRY * (1 + Math.random()));
     }
+  }
+
+  // Shows what is wrong with a request, of a run's metrics or of curves; "" for nothing.
+  tell(source, text) {
+    if (text) this.faults.set(source, text);
+    else this.faults.delete(source);
+    this.problem.textContent = [...new Set(this.faults.values())].join("; ");
   }
 
   // The grid may have become visible.
@@ -314,26 +332,21 @@ export class ChartGrid {
     if (key !== null) this.openLarge();
   }
 
+  get large() {
+    return this.enlarged.chart;
+  }
+
   openLarge() {
     const key = this.settings.chart;
     if (!this.root.isConnected || !this.root.checkVisibility()) return;
     if (!this.runs.some(({ id }) => this.metrics.get(id).keys.get(key)?.points)) return;
-    this.large = new Chart(key, this, { isLarge: true });
-    const close = element("button", { type: "button", class: "small", onclick: () => this.dialog.close() }, "Close");
-    const legend = new Legend({ onHover: (id) => this.hover(id) });
-    legend.show(this.runs);
-    this.dialog.replaceChildren(legend.root, this.large.root, close);
-    this.dialog.showModal();
-    this.large.see(true);
-    this.large.canvas.focus();
+    this.enlarged.open(key, this.runs);
     this.want();
     this.lookAt(key);
   }
 
   closeLarge(key) {
-    this.large?.close();
-    this.large = null;
-    if (this.dialog.open) this.dialog.close();
+    this.enlarged.close();
     if (!this.settings.zooms.has(key)) this.curves.unlook(this.runs.map(({ id }) => id), key);
     this.redraw(key);
     this.parts.get(`chart ${key}`)?.canvas?.focus();
@@ -405,13 +418,14 @@ export class ChartGrid {
 
   close() {
     this.closed = true;
+    this.leaving.abort();
     clearTimeout(this.refreshing);
     clearTimeout(this.zooming);
     this.observer.disconnect();
     this.painter.close();
     this.curves.close();
     this.settings.close();
-    this.large?.close();
+    this.enlarged.close();
     this.clear();
   }
 }

@@ -2,6 +2,8 @@
 
 // milliseconds of a frame in which charts are drawn
 const BUDGET = 10;
+// points that are drawn in a frame: the browser makes pixels of them after our time is measured
+const MOST_POINTS = 12000;
 
 export class Painter {
   constructor() {
@@ -9,7 +11,7 @@ export class Painter {
     this.frame = 0;
   }
 
-  // `what` has `render()`.
+  // `what` has `render()`, which returns how many points it drew.
   add(what) {
     this.waiting.add(what);
     this.frame ||= requestAnimationFrame(() => this.paint());
@@ -18,10 +20,11 @@ export class Painter {
   paint() {
     this.frame = 0;
     const until = performance.now() + BUDGET;
+    let points = 0;
     for (const what of this.waiting) {
       this.waiting.delete(what);
-      what.render();
-      if (performance.now() > until) break;
+      points += what.render();
+      if (points > MOST_POINTS || performance.now() > until) break;
     }
     if (this.waiting.size) this.frame = requestAnimationFrame(() => this.paint());
   }

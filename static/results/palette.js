@@ -9,6 +9,9 @@ const DASHES = [
   [], [8, 3], [3, 3], [12, 3, 3, 3], [16, 4],
   [8, 3, 2, 3, 2, 3], [1.5, 3.5], [5, 2, 5, 6], [14, 3, 2, 3, 2, 3, 2, 3], [20, 3, 6, 3],
 ];
+const scheme = matchMedia("(prefers-color-scheme: dark)");
+const values = new Map();
+scheme.addEventListener("change", () => values.clear());
 const SVG = "http://www.w3.org/2000/svg";
 
 // The name of the CSS variable with the slot's colour.
@@ -19,6 +22,17 @@ export function colourOf(slot) {
 // The next ten slots have the same colours, each with the dash of its neighbour.
 export function dashOf(slot) {
   return DASHES[(slot + Math.floor(slot / COLOURS)) % DASHES.length];
+}
+
+// The value of a colour's variable. To ask the document each time costs a computation of its styles.
+export function valueOf(name) {
+  if (!values.has(name)) values.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return values.get(name);
+}
+
+// Calls `draw` when the reader's system turns light or dark, until `signal` aborts.
+export function onScheme(draw, signal) {
+  scheme.addEventListener("change", draw, { signal });
 }
 
 // A short line in the slot's colour and dash, for a legend. It says nothing to screen readers: the

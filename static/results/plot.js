@@ -1,7 +1,7 @@
 // Draws a chart's axes and curves on a canvas. It changes nothing but the canvas.
 
 import { clockLabels, labels, spanLabels, timeTicks } from "./ticks.js";
-import { colourOf, dashOf } from "./palette.js";
+import { colourOf, dashOf, valueOf } from "./palette.js";
 
 const MARGIN = { right: 12, top: 16, bottom: 36 };
 const FONT = "11px system-ui, sans-serif";
@@ -10,11 +10,15 @@ const DOTS = 40;
 const FAINT = 0.22;
 // points of a part of a curve that is stroked at once
 const PART = 40;
+// points for a pixel of the width above which a curve is dense
+const DENSE = 0.5;
 const MARK = 4;
 
 export class Plot {
-  constructor(canvas) {
+  // `overlay` lies over the canvas: a cursor that moves does not draw the curves again.
+  constructor(canvas, overlay) {
     this.canvas = canvas;
+    this.overlay = overlay;
     this.box = null;
     this.size({ width: 0, height: 0 });
   }
@@ -41,28 +45,17 @@ export class Plot {
     for (const part of view.strokes) this.stroke(part, view);
     for (const part of view.strokes) if (part.marks) this.marks(part, view);
     pen.restore();
-    this.cursor(view);
     return true;
   }
 
   // Frees the canvas's memory; `draw` takes it again.
   release() {
-    this.canvas.width = this.canvas.height = 0;
+    for (const canvas of [this.canvas, this.overlay]) canvas.width = canvas.height = 0;
   }
 
   begin(width, height) {
-    const scale = devicePixelRatio || 1;
-    if (this.canvas.width !== Math.round(width * scale)) this.canvas.width = Math.round(width * scale);
-    if (this.canvas.height !== Math.round(height * scale)) this.canvas.height = Math.round(height * scale);
-    this.pen = this.canvas.getContext("2d");
-    this.pen.setTransform(scale, 0, 0, scale, 0, 0);
-    this.pen.clearRect(0, 0, width, height);
+    this.pen = penOf(this.canvas, width, height);
     this.pen.font = FONT;
-    this.style = getComputedStyle(this.canvas);
-  }
-
-  colour(name) {
-    return this.style.getPropertyValue(name).trim();
   }
 
   // The left margin has room for the labels.
@@ -90,7 +83,7 @@ export class Plot {
 
   axes(view) {
     const { pen, box } = this;
-    pen.fillStyle = this.colour("--faint");
+    pen.fillStyle = valueOf("--faint");
     pen.textBaseline = "middle";
     if (!view.y) {
       pen.textAlign = "center";
@@ -105,7 +98,7 @@ export class Plot {
   yAxis(view) {
     const { pen, box } = this;
     pen.textAlign = "right";
-    pen.strokeStyle = this.colour("--line");
+    pen.strokeStyle = valueOf("--line");
     pen.lineWidth = 1;
     this.yTicks.forEach((tick, at) => {
       const y = Math.round(this.place(view.x.from, tick, view)[1]) + 0.5;
@@ -145,7 +138,7 @@ export class Plot {
 
   band({ xs, lows, highs }, slot, isFaint, view) {
     const { pen } = this;
-    pen.fillStyle = this.colour(colourOf(slot));
+    pen.fillStyle = valueOf(colourOf(slot));
     pen.globalAlpha = isFaint ? 0.06 : 0.18;
     pen.beginPath();
     const can = (at) => !view.y.log || lows[at] > 0;
@@ -158,12 +151,19 @@ export class Plot {
   // A curve in its order; a value that can't be shown interrupts it, unless the points are thinned.
   stroke({ line, slot, isFaint, isStrong, hasDash = true }, view) {
     const { pen } = this;
-    pen.strokeStyle = pen.fillStyle = this.colour(colourOf(slot));
+    pen.strokeStyle = pen.fillStyle = valueOf(colourOf(slot));
     pen.globalAlpha = isFaint ? FAINT : 1;
-    pen.lineWidth = isStrong ? 2.6 : 1.6;
     pen.lineJoin = "bevel";
     const places = placesOf(line, view, this);
-    polyline(pen, places, hasDash ? dashOf(slot).map((length) => length * (isStrong ? 1.6 : 1)) : []);
+    const dash = hasDash ? dashOf(slot).map((length) => length * (isStrong ? 1.6 : 1)) : [];
+    if (places.length > (this.box.right - this.box.left) * DENSE) {
+      // the thinnest line, which a browser without a GPU strokes ten times as fast; no one sees more of it
+      pen.lineWidth = isStrong ? 2 : 1 / (devicePixelRatio || 1);
+      dense(pen, places, dash);
+    } else {
+      pen.lineWidth = isStrong ? 2.6 : 1.6;
+      polyline(pen, places, dash);
+    }
     if (places.length < DOTS && !isFaint) for (const place of places) if (place) pen.fillRect(place[0] - 2, place[1] - 2, 4, 4);
     pen.globalAlpha = 1;
   }
@@ -171,7 +171,7 @@ export class Plot {
   // NaN is a cross on the x axis; an infinity is a triangle at its end of the y axis.
   marks({ line, slot, isFaint }, view) {
     const { pen, box } = this;
-    pen.strokeStyle = pen.fillStyle = this.colour(colourOf(slot));
+    pen.strokeStyle = pen.fillStyle = valueOf(colourOf(slot));
     pen.globalAlpha = isFaint ? 0.4 : 1;
     pen.lineWidth = 1.5;
     for (let at = 0; at < line.length; at += 1) {
@@ -185,31 +185,44 @@ export class Plot {
   }
 
   // What the pointer or the keyboard points at, and the range that is being chosen.
-  cursor({ cursor, dragging, x: scale, ...view }) {
-    const { pen, box } = this;
+  point(view, cursor, dragging) {
+    if (!this.box || !this.width) return;
+    const pen = penOf(this.overlay, this.width, this.height);
+    const { box } = this;
     if (dragging) {
       const [from, to] = dragging.toSorted((one, other) => one - other);
-      pen.fillStyle = this.colour("--accent");
+      pen.fillStyle = valueOf("--accent");
       pen.globalAlpha = 0.18;
       pen.fillRect(from, box.top, to - from, box.bottom - box.top);
       pen.globalAlpha = 1;
     }
-    if (!cursor || !scale) return;
-    const whole = { ...view, x: scale };
-    pen.fillStyle = this.colour("--faint");
-    pen.fillRect(Math.round(this.pixelOf(cursor.x, whole)), box.top, 1, box.bottom - box.top);
-    for (const { line, at, slot } of cursor.points) {
-      if (!view.shows(line.y(at))) continue;
-      const [x, y] = this.place(line.x(at), line.y(at), whole);
-      pen.beginPath();
-      pen.arc(x, y, 3.5, 0, 2 * Math.PI);
-      pen.fillStyle = this.colour(colourOf(slot));
-      pen.fill();
-      pen.strokeStyle = this.colour("--card");
-      pen.lineWidth = 1.5;
-      pen.stroke();
-    }
+    if (!cursor || !view?.y) return;
+    pen.fillStyle = valueOf("--faint");
+    pen.fillRect(Math.round(this.pixelOf(cursor.x, view)), box.top, 1, box.bottom - box.top);
+    for (const { line, at, slot } of cursor.points) if (view.shows(line.y(at))) dot(pen, this.place(line.x(at), line.y(at), view), valueOf(colourOf(slot)));
   }
+}
+
+// A canvas's context in CSS pixels, cleared.
+function penOf(canvas, width, height) {
+  const scale = devicePixelRatio || 1;
+  const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
+  if (canvas.width !== wide) canvas.width = wide;
+  if (canvas.height !== high) canvas.height = high;
+  const pen = canvas.getContext("2d");
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  return pen;
+}
+
+function dot(pen, [x, y], colour) {
+  pen.beginPath();
+  pen.arc(x, y, 3.5, 0, 2 * Math.PI);
+  pen.fillStyle = colour;
+  pen.fill();
+  pen.strokeStyle = valueOf("--card");
+  pen.lineWidth = 1.5;
+  pen.stroke();
 }
 
 // The places of a line's points on the canvas, with null where it is interrupted.
@@ -246,6 +259,37 @@ function polyline(pen, places, dash) {
   pen.stroke();
   pen.setLineDash([]);
   pen.lineDashOffset = 0;
+}
+
+// The same for more points than pixels. Along such a line a dash is not seen, so it goes along x.
+function dense(pen, places, dash) {
+  const period = dash.reduce((sum, length) => sum + length, 0);
+  let [isOpen, count] = [false, 0];
+  pen.beginPath();
+  for (const place of places) {
+    if (!place || !isOn(place[0], dash, period)) {
+      isOpen = false;
+      continue;
+    }
+    if (isOpen) pen.lineTo(...place);
+    else pen.moveTo(...place);
+    isOpen = true;
+    count += 1;
+    if (count % PART) continue;
+    pen.stroke();
+    pen.beginPath();
+    pen.moveTo(...place);
+  }
+  pen.stroke();
+}
+
+function isOn(x, dash, period) {
+  let rest = period ? ((x % period) + period) % period : 0;
+  for (let at = 0; at < dash.length; at += 1) {
+    if (rest < dash[at]) return at % 2 === 0;
+    rest -= dash[at];
+  }
+  return true;
 }
 
 function ticksOf({ axis, x }, most) {

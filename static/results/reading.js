@@ -25,7 +25,7 @@ export function exact(value) {
 
 // The points nearest to `x`, one of each line, and of the group means: { line, at, slot }.
 export function pointsAt(x, view) {
-  const lines = view.strokes.filter(({ marks, isStrong }) => marks || isStrong);
+  const lines = view.strokes.filter(({ isRead }) => isRead);
   return lines.map(({ line, slot }) => ({ line, slot, at: line.nearest(x, (y) => view.shows(y) || !Number.isFinite(y)) })).filter(({ at }) => at >= 0);
 }
 

@@ -19,7 +19,7 @@ export function viewOf(lines, { axis, axisName, isLog, smooth, band }, zoom, hig
   const means = groups.filter((group) => group.length > 1).map((group) => meanOf(group, smooth, band, highlight));
   const slots = new Map(means.flatMap(({ group, slot }) => group.map((line) => [line, slot])));
   const strokes = lines.flatMap((line) => strokesOf(line, smooth, slots.get(line), highlight));
-  for (const { line, slot, isFaint } of means) strokes.push({ line, slot, isFaint, isStrong: true });
+  for (const { line, slot, isFaint } of means) strokes.push({ line, slot, isFaint, isStrong: true, isRead: true });
   const bands = band === "none" ? [] : means;
   const view = { axis, axisName, shows, strokes, bands, lines, text: "", x: null, y: null };
   Object.assign(view, scalesOf(view, isLog, zoom));
@@ -33,9 +33,10 @@ function meanOf(group, smooth, kind, highlight) {
   const band = bandOf(parts, kind);
   const [{ run }] = group;
   const isFaint = highlight != null && highlight !== groupId(run.group) && !group.some((line) => line.run.id === highlight);
-  return { group, band, slot: run.slot, isFaint, line: new Line({ ...run, name: `mean of ${run.group}` }, { ys: band.means, isThinned: false }, band.xs) };
+  return { group, band, slot: run.slot, isFaint, line: new Line({ ...run, id: groupId(run.group), name: `mean of ${run.group}` }, { ys: band.means, isThinned: false }, band.xs) };
 }
 
+// What is read under a cursor are points and means, not what is smoothed, nor a group's single runs.
 // With smoothing, the points are faint behind the smoothed curve; so are the runs of a group.
 function strokesOf(line, smooth, groupSlot, highlight) {
   const { id } = line.run;
@@ -43,9 +44,9 @@ function strokesOf(line, smooth, groupSlot, highlight) {
   const isInGroup = groupSlot !== undefined;
   const isOther = highlight != null && highlight !== id;
   const isStrong = highlight === id;
-  const raw = { line, slot, marks: true, isFaint: isOther || (isInGroup && !isStrong), isStrong, hasDash: !isInGroup };
+  const raw = { line, slot, marks: true, isRead: !isInGroup || isStrong, isFaint: isOther || (isInGroup && !isStrong), isStrong, hasDash: !isInGroup };
   if (!(smooth > 0)) return [raw];
-  const above = { ...raw, line: line.smooth(smooth), marks: false };
+  const above = { ...raw, line: line.smooth(smooth), marks: false, isRead: false };
   return [{ ...raw, isFaint: true, isStrong: false, hasDash: false }, ...(isInGroup && !isStrong ? [] : [above])];
 }
 

@@ -281,7 +281,7 @@ def test_an_instance_page_compares_chosen_runs(service: Service, tab: Tab) -> No
     expect(tab.page.locator(".chart")).to_have_count(1)
     keys = tab.page.locator(".difference tbody th").all_text_contents()
     assert keys == ["lr", "deep.seed", "status", "took"]
-    canvas = tab.page.locator("canvas")
+    canvas = tab.page.get_by_role("application")
 
     def read_at(x: int) -> list[str]:
         canvas.hover(position={"x": x, "y": 50})

@@ -202,6 +202,25 @@ def test_a_curve_is_drawn_over_steps_time_the_clock_or_another_metric(
     assert tab.errors == []
 
 
+def test_settings_stay_when_the_log_is_looked_at_between(
+    shared_service: Service, tab: Tab, run: str, post: Post
+) -> None:
+    post("loss", [1, 2, 3])
+    page = opened(shared_service, tab, run, "?smooth=0.5&log=loss&x=time")
+    slider = page.get_by_label("smoothing")
+    expect(slider).to_have_value("0.5")
+    expect(page.get_by_label("over")).to_have_value("time")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile(r"smooth=0.51"))
+    page.keyboard.press("Tab")
+    page.get_by_role("tab", name="Logs").click()
+    page.wait_for_url(lambda url: "smooth" not in url)
+    page.get_by_role("tab", name=re.compile("Results")).click()
+    page.wait_for_url(re.compile(r"x=time&smooth=0.51&log=loss"))
+    assert tab.errors == []
+
+
 def test_an_enlarged_chart_is_in_the_address_and_closes_by_keyboard(
     shared_service: Service, tab: Tab, run: str, post: Post
 ) -> None:
@@ -415,6 +434,12 @@ def test_a_grid_of_several_runs_has_a_legend_that_highlights_and_removes(
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     expect(page.locator(".chart-grid > [aria-live]")).to_have_text("run 2: 2 at step 0")
+    joining = new_run(client)
+    points = [{"key": "loss", "value": 9, "step": step} for step in range(50)]
+    client.post(f"/runs/{joining}/results", json=points).raise_for_status()
+    entry = {"id": joining, "name": "joins", "slot": 3}
+    page.evaluate("(run) => grid.setRuns([...grid.runs, run])", entry)
+    expect(chart(page, "loss")).to_have_attribute("data-points", "250")
     assert runs[2] in page.evaluate("hovered")
     assert tab.errors == []
 

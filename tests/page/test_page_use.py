@@ -41,7 +41,7 @@ CONTRAST = """() => {
   return poor;
 }"""
 UNNAMED = """() => [...document.querySelectorAll("button, input, select, a, canvas, progress, .viewport")]
-  .filter((node) => node.checkVisibility())
+  .filter((node) => node.checkVisibility() && !node.ariaHidden)
   .filter((node) => !(node.ariaLabel || node.textContent.trim() || node.title || node.labels?.length))
   .map((node) => node.outerHTML.slice(0, 200))"""
 OVERFLOW = """() => {
