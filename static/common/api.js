@@ -1,5 +1,8 @@
 // Requests to the service.
 
+import { learn } from "./clock.js";
+import { parse } from "./json.js";
+
 export class ApiError extends Error {
   constructor(message, status, retryAfter = null) {
     super(message);
@@ -10,7 +13,9 @@ export class ApiError extends Error {
 
 // Raises ApiError for a response that is no success.
 export async function send(path, options = {}) {
+  const sentAt = Date.now();
   const response = await fetch(path, { ...options, headers: { Accept: "application/json", ...options.headers } });
+  learn(response.headers.get("date"), sentAt);
   if (response.ok) return response;
   let detail = `${response.status} ${response.statusText}`;
   try {
@@ -35,6 +40,11 @@ export async function request(path, options) {
 
 export async function getJson(path, options) {
   return (await request(path, options)).json();
+}
+
+// The same, with exact integers (json.js).
+export async function getExactJson(path, options) {
+  return parse(await (await request(path, options)).text());
 }
 
 export const runPath = (id) => `runs/${segment(id, "run")}`;

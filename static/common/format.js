@@ -1,5 +1,7 @@
 // Numbers, times and counts as text.
 
+import { serviceNow } from "./clock.js";
+
 export function number(value) {
   if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value)) return value.toLocaleString("en");
@@ -21,7 +23,7 @@ export function span(seconds) {
 
 export function duration(run) {
   if (!run.started_at) return "";
-  const end = run.completed_at ? Date.parse(run.completed_at) : Date.now();
+  const end = run.completed_at ? Date.parse(run.completed_at) : serviceNow();
   return span((end - Date.parse(run.started_at)) / 1000);
 }
 
