@@ -1,0 +1,268 @@
+// Which runs a table shows, in which order, in which groups, and with which columns.
+
+import { bestOf, columnOf, DIFFERING, leadingMetrics, METRICS, NAME, Names } from "./columns.js";
+import { wordsOf } from "./collection.js";
+import { compile, parse, QueryError } from "./query.js";
+import { compare, plain, spread } from "./values.js";
+
+const MOST_COLUMNS = 120;
+const MOST_METRICS = 50;
+// the part of the time that arrangements may take
+const SHARE = 0.1;
+
+export class Arrangement {
+  // Keeps `filter`, `sort`, `columns`, `group` and `open` in the address. `standard` has the ids of the columns of an
+  // address that has none; `mostDiffering` and `mostMetrics` bound those that come by themselves.
+  constructor(address, { standard, mostDiffering, mostMetrics, hasExperiments }) {
+    this.address = address;
+    this.standard = standard;
+    this.hasExperiments = hasExperiments;
+    this.bounds = { mostDiffering, mostMetrics };
+    this.metrics = [];
+    this.items = [];
+    this.entries = [];
+    this.columns = [];
+    this.fault = null;
+    this.accepts = () => true;
+    this.took = 0;
+  }
+
+  get filter() {
+    return this.address.get("filter") ?? "";
+  }
+
+  get sort() {
+    const given = this.address.get("sort");
+    if (!given) return null;
+    const isDown = given.startsWith("-");
+    return { id: isDown ? given.slice(1) : given, sign: isDown ? -1 : 1 };
+  }
+
+  get group() {
+    return this.address.get("group");
+  }
+
+  get tokens() {
+    const given = this.address.getAll("columns");
+    return given.length ? given : this.standard;
+  }
+
+  set tokens(tokens) {
+    const same = tokens.join("\n") === this.standard.join("\n");
+    // without any chosen column there is still the name
+    this.address.set({ columns: same ? [] : tokens.length ? tokens : [NAME.id] });
+  }
+
+  // Milliseconds to wait before the next arrangement, so that many changes do not take all the time.
+  get pause() {
+    return Math.min(1000, this.took / SHARE);
+  }
+
+  // Arranges the items of a collection.
+  update(items) {
+    const began = performance.now();
+    this.all = [...items];
+    this.names = new Names({ configs: configKeys(this.all), metrics: new Set(this.metrics.map(({ key }) => key)), arePartial: this.hasExperiments });
+    this.select();
+    this.columns = this.chooseColumns();
+    this.order();
+    this.took = performance.now() - began;
+  }
+
+  // A filter that can't be understood leaves the runs as they were chosen before.
+  select() {
+    try {
+      this.terms = parse(this.filter);
+      this.accepts = compile(this.terms, (name) => this.names.find(name), wordsOf);
+      this.fault = null;
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error;
+      this.fault = error;
+    }
+    this.items = this.all.filter(this.accepts);
+  }
+
+  // The metrics that columns, filter and sort need.
+  wantedMetrics() {
+    const ids = [...this.expand(), ...(this.sort ? [this.sort.id] : [])];
+    const columns = ids.map(columnOf);
+    for (const { name } of this.terms ?? []) {
+      try {
+        if (name) columns.push(this.names.find(name));
+      } catch {
+        // the filter says so itself
+      }
+    }
+    const keys = columns.filter((column) => column?.kind === "metric").map(({ key }) => key);
+    return [...new Set(keys)].slice(0, MOST_METRICS);
+  }
+
+  // The metrics to read with the runs, before any is known.
+  initialMetrics() {
+    this.update([]);
+    return this.wantedMetrics();
+  }
+
+  // The ids of the columns: tokens become what they stand for.
+  expand(token) {
+    const each = (one) => {
+      if (one === DIFFERING) return this.differing().map((key) => `config.${key}`);
+      if (one !== METRICS) return [one];
+      return leadingMetrics(this.metrics, this.bounds.mostMetrics).flatMap((key) => [`last.${key}`, `${bestOf(key)}.${key}`]);
+    };
+    return token ? each(token) : [...new Set(this.tokens.flatMap(each))];
+  }
+
+  // The keys of the configuration that differ between the shown runs; between all of them if one is shown.
+  differing() {
+    const items = this.items.length > 1 ? this.items : (this.all ?? []);
+    const keys = new Map();
+    for (const { config } of items) {
+      for (const [key, value] of config) {
+        const known = keys.get(key);
+        if (!known) keys.set(key, { value, count: 1, differs: false });
+        else {
+          known.count += 1;
+          known.differs ||= known.value !== value;
+        }
+      }
+    }
+    return [...keys].filter(([, { count, differs }]) => differs || count < items.length)
+      .map(([key, { count }], at) => ({ key, count, at })).sort((one, other) => other.count - one.count || one.at - other.at)
+      .slice(0, this.bounds.mostDiffering).map(({ key }) => key);
+  }
+
+  chooseColumns() {
+    const ids = this.expand().filter((id) => id !== NAME.id);
+    return [NAME, ...ids.map(columnOf).filter(Boolean).slice(0, MOST_COLUMNS)].map((column) => this.fit(column));
+  }
+
+  // The column with its width in rem, and with the best of its values.
+  fit(column) {
+    const fitted = { ...column };
+    if (column.kind || column === NAME || column.id === "experiment" || column.id === "tags") {
+      const longest = this.items.slice(0, 300).reduce((most, item) => Math.max(most, this.lengthOf(column, item)), 0);
+      const title = column.title.length * 0.47 + 2.4;
+      const [least, most] = column === NAME ? [9, 19] : column.kind === "metric" ? [5.6, 9] : [4, 14];
+      fitted.width = Math.max(least, Math.min(most, Math.max(title, longest * 0.5 + 1.6 + (column === NAME ? 2.4 : 0))));
+    }
+    if (["least", "greatest"].includes(column.which)) {
+      const sign = column.which === "least" ? 1 : -1;
+      fitted.best = this.items.map(column.value).filter((value) => value !== undefined).sort((one, other) => compare(one, other, sign))[0];
+    }
+    return fitted;
+  }
+
+  lengthOf(column, item) {
+    const value = column.value(item);
+    if (value === undefined) return 0;
+    return column.kind === "metric" ? 8 : Array.isArray(value) ? value.join(", ").length : plain(value).length;
+  }
+
+  order() {
+    const { sort } = this;
+    const column = sort && columnOf(sort.id);
+    const newest = (one, other) => other.rank - one.rank;
+    const values = new Map(column ? this.items.map((item) => [item, sortable(column.value(item))]) : []);
+    this.items.sort(column ? (one, other) => compare(values.get(one), values.get(other), sort.sign) || newest(one, other) : newest);
+    const grouping = this.group && columnOf(this.group);
+    this.groups = grouping ? this.groupBy(grouping, column) : null;
+    this.entries = this.groups ? this.groups.flatMap((group) => [group, ...(group.isOpen ? group.items.map((item) => entry(item, 2)) : [])]) : this.items.map((item) => entry(item, 1));
+  }
+
+  groupBy(grouping, column) {
+    const open = new Set(this.address.getAll("open"));
+    const groups = new Map();
+    for (const item of this.items) {
+      const value = sortable(grouping.value(item));
+      const text = value === undefined || value === "" ? "none" : plain(value);
+      if (!groups.has(text)) groups.set(text, new Group(grouping, value, text, open.has(text)));
+      groups.get(text).items.push(item);
+    }
+    const sorted = [...groups.values()];
+    const isByGroup = !column || column.id === grouping.id;
+    const sign = column ? this.sort.sign : 1;
+    const key = (group) => (isByGroup ? group.value : group.middle(column));
+    return sorted.sort((one, other) => compare(key(one), key(other), sign));
+  }
+
+  toggle(group) {
+    const open = new Set(this.address.getAll("open"));
+    if (!open.delete(group.text)) open.add(group.text);
+    this.address.set({ open: [...open] });
+  }
+
+  // Sorts by a column; again in the other direction; a third time not at all.
+  sortBy(column) {
+    const first = column.which === "greatest" || ["time", "span", "percent"].includes(column.type) ? -1 : 1;
+    const { sort } = this;
+    const sign = sort?.id !== column.id ? first : sort.sign === first ? -first : 0;
+    this.address.set({ sort: sign ? `${sign < 0 ? "-" : ""}${column.id}` : null });
+  }
+
+  // Shows the greatest value of a metric in the place of the least one, or the other way round.
+  turn(column) {
+    const other = `${column.which === "least" ? "greatest" : "least"}.${column.key}`;
+    const tokens = this.tokens.flatMap((token) => (token !== column.id && this.expand(token).includes(column.id) ? this.expand(token) : [token]));
+    this.tokens = tokens.map((token) => (token === column.id ? other : token));
+    if (this.sort?.id === column.id) this.address.set({ sort: `${column.which === "least" ? "-" : ""}${other}` });
+  }
+
+  // Shows or hides a column, or what a token stands for.
+  show(id, wanted) {
+    const tokens = this.tokens.flatMap((token) => (token !== id && !wanted && this.expand(token).includes(id) ? this.expand(token) : [token]));
+    this.tokens = wanted ? [...tokens.filter((token) => token !== id), id] : tokens.filter((token) => token !== id);
+  }
+}
+
+// Runs with the same value of a key.
+class Group {
+  constructor(column, value, text, isOpen) {
+    this.kind = "group";
+    this.id = `group ${text}`;
+    this.column = column;
+    this.value = value;
+    this.text = text;
+    this.isOpen = isOpen;
+    this.items = [];
+    this.level = 1;
+  }
+
+  get name() {
+    return `${this.column.title} = ${this.text}`;
+  }
+
+  spread(column) {
+    return spread(this.items.map((item) => column.value(item)));
+  }
+
+  // What groups are sorted by: the mean, or the first text.
+  middle(column) {
+    const { mean } = this.spread(column);
+    return mean ?? this.items.map((item) => sortable(column.value(item))).sort((one, other) => compare(one, other))[0];
+  }
+}
+
+function entry(item, level) {
+  return { kind: "run", id: item.id, item, level };
+}
+
+function sortable(value) {
+  if (Array.isArray(value)) return value.join(", ") || undefined;
+  return typeof value === "boolean" ? String(value) : value;
+}
+
+function configKeys(items) {
+  const keys = new Set();
+  for (const { config } of items) for (const key of config.keys()) keys.add(key);
+  return keys;
+}
+
+// The keys by which runs can be grouped: [id, title].
+export function groupings(arrangement) {
+  const keys = arrangement.differing();
+  return [
+    ...(arrangement.hasExperiments ? [["experiment", "experiment"]] : []), ["status", "status"],
+    ...keys.map((key) => [`config.${key}`, key]),
+  ];
+}
