@@ -163,6 +163,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The same for reads."""
     idle_transaction_timeout: float = 5.0
     """The server ends a transaction whose process has vanished after this time."""
+    curve_rows: int = 400_000
+    """The blocks and points that one request for curves reads, and as many points as it asks for."""
+    short_curves: int = 20_000
+    """One request for curves of more points together than this is read at a time."""
     record_bytes: int = 2 * MIB
     """A page of runs or instances ends after the one that fills it."""
     bodies_bytes: int = 64 * MIB

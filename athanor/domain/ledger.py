@@ -30,6 +30,7 @@ from ..protocol.events import (
 )
 from ..protocol.records import Status
 from ..protocol.stored import StoredInstance, StoredRun
+from .series import Additions
 
 
 class Receipt(NamedTuple):
@@ -62,6 +63,8 @@ class Ledger:
         self.counted_runs: set[str] = set()
         """The runs of which, if they are not touched, the counts alone have changed."""
         self.touched_instances: set[str] = set()
+        self.results: dict[str, dict[str, Additions]] = {}
+        """The results of each run by key."""
         self.new_receipts: dict[tuple[str, str], Receipt] = {}
         self.deleted_instance: str | None = None
         self.deleted_run: str | None = None
@@ -123,12 +126,21 @@ class Ledger:
         """Number entries, within the run and in the whole log; returns the last number."""
         n, logs, results = self.newest, run.log_count, run.result_count
         add, run_id = self.events.append, run.id
-        for type_, label, tail in entries:
+        series = self.results.setdefault(run_id, {})
+        for type_, label, tail, point in entries:
             n += 1
             if type_ == "run_log":
                 logs = seq = logs + 1
             else:
                 results = seq = results + 1
+                added = series.get(label)
+                if added is None:
+                    added = series[label] = Additions()
+                if point is None:
+                    added.others += 1
+                else:
+                    added.seqs.append(seq)
+                    added.points.append(point)
             data = b'{"seq":%d,%b' % (seq, tail)
             add(StoredEvent(n, type_, None, run_id, seq, label, data))
         self.newest, run.log_count, run.result_count = n, logs, results

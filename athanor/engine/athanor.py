@@ -9,10 +9,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from ..config import Limits, Settings
-from ..domain.commands import AppendEntries, DeleteInstance, DeleteRun, found_run
+from ..domain.commands import AppendEntries, DeleteInstance, DeleteRun, found_run, no_instance
 from ..domain.ledger import Receipt
 from ..exceptions import NotFound, NotRunning, NotStarted
 from ..live.refusals import Refusals
@@ -28,6 +29,16 @@ from ..protocol.entries import (
     Report,
 )
 from ..protocol.inputs import RawInstanceInput, RawInstancePatch, RawRunInput, RawRunPatch, checked
+from ..protocol.metrics import (
+    Axis,
+    Curve,
+    CurvePage,
+    CurveQuery,
+    KeyPage,
+    KeyUse,
+    Metric,
+    checked_query,
+)
 from ..protocol.pages import EntryFilter, EntryPage, Page
 from ..protocol.records import (
     Instance,
@@ -43,7 +54,8 @@ from ..protocol.records import (
 from ..protocol.selection import Selection
 from ..protocol.stored import decoded_detail, decoded_instance, decoded_state, decoded_summary
 from ..protocol.topics import INSTANCES, Topic
-from ..store import queries
+from ..store import metrics, queries
+from ..store.curves import read_curves
 from ..store.session import Session
 from ..store.store import Store
 from .lives import Lives
@@ -251,13 +263,15 @@ class Athanor:
         status: Status | None = None,
         before: int | None = None,
         limit: int = 100,
+        summary: Iterable[str] | None = None,
     ) -> Page[RunState]:
         """Runs, newest first; of one instance, or of one status, if given.
 
-        `before` is the position that the page before this one returned. Raises `NotFound` for the
-        instance.
+        `before` is the position that the page before this one returned. With `summary`, each run has
+        its metrics of these keys; `"*"` means its first 20. Raises `NotFound` for the instance.
         """
-        page = await self.lives.list_runs(instance_id, status, before, limit)
+        keys = None if summary is None else list(summary)
+        page = await self.lives.list_runs(instance_id, status, before, limit, keys)
         return Page([decoded_state(run) for run in page.items], page.cursor, page.before)
 
     async def start_run(self, id: str) -> RunState:
@@ -458,6 +472,54 @@ class Athanor:
         page, cursor = await self.parts.store.snapshot(job, wanted.is_search)
         return page._replace(cursor=cursor)
 
+    async def metrics(self, run_id: str, *, after: str = "", limit: int = 1000) -> KeyPage[Metric]:
+        """What is known of each key of a run, after the key `after`. Raises `NotFound` for the run."""
+        page = await self.lives.list_metrics(run_id, after, limit)
+        items = [msgspec.json.decode(item, type=Metric) for item in page.items]
+        return KeyPage(items, page.more, page.seq, page.cursor)
+
+    async def instance_metrics(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> KeyPage[KeyUse]:
+        """The keys of all runs of an instance, after the key `after`. Raises `NotFound`."""
+
+        async def job(session: Session) -> list[KeyUse]:
+            if not await queries.has_instance(session, instance_id):
+                raise no_instance(instance_id)
+            return await metrics.list_keys(session, instance_id, after, limit + 1)
+
+        found, cursor = await self.parts.store.snapshot(job)
+        return KeyPage(found[:limit], len(found) > limit, 0, cursor)
+
+    async def curves(
+        self,
+        run_ids: Iterable[str],
+        keys: Iterable[str],
+        *,
+        points: int = 1000,
+        x: Axis = "step",
+        start: float | None = None,
+        end: float | None = None,
+    ) -> CurvePage:
+        """The curves of some keys in some runs, over the step or the time, from `start` to `end`.
+
+        They cost about the same, however many points there are. Raises `NotFound` for a run, and
+        `InvalidQuery` for too many curves or points.
+        """
+        query = checked_query(CurveQuery(list(run_ids), list(keys), points, x, start, end))
+
+        async def job(session: Session) -> list[Curve]:
+            seqs = await queries.result_counts(session, query.run_ids)
+            for run_id in query.run_ids:
+                if run_id not in seqs:
+                    found_run(None, run_id)
+            return await read_curves(session, query, seqs, self.limits.curve_rows)
+
+        # as with long lists: one of them at a time, so that shorter ones do not wait behind many
+        is_long = len(query.run_ids) * len(query.keys) * points > self.limits.short_curves
+        async with self.long_lists if is_long else contextlib.nullcontext():
+            return CurvePage(*await self.parts.store.snapshot(job))
+
     def subscribe(
         self,
         *topics: str | Topic,
@@ -542,8 +604,8 @@ def _show_unless_replayed(
 
 
 def _append(run_id: str, entries: list[EncodedEntry], key: str | None) -> AppendEntries:
-    # 100 bytes: the cost of an entry beside its text, in a list of tuples
-    size = sum(len(entry.tail) for entry in entries) + 100 * len(entries)
+    # 200 bytes: the cost of an entry beside its text, in a list of tuples, with its point
+    size = sum(len(entry.tail) for entry in entries) + 200 * len(entries)
     return AppendEntries(run_id=run_id, entries=entries, key=key, bytes=size)
 
 

@@ -24,12 +24,20 @@ from ..exceptions import InvalidInput
 from ..protocol.bounds import MAX_ERROR
 from ..protocol.encoding import without_surrogates
 from ..protocol.inputs import ABSENT, RawInstanceInput, RawInstancePatch, RawRunInput, RawRunPatch
+from ..protocol.metrics import ALL_KEYS, DETAIL_KEYS, LISTED_KEYS, KeyPage
 from ..protocol.pages import Page
 from ..protocol.raw import EMPTY, fields_of, object_with, size_of
 from ..protocol.records import Status, new_id
-from ..protocol.stored import StoredDetail, StoredInstance, StoredRun, StoredState, StoredSummary
+from ..protocol.stored import (
+    StoredDetail,
+    StoredInstance,
+    StoredRun,
+    StoredState,
+    StoredSummaries,
+    StoredSummary,
+)
 from ..protocol.topics import ID_PATTERN, is_id
-from ..store import queries
+from ..store import metrics, queries
 from ..store.queries import Window
 from ..store.session import Session
 from .parts import Parts
@@ -97,24 +105,54 @@ class Lives:
 
     async def get_run(self, id: str) -> StoredDetail:
         parts = self._parts
-        record, cursor = await parts.store.snapshot(lambda session: queries.find_run(session, id))
+
+        async def job(session: Session) -> tuple[queries.RunRecord | None, StoredSummaries]:
+            record = await queries.find_run(session, id)
+            return record, (await metrics.summaries(session, [id], [], DETAIL_KEYS))[id]
+
+        (record, summary), cursor = await parts.store.snapshot(job)
         state = self.state_of(found_run(record.run if record else None, id))
+        state.summary = summary
         progress = parts.runs.progress.latest(id)
         fields = msgspec.structs.asdict(state)
         return StoredDetail(**fields, progress=progress, last_event_id=cursor)
 
     async def list_runs(
-        self, instance_id: str | None, status: Status | None, before: int | None, limit: int
+        self,
+        instance_id: str | None,
+        status: Status | None,
+        before: int | None,
+        limit: int,
+        summary: list[str] | None = None,
     ) -> Page[StoredState]:
         window = self._window(before, limit)
 
-        async def job(session: Session) -> tuple[list[StoredRun], int | None]:
+        async def job(session: Session) -> tuple[list[StoredState], int | None]:
             if instance_id is not None and not await queries.has_instance(session, instance_id):
                 raise no_instance(instance_id)
-            return await queries.list_runs(session, instance_id, status, window)
+            runs, following = await queries.list_runs(session, instance_id, status, window)
+            states = [self.state_of(run) for run in runs]
+            if summary is not None:
+                keys = [] if ALL_KEYS in summary else summary
+                ids = [run.id for run in runs]
+                found = await metrics.summaries(session, ids, keys, LISTED_KEYS)
+                for state in states:
+                    state.summary = found[state.id]
+            return states, following
 
-        (found, following), cursor = await self._parts.store.snapshot(job)
-        return Page([self.state_of(run) for run in found], cursor, following)
+        (states, following), cursor = await self._parts.store.snapshot(job)
+        return Page(states, cursor, following)
+
+    async def list_metrics(self, run_id: str, after: str, limit: int) -> KeyPage[bytes]:
+        """The JSON of some `Metric`s of a run."""
+
+        async def job(session: Session) -> tuple[list[bytes], int]:
+            record = await queries.find_run(session, run_id)
+            run = found_run(record.run if record else None, run_id)
+            return await metrics.list_metrics(session, run_id, after, limit + 1), run.result_count
+
+        (found, seq), cursor = await self._parts.store.snapshot(job)
+        return KeyPage(found[:limit], len(found) > limit, seq, cursor)
 
     async def update_run(self, id: str, given: RawRunPatch) -> StoredState:
         patch = EMPTY if given.metadata == ABSENT else given.metadata

@@ -15,8 +15,19 @@ import msgspec
 from ..exceptions import InvalidInput, TooLarge
 from .bounds import MAX_ENTRY, MAX_PROGRESS_MESSAGE
 from .encoding import encode
+from .points import Point, value_of
 from .raw import NULL, is_null, is_object, one_line
-from .records import LEVELS, Bars, Level, LevelName, Progress, ProgressBar, Step, format_time
+from .records import (
+    LEVELS,
+    Bars,
+    Level,
+    LevelName,
+    Progress,
+    ProgressBar,
+    Step,
+    format_time,
+    seconds_of,
+)
 
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
@@ -63,12 +74,14 @@ Report = LogInput | ResultInput | ProgressInput
 class EncodedEntry(NamedTuple):
     """A log entry or a result as JSON. The flush puts `{"seq":n,` before `tail`.
 
-    `label` is the level of a log entry, or the key of a result.
+    `label` is the level of a log entry, or the key of a result. `point` is what a result means in a
+    curve, if its value means a number.
     """
 
     type: str
     label: str
     tail: bytes
+    point: Point | None = None
 
 
 class _LogBody(msgspec.Struct):
@@ -98,6 +111,7 @@ class EncodedReports:
         self.count = 0
         """All reports, progress too."""
         self._arrival = arrival
+        self._arrived = seconds_of(arrival)
         self._max_message = max_message
         self._max_entries = max_entries
 
@@ -141,7 +155,11 @@ class EncodedReports:
         body = encode(_ResultBody(report.key, value, report.step, time))
         if len(body) > MAX_ENTRY:
             raise too_large(number)
-        return EncodedEntry("run_result", report.key, body[1:])
+        meant = value_of(bytes(value))
+        point = None
+        if meant is not None:
+            point = (report.step, self._arrived if at is None else at.timestamp(), meant)
+        return EncodedEntry("run_result", report.key, body[1:], point)
 
     def _progress(self, report: ProgressInput, number: int) -> Progress:
         for bar in (report, *(report.bars or ())):

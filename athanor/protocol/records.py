@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from .metrics import Summary
+
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 Level = Literal["debug", "info", "warn", "error"]
 LevelName = Literal["debug", "info", "warn", "warning", "error", "critical"]
@@ -75,9 +77,13 @@ class Run(msgspec.Struct, kw_only=True):
 
 
 class RunState(Run, kw_only=True):
-    """A run as the service shows it. `stale`: it runs, and has given no sign of life for a while."""
+    """A run as the service shows it. `stale`: it runs, and has given no sign of life for a while.
+
+    `summary` has some of its metrics by key, where they were asked for.
+    """
 
     stale: bool = False
+    summary: dict[str, Summary] | msgspec.UnsetType = msgspec.UNSET
 
 
 class LogEntry(msgspec.Struct, kw_only=True):
@@ -119,8 +125,12 @@ class Progress(ProgressBar, kw_only=True):
 
 
 class RunDetail(RunState, kw_only=True):
-    """A run with its last known progress; `last_event_id` is the cursor at which it was read."""
+    """A run with its last known progress; `last_event_id` is the cursor at which it was read.
 
+    `summary` has its first 100 metrics by key.
+    """
+
+    summary: dict[str, Summary] = {}
     progress: Progress | None
     last_event_id: str
 
@@ -132,6 +142,11 @@ def now() -> str:
 
 def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def seconds_of(time: str) -> float:
+    """A time of the form that `format_time` gives, in seconds since the epoch."""
+    return datetime.fromisoformat(time).timestamp()
 
 
 def new_id() -> str:

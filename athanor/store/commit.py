@@ -12,6 +12,7 @@ from ..domain.ledger import Ledger, Receipt
 from ..protocol.events import StoredEvent
 from ..protocol.records import now
 from ..protocol.stored import StoredRun
+from .metrics import add_results
 from .rows import INSTANCE, RUN, RUN_WITHOUT_METADATA, instance_of, instance_row, run_of, run_row
 from .session import Params, Session
 
@@ -138,6 +139,7 @@ async def _write(session: Session, ledger: Ledger) -> None:
     if counts:
         await session.execute_many(_UPDATE_COUNTS, counts)
     await session.insert(ledger.events)
+    await add_results(session, ledger.results)
     if ledger.new_receipts:
         await session.execute_many(
             "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?)",
@@ -193,5 +195,7 @@ _FINISH_PURGE = (
     # that a run was deleted stays true
     "DELETE FROM events WHERE run_id = ? AND type <> 'run_deleted'",
     "DELETE FROM receipts WHERE run_id = ?",
+    "DELETE FROM metrics WHERE run_id = ?",
+    "DELETE FROM blocks WHERE run_id = ?",
     "DELETE FROM purges WHERE run_id = ?",
 )

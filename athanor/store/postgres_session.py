@@ -59,6 +59,7 @@ DIALECT = Dialect(
     number="BIGINT PRIMARY KEY",
     in_order=", n",
     integer="BIGINT",
+    exact=' COLLATE "C"',
     keyed="",
     view="CREATE OR REPLACE VIEW",
     field="(athanor_json(data) ->> '{}')",
@@ -73,6 +74,8 @@ _RELATIONS = """
     WHERE attnum > 0 AND NOT attisdropped
         AND pg_class.oid IN (SELECT to_regclass(name)::oid FROM unnest(?::text[]) AS name)"""
 NOTIFY = f"SELECT count(pg_notify('{CHANNEL}', notice)::text) FROM unnest(?::text[]) AS notice"
+
+_TYPES = {"t": "text", "i": "bigint"}
 
 # a text of PostgreSQL has no NUL; JSON escapes it, but names and errors may have one
 _ESCAPE = str.maketrans({"\0": "\x01\x02", "\x01": "\x01\x01"})
@@ -164,8 +167,19 @@ class PostgresSession(Session):
         listed = list(values)
         if not columns.startswith("("):
             return f"{columns} = ANY(?::text[])", (listed,)
-        parts = tuple(list(part) for part in zip(*listed, strict=True))
-        return f"{columns} IN (SELECT * FROM unnest({', '.join(['?::text[]'] * len(parts))}))", parts
+        table, params = self.listed("t" * (columns.count(",") + 1), listed)
+        return f"{columns} IN (SELECT * FROM {table})", params
+
+    def listed(self, kinds: str, rows: Iterable[tuple[Any, ...]]) -> tuple[str, Params]:
+        columns: Params = tuple(list(column) for column in zip(*rows, strict=True)) or ([],) * len(kinds)
+        types = ", ".join(f"?::{_TYPES[kind]}[]" for kind in kinds)
+        names = ", ".join(f"c{at}" for at in range(len(kinds)))
+        return f"unnest({types}) AS listed ({names})", columns
+
+    async def put(self, table: str, kinds: str, rows: list[Params], conflict: str = "") -> None:
+        if rows:
+            source, params = self.listed(kinds, rows)
+            await self.execute(f"INSERT INTO {table} SELECT * FROM {source} {conflict}", params)
 
     @asynccontextmanager
     async def preparing(self) -> AsyncIterator[None]:

@@ -25,6 +25,12 @@ async def find_run(session: Session, id: str) -> RunRecord | None:
     return RunRecord(run_of(rows[0]), *rows[0][-2:]) if rows else None
 
 
+async def result_counts(session: Session, ids: list[str]) -> dict[str, int]:
+    """The number of results of each of the runs that exist: the `seq` of the newest one."""
+    among, params = session.among("id", ids)
+    return dict(await session.execute(f"SELECT id, result_count FROM runs WHERE {among}", params))
+
+
 class Window(NamedTuple):
     """A part of a list: what was created before the event `before`, and how much of it."""
 

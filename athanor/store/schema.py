@@ -5,26 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-
-class Schema(NamedTuple):
-    """A version of the tables, and the upgrades that lead to it.
-
-    `upgrades` has, by version, the statements that make the next version of it; `tables` fills in
-    the dialect. The database stores its version in `meta`.
-    """
-
-    version: int
-    upgrades: Mapping[int, str]
-
-
-UPGRADES: dict[int, str] = {
-    # version 2 has events that an older Athanor can't read: run_updated, run_deleted
-    1: "",
-}
-SCHEMA = Schema(2, UPGRADES)
-"""The tables below."""
-
-
 MARKS = {
     "meta": {"key", "value"},
     "events": {"n", "type", "instance_id", "run_id", "seq", "label", "size", "data"},
@@ -32,7 +12,10 @@ MARKS = {
     "runs": {"id", "instance_id", "status", "cancel_requested_at", "created_n", "trimmed_n"},
 }
 """Tables and columns that every version has: by them Athanor recognises its own."""
-RELATIONS = (*MARKS, "receipts", "purges", "logs", "results", "counter", "flushes")
+RELATIONS = (
+    *MARKS,
+    *("receipts", "purges", "metrics", "blocks", "logs", "results", "counter", "flushes"),
+)
 """All tables and views."""
 
 
@@ -55,6 +38,8 @@ class Dialect(NamedTuple):
     """The column that gives the rows of one key of an index in the order of `n`."""
     integer: str
     """The type of a 64-bit integer."""
+    exact: str
+    """The collation that compares texts byte by byte, where that is not the default."""
     keyed: str
     """The option of a table that is read by its key only."""
     view: str
@@ -65,15 +50,10 @@ class Dialect(NamedTuple):
 
 def tables(dialect: Dialect) -> str:
     """The statements that create what does not exist yet."""
-    return _in_dialect(_TABLES, dialect)
+    return in_dialect(_TABLES + METRICS, dialect)
 
 
-def upgrades(schema: Schema, dialect: Dialect, version: int) -> str:
-    """The statements that upgrade a database of `version` to the present one."""
-    return "".join(_in_dialect(schema.upgrades[old], dialect) for old in range(version, schema.version))
-
-
-def _in_dialect(statements: str, dialect: Dialect) -> str:
+def in_dialect(statements: str, dialect: Dialect) -> str:
     fields = ("message", "metadata", "timestamp", "value", "step")
     return statements.format(
         **dialect._asdict(), **{field: dialect.field.format(field) for field in fields}
@@ -164,3 +144,25 @@ SELECT run_id, seq, label AS key,
     n
 FROM events WHERE type = 'run_result' AND seq IS NOT NULL;
 """
+
+METRICS = """
+CREATE TABLE IF NOT EXISTS metrics (
+    run_id TEXT NOT NULL,
+    key TEXT{exact} NOT NULL,
+    points {integer} NOT NULL,
+    summary TEXT NOT NULL,
+    tail TEXT NOT NULL,
+    PRIMARY KEY (run_id, key)
+) {keyed};
+
+CREATE TABLE IF NOT EXISTS blocks (
+    run_id TEXT NOT NULL,
+    key TEXT{exact} NOT NULL,
+    level {integer} NOT NULL,
+    block {integer} NOT NULL,
+    seqs TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (run_id, key, level, block)
+) {keyed};
+"""
+"""`summary` is JSON as it is shown; `tail`, `data` and `seqs` are what `domain/series.py` makes."""

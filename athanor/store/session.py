@@ -78,6 +78,17 @@ class Session(ABC):
         """
 
     @abstractmethod
+    def listed(self, kinds: str, rows: Iterable[tuple[Any, ...]]) -> tuple[str, Params]:
+        """A table of `rows` for a FROM, with its parameters: the columns are `c0`, `c1` …
+
+        `kinds` has a letter for each column: `t` for a text, `i` for an integer.
+        """
+
+    @abstractmethod
+    async def put(self, table: str, kinds: str, rows: list[Params], conflict: str = "") -> None:
+        """Insert `rows` of all columns of a table, with a clause for those that are there already."""
+
+    @abstractmethod
     def preparing(self) -> AbstractAsyncContextManager[None]:
         """A transaction in which one process at a time checks or creates the tables."""
 

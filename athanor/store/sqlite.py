@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -40,6 +41,7 @@ DIALECT = Dialect(
     # every index does so: the number is the row id
     in_order="",
     integer="INTEGER",
+    exact="",
     keyed="WITHOUT ROWID",
     view="CREATE VIEW IF NOT EXISTS",
     field="json_extract(data, '$.{}')",
@@ -55,6 +57,7 @@ _CHUNKS = (1000, 100, 10, 1)
 _INSERT = "INSERT INTO events (n, type, instance_id, run_id, seq, label, size, data) VALUES "
 
 
+_PART = "json_extract(value, '$[{}]')"
 WRITING = "the database can't be written to"
 
 
@@ -154,12 +157,33 @@ class SqliteSession(Session):
                 done += rows
 
     def among(self, columns: str, values: Iterable[Any]) -> tuple[str, Params]:
-        listed = list(values)
-        text = msgspec.json.encode(listed).decode()
         if not columns.startswith("("):
+            text = msgspec.json.encode(list(values)).decode()
             return f"{columns} IN (SELECT value FROM json_each(?))", (text,)
-        parts = ", ".join(f"json_extract(value, '$[{at}]')" for at in range(columns.count(",") + 1))
-        return f"{columns} IN (SELECT {parts} FROM json_each(?))", (text,)
+        table, params = self.listed("t" * (columns.count(",") + 1), values)
+        return f"{columns} IN (SELECT * FROM {table})", params
+
+    def listed(self, kinds: str, rows: Iterable[tuple[Any, ...]]) -> tuple[str, Params]:
+        table = [tuple(row) for row in rows]
+        text = msgspec.json.encode(table).decode()
+        forms = {"t": _PART, "i": _PART}
+        if r"\u0000" in text:
+            # `json_extract` ends a text at a NUL: another character stands for it, which is in no text
+            mark = next(mark for mark in map(chr, range(0xE000, 0x110000)) if mark not in text)
+            forms["t"] = f"replace({_PART}, '{mark}', char(0))"
+            marked = [[_marked(value, mark) for value in row] for row in table]
+            text = msgspec.json.encode(marked).decode()
+        parts = (forms[kind].format(at) + f" AS c{at}" for at, kind in enumerate(kinds))
+        return f"(SELECT {', '.join(parts)} FROM json_each(?))", (text,)
+
+    async def put(self, table: str, kinds: str, rows: list[Params], conflict: str = "") -> None:
+        done = 0
+        for count in _CHUNKS:
+            values = ", ".join([f"({', '.join('?' * len(kinds))})"] * count)
+            sql = f"INSERT INTO {table} VALUES {values} {conflict}"
+            while len(rows) - done >= count:
+                await self.execute(sql, list(chain.from_iterable(rows[done : done + count])))
+                done += count
 
     def preparing(self) -> AbstractAsyncContextManager[None]:
         return self._transaction("BEGIN IMMEDIATE")
@@ -286,6 +310,10 @@ class Sqlite:
             for pragma in pragmas:
                 await raw.execute_fetchall(pragma)
             yield raw
+
+
+def _marked(value: Any, mark: str) -> Any:
+    return value.replace("\0", mark) if isinstance(value, str) else value
 
 
 def texts_sql(sql: str, width: int) -> str:

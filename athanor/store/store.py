@@ -16,10 +16,11 @@ from ..protocol.cursor import Cursor
 from .commit import Commit, Flush, commit
 from .connections import ConnectionPool
 from .postgres import NotifyConnection, Postgres
-from .schema import SCHEMA, Schema, stranger, upgrades
+from .schema import stranger
 from .searches import Searches
 from .session import Job, Session
 from .sqlite import Sqlite
+from .upgrades import SCHEMA, Schema, upgrade
 
 T = TypeVar("T")
 
@@ -104,8 +105,7 @@ class Store:
                 )
             elif int(version) < known:
                 await session.fence()
-                if statements := upgrades(self._schema, session.dialect, int(version)):
-                    await session.script(statements)
+                await upgrade(session, self._schema, int(version))
                 await session.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(known),))
         self.epoch = await session.value("SELECT value FROM meta WHERE key = 'epoch'")
         self.newest = await session.newest()

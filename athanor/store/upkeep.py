@@ -16,7 +16,7 @@ async def purge_step(session: Session, rows: int) -> bool:
         for table, key, which in _LEFT:
             picked = f"SELECT {key} FROM {table} WHERE {which} LIMIT {rows}"
             await session.change(
-                f"DELETE FROM {table} WHERE run_id = ? AND {key} IN ({picked})", (run_id, run_id)
+                f"DELETE FROM {table} WHERE run_id = ? AND ({key}) IN ({picked})", (run_id, run_id)
             )
             some = f"SELECT 1 FROM {table} WHERE {which} LIMIT 1"
             left = left or await session.value(some, (run_id,))
@@ -29,6 +29,8 @@ _LEFT = (
     # that a run was deleted stays true
     ("events", "n", "run_id = ? AND type <> 'run_deleted'"),
     ("receipts", "key", "run_id = ?"),
+    ("metrics", "key", "run_id = ?"),
+    ("blocks", "key, level, block", "run_id = ?"),
 )
 """What a deleted run leaves: a table, its key, and the condition on its rows."""
 

@@ -25,13 +25,20 @@ class ProblemDetails(msgspec.Struct, kw_only=True):
 
 _QUERY = {
     "after": ("integer", "only entries after this seq"),
+    "after key": ("string", "only what comes after this key"),
+    "points": ("integer", "about how many points of each curve; 4 to 10000"),
+    "x": ("string", "step or time"),
+    "from": ("number", "only points from this step, or time in seconds since the epoch"),
+    "to": ("number", "only points to this step, or time in seconds since the epoch"),
+    "run": ("string", "a run's id; up to 50 of them"),
+    "summary": ("string", "also metrics, of this key; up to 50 of them, or * for the first 20"),
     "before": ("integer", "only what comes before this position"),
     "limit": ("integer", "the largest number of items"),
     "level": ("string", "one or more levels, separated by commas"),
     "stream": ("string", "only entries whose metadata has this stream, as stderr"),
     "q": ("string", "text in the message; case does not matter"),
     "name": ("string", "the instance's name, exactly"),
-    "key": ("string", "the result's key"),
+    "key": ("string", "the result's key; may be repeated"),
     "status": ("string", "the run's status"),
     "topic": ("string", "a topic; up to 128 of them"),
     "types": ("string", f"only events of these types, separated by commas: {', '.join(TYPES)}"),
@@ -117,7 +124,8 @@ def _parameters(path: Any, query: tuple[str, ...], headers: tuple[str, ...]) -> 
         *({"name": name, "in": "path", "required": True, "schema": text} for name in path),
         *(
             {
-                "name": name,
+                # what a name means may depend on the list
+                "name": name.partition(" ")[0],
                 "in": "query",
                 "description": _QUERY[name][1],
                 "schema": {"type": _QUERY[name][0]},

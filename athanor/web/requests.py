@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections.abc import Coroutine
 from typing import Any, TypeVar, get_args
 
@@ -23,6 +25,7 @@ T = TypeVar("T")
 
 OVERLONG = 4
 """A body of up to this many times `max_body_bytes` is read to its end before it is refused."""
+MOST_DIGITS = 100
 _NDJSON_TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
 _OTHER_TYPES = frozenset({"", JSON, "application/x-www-form-urlencoded", "application/octet-stream"})
 """Media types that clients send by default, whatever the body is."""
@@ -189,6 +192,17 @@ def number(request: Request, name: str, default: int | None, least: int, most: i
         return int(text)
     span = f"from {least} to {most}" if most < 2**62 else f"of {least} or more"
     raise InvalidQuery(f"{name} is {text[:100]!r}; it must be an integer {span}")
+
+
+def real(request: Request, name: str) -> float | None:
+    """The query parameter `name` as a finite number. Raises `InvalidQuery`."""
+    text = request.query_params.get(name, "")
+    if text == "":
+        return None
+    with contextlib.suppress(ValueError):
+        if len(text) <= MOST_DIGITS and text.isascii() and math.isfinite(value := float(text)):
+            return value
+    raise InvalidQuery(f"{name} is {text[:100]!r}; it must be a number")
 
 
 def limit_of(request: Request, default: int, most: int) -> int:

@@ -19,7 +19,7 @@ def json_response(content: Any, status: int = 200, headers: dict[str, str] | Non
     return PacedResponse(encode(content), status, headers, media_type=JSON)
 
 
-def next_page(request: Request, **position: int | None) -> str | None:
+def next_page(request: Request, **position: int | str | None) -> str | None:
     """The path and query of this request at another position; None if the position is None."""
     if any(value is None for value in position.values()):
         return None

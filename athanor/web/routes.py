@@ -15,7 +15,7 @@ from ..protocol.entries import LogInput, ProgressInput, ResultInput
 from ..protocol.inputs import InstanceInput, InstancePatch, RunInput, RunPatch
 from ..protocol.records import Instance, InstanceSummary, RunDetail, RunState
 from ..protocol.topics import Topic
-from . import history, instances, login, metrics, pages, reports, runs, status
+from . import curves, history, instances, login, metrics, pages, reports, runs, status
 from .bodies import Bodies
 from .gate import SAFE, audit
 from .open_streams import OpenStreams
@@ -94,6 +94,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         {200: history.ResultList}, (400, 404), ("after", "before", "limit", "key", "exact"),
     ),
     Endpoint(
+        "GET", "/runs/{id}/metrics", curves.get_metrics, "run", "What is known of each key of a run",
+        None, {200: curves.MetricList}, (400, 404), ("after key", "limit"),
+    ),
+    Endpoint(
+        "GET", "/runs/{id}/curves", curves.get_run_curves, "run", "Curves of a run's keys", None,
+        {200: curves.CurveList}, (400, 404), ("key", "points", "x", "from", "to"),
+    ),
+    Endpoint(
+        "GET", "/curves", curves.get_curves, CHECKED, "Curves of several runs", None,
+        {200: curves.CurveList}, (400, 404), ("run", "key", "points", "x", "from", "to"),
+    ),
+    Endpoint(
+        "GET", "/instances/{id}/metrics", curves.get_keys, "instance", "The keys of an instance's runs",
+        None, {200: curves.KeyList}, (400, 404), ("after key", "limit"),
+    ),
+    Endpoint(
         "GET", "/instances", instances.list_instances, CHECKED, "Instances, newest first", None,
         {200: instances.InstanceList}, (400,), ("limit", "before", "name"),
     ),
@@ -120,7 +136,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET", "/instances/{id}/runs", runs.list_runs, "instance",
         "An instance's runs, newest first", None, {200: runs.RunList}, (400, 404),
-        ("limit", "before", "status"),
+        ("limit", "before", "status", "summary"),
     ),
     Endpoint(
         "POST", "/instances/{id}/runs", runs.create_run, CHECKED, "Create a run", RunInput,
@@ -128,7 +144,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET", "/runs", runs.list_runs, CHECKED, "Runs, newest first", None, {200: runs.RunList},
-        (400,), ("limit", "before", "status"),
+        (400,), ("limit", "before", "status", "summary"),
     ),
     Endpoint("GET", "/runs/{id}", runs.get_run, "run", "A run", None, {200: RunDetail}, (404,)),
     Endpoint(

@@ -8,7 +8,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..exceptions import InvalidQuery
 from ..protocol.inputs import RawRunInput, RawRunPatch
+from ..protocol.metrics import MOST_KEYS
 from ..protocol.pages import Page
 from ..protocol.records import RunState, Status, new_id
 from ..protocol.stored import StoredState
@@ -17,6 +19,9 @@ from .permission import permission_of
 from .requests import engine_of, limit_of, number, read_body, read_object, status_of
 from .responses import json_response, next_page
 from .visible import visible_page
+
+MOST_SUMMARIZED = 250
+"""Runs in a list with summaries."""
 
 
 class RunList(msgspec.Struct, kw_only=True):
@@ -55,9 +60,10 @@ async def list_runs(request: Request) -> Response:
     permission = permission_of(request)
     await permission.require_open(topic)
     lives, status = engine_of(request).lives, status_of(request)
+    keys = summary_of(request)
 
     async def fetch(before: int | None, limit: int) -> Page[StoredState]:
-        return await lives.list_runs(instance_id, status, before, limit)
+        return await lives.list_runs(instance_id, status, before, limit, keys)
 
     async def sees(run: StoredState) -> bool:
         return await permission.sees_run(run.id, run.instance_id)
@@ -66,10 +72,18 @@ async def list_runs(request: Request) -> Response:
         fetch,
         None if permission.sees_all(topic) else sees,
         number(request, "before", None, 0),
-        limit_of(request, 100, 1000),
+        limit_of(request, 100, 1000 if keys is None else MOST_SUMMARIZED),
     )
     following = next_page(request, before=page.before)
     return json_response(RunList(runs=page.items, last_event_id=page.cursor, next=following))
+
+
+def summary_of(request: Request) -> list[str] | None:
+    """The keys of `summary`, None if it is not there. Raises `InvalidQuery` for too many keys."""
+    keys = list(dict.fromkeys(request.query_params.getlist("summary")))
+    if len(keys) > MOST_KEYS:
+        raise InvalidQuery(f"summary has {len(keys)} keys; {MOST_KEYS} is the most, or * for the first")
+    return keys or None
 
 
 async def patch_run(request: Request) -> Response:

@@ -143,6 +143,10 @@ ROWS: dict[tuple[str, str], str] = {
     ("DELETE", RUN): "write",
     ("GET", f"{RUN}/logs"): "read",
     ("GET", f"{RUN}/results"): "read",
+    ("GET", f"{RUN}/metrics"): "read",
+    ("GET", f"{RUN}/curves"): "read",
+    ("GET", "/curves"): "read",
+    ("GET", f"{INSTANCE}/metrics"): "read",
     ("PUT", f"{RUN}/progress"): "write",
     **{
         ("POST", f"{RUN}/{end}"): "write"
@@ -200,6 +204,8 @@ def _check_row(client: httpx.Client, who: str, caller: Caller, route: tuple[str,
     url = path.replace("{id}", instance if path.startswith("/instances") else run)
     url = url.replace("{path:path}", "app.js").replace("{topic}", f"experiments:run:{run}")
     params = {"topic": f"experiments:run:{run}"} if path == "/events" else {}
+    if path.endswith("/curves"):
+        params = {"run": run, "key": "x"}
     body = BODIES.get(path, {}) if method != "GET" else None
     if body and expected is None and "id" in body:
         body = {**body, "id": "not an id"}

@@ -24,10 +24,10 @@ from athanor.protocol.pages import EntryFilter
 from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
 from athanor.store import replay, upkeep
-from athanor.store.schema import SCHEMA, Schema
 from athanor.store.session import Session
 from athanor.store.sqlite import TABLES, texts_sql
 from athanor.store.store import Store
+from athanor.store.upgrades import SCHEMA, Schema
 
 from ..support import postgres
 
@@ -237,7 +237,7 @@ async def test_nodes_that_start_together_upgrade_once_and_an_older_one_stops_wri
     if older:
         await older.open()
     newer_schema = Schema(
-        SCHEMA.version + 1, {SCHEMA.version: "ALTER TABLE runs ADD COLUMN colour TEXT;\n"}
+        SCHEMA.version + 1, {SCHEMA.version: ("ALTER TABLE runs ADD COLUMN colour TEXT;\n",)}
     )
     newer = [Store(settings, schema=newer_schema) for _ in range(4 if older else 1)]
     await asyncio.gather(*(store.open() for store in newer))
@@ -272,7 +272,7 @@ async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(settings: Set
     async with Athanor(settings) as athanor:
         await running_run(athanor, "r")
     statements = "ALTER TABLE runs ADD COLUMN colour TEXT;\nNONSENSE;\n"
-    broken = Schema(SCHEMA.version + 1, {SCHEMA.version: statements})
+    broken = Schema(SCHEMA.version + 1, {SCHEMA.version: (statements,)})
     with pytest.raises(ConfigurationError, match="NONSENSE"):
         await Store(settings, schema=broken).open()
     async with Athanor(settings) as athanor:
