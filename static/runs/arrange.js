@@ -3,7 +3,7 @@
 import { bestOf, columnOf, DIFFERING, leadingMetrics, METRICS, NAME, Names } from "./columns.js";
 import { wordsOf } from "./collection.js";
 import { compile, parse, QueryError } from "./query.js";
-import { compare, plain, spread } from "./values.js";
+import { compare, isNumeric, plain, spread } from "./values.js";
 
 const MOST_COLUMNS = 120;
 const MOST_METRICS = 50;
@@ -47,6 +47,14 @@ export class Arrangement {
     return given.length ? given : this.standard;
   }
 
+  // The tokens in the order of the columns: beside charts there is little room, which settings and metrics have first.
+  get ordered() {
+    const { tokens } = this;
+    if (tokens !== this.standard || !this.isNarrow) return tokens;
+    const late = ["began", "took", "progress"];
+    return [...tokens.filter((token) => !late.includes(token)), ...late];
+  }
+
   set tokens(tokens) {
     const same = tokens.join("\n") === this.standard.join("\n");
     // without any chosen column there is still the name
@@ -58,14 +66,21 @@ export class Arrangement {
     return Math.min(1000, this.took / SHARE);
   }
 
+  // What names in the filter stand for, where that is not what is written.
+  get meanings() {
+    if (this.fault) return [];
+    const named = (this.terms ?? []).filter(({ name }) => name).map(({ name }) => [name, this.names.find(name).id]);
+    return named.filter(([name, id]) => /^(config|last|least|greatest)\./.test(id) && name !== id && `config.${name}` !== id).map(([name, id]) => `${name} is ${id}`);
+  }
+
   // Arranges the items of a collection.
   update(items) {
     const began = performance.now();
     this.all = [...items];
     this.names = new Names({ configs: configKeys(this.all), metrics: new Set(this.metrics.map(({ key }) => key)), arePartial: this.hasExperiments });
     this.select();
-    this.columns = this.chooseColumns();
     this.order();
+    this.columns = this.chooseColumns();
     this.took = performance.now() - began;
   }
 
@@ -110,7 +125,7 @@ export class Arrangement {
       if (one !== METRICS) return [one];
       return leadingMetrics(this.metrics, this.bounds.mostMetrics).flatMap((key) => [`last.${key}`, `${bestOf(key)}.${key}`]);
     };
-    return token ? each(token) : [...new Set(this.tokens.flatMap(each))];
+    return token ? each(token) : [...new Set(this.ordered.flatMap(each))];
   }
 
   // The keys of the configuration that differ between the shown runs; between all of them if one is shown.
@@ -134,18 +149,26 @@ export class Arrangement {
 
   chooseColumns() {
     const ids = this.expand().filter((id) => id !== NAME.id);
-    return [NAME, ...ids.map(columnOf).filter(Boolean).slice(0, MOST_COLUMNS)].map((column) => this.fit(column));
+    const columns = [NAME, ...ids.map(columnOf).filter(Boolean).slice(0, MOST_COLUMNS)];
+    // the last part of a nested key is enough where no other column ends so
+    const ends = new Map();
+    for (const { title } of columns) ends.set(endOf(title), (ends.get(endOf(title)) ?? 0) + 1);
+    return columns.map((column) => this.fit(column.kind === "config" && ends.get(endOf(column.title)) === 1 ? { ...column, title: endOf(column.title) } : column));
   }
 
   // The column with its width in rem, and with the best of its values.
   fit(column) {
+    const isName = column.id === NAME.id;
     const fitted = { ...column };
-    if (column.kind || column === NAME || column.id === "experiment" || column.id === "tags") {
-      const longest = this.items.slice(0, 300).reduce((most, item) => Math.max(most, this.lengthOf(column, item)), 0);
+    if (column.kind || isName || column.id === "experiment" || column.id === "tags") {
+      let longest = this.items.slice(0, 300).reduce((most, item) => Math.max(most, this.lengthOf(column, item)), 0);
       const title = column.title.length * 0.47 + 2.4;
-      const [least, most] = column === NAME ? [9, 19] : column.kind === "metric" ? [5.6, 9] : [4, 14];
-      fitted.width = Math.max(least, Math.min(most, Math.max(title, longest * 0.5 + 1.6 + (column === NAME ? 2.4 : 0))));
+      const [least, most] = isName ? [9, this.isNarrow ? 15 : 20] : column.kind === "metric" ? [5.6, 9] : [4, 14];
+      if (isName) for (const group of this.groups ?? []) longest = Math.max(longest, group.name.length + 6);
+      fitted.width = Math.max(least, Math.min(most, Math.max(title, longest * 0.5 + 1.6 + (isName ? 2.4 : 0))));
     }
+    if (column.kind === "metric" && this.groups) fitted.width = Math.max(fitted.width, 8.5);
+    if (column.id === "status" && this.groups) fitted.width = 10;
     if (["least", "greatest"].includes(column.which)) {
       const sign = column.which === "least" ? 1 : -1;
       fitted.best = this.items.map(column.value).filter((value) => value !== undefined).sort((one, other) => compare(one, other, sign))[0];
@@ -243,6 +266,10 @@ class Group {
   }
 }
 
+function endOf(key) {
+  return key.split(".").at(-1) || key;
+}
+
 function entry(item, level) {
   return { kind: "run", id: item.id, item, level };
 }
@@ -252,9 +279,12 @@ function sortable(value) {
   return typeof value === "boolean" ? String(value) : value;
 }
 
+// The keys of all configurations, and whether a value of each is a number.
 function configKeys(items) {
-  const keys = new Set();
-  for (const { config } of items) for (const key of config.keys()) keys.add(key);
+  const keys = new Map();
+  for (const { config } of items) {
+    for (const [key, value] of config) if (!keys.get(key)) keys.set(key, isNumeric(value));
+  }
   return keys;
 }
 

@@ -9,7 +9,7 @@ const MOST_LISTED = 60;
 const WHICH = ["last", "least", "greatest"];
 
 export class ColumnChooser {
-  // `source` has `tokens`, `metrics`, `show(id, wanted)`, `expand(token)`, and `configs`; `onChange` follows each choice.
+  // `source` is an arrangement; `onChange` follows each choice.
   constructor(source, onChange) {
     this.source = source;
     this.onChange = onChange;
@@ -56,11 +56,11 @@ export class ColumnChooser {
     const has = (text) => text.toLowerCase().includes(wanted);
     const shown = new Set(this.source.expand());
     const automatic = [[DIFFERING, "keys of the configuration that differ"], [METRICS, "leading metrics"]].filter(([, title]) => has(title));
-    const configs = [...this.source.names.configs].filter(has).sort();
+    const configs = [...this.source.names.configs.keys()].filter(has).sort();
     const metrics = this.source.metrics.map(({ key }) => key).filter(has);
     const focused = document.activeElement?.dataset?.column;
     this.content.replaceChildren(...[
-      this.part("By themselves", automatic.map(([token, title]) => this.box(token, title, this.source.tokens.includes(token)))),
+      this.part("Automatic", automatic.map(([token, title]) => this.box(token, title, this.source.tokens.includes(token)))),
       this.part("Run", FIXED.filter(({ title }) => has(title)).map(({ id, title }) => this.box(id, title, shown.has(id)))),
       this.part("Configuration", this.bounded(configs, (key) => this.box(`config.${key}`, key, shown.has(`config.${key}`)))),
       this.part("Metrics", this.bounded(metrics, (key) => this.metric(key, shown))),

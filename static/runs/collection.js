@@ -28,6 +28,7 @@ export class Runs {
     this.keys = [];
     this.loaded = new Set();
     this.isComplete = false;
+    this.cursor = null;
     this.newest = 0;
     this.closed = false;
   }
@@ -43,7 +44,7 @@ export class Runs {
     let cursor = null;
     this.isComplete = false;
     for await (const page of this.pages(this.path, this.keys)) {
-      cursor ??= page.last_event_id;
+      cursor ??= this.cursor = page.last_event_id;
       for (const run of page.runs) {
         fresh.set(run.id, this.item(run, (oldest -= 1), before.get(run.id)));
       }
@@ -112,15 +113,14 @@ export class Runs {
     if (!item) return true;
     item.progress = event;
     this.sign(item);
-    this.refresh();
     return true;
   }
 
-  // The run has given a sign of life.
+  // The run may have given a sign of life; a stream begins with progress that is old, though.
   sign(item) {
     item.heardAt = performance.now();
-    if (item.run.stale) item.run = { ...item.run, stale: false };
     this.handlers.changed(item);
+    this.refresh();
   }
 
   replace({ type, run }) {

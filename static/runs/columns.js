@@ -18,9 +18,9 @@ export const METRICS = "metrics";
 export const FIXED = [
   { id: "status", title: "status", type: "choice", choices: STATUSES, width: 6.6, value: ({ run }) => statusOf(run), terms: ({ run }) => [statusOf(run), run.status] },
   { id: "experiment", title: "experiment", type: "text", width: 11, value: (item) => item.experiment },
-  { id: "began", title: "began", type: "time", width: 6.8, value: ({ run }) => (run.started_at ? Date.parse(run.started_at) : undefined) },
-  { id: "took", title: "took", type: "span", width: 6.2, value: ({ run }) => took(run) },
-  { id: "progress", title: "progress", type: "percent", width: 14, value: ({ run, progress }) => part(run, progress) },
+  { id: "began", title: "began", type: "time", width: 6.4, value: ({ run }) => (run.started_at ? Date.parse(run.started_at) : undefined) },
+  { id: "took", title: "took", type: "span", width: 5.8, value: ({ run }) => took(run) },
+  { id: "progress", title: "progress", type: "percent", width: 12.5, value: ({ run, progress }) => part(run, progress) },
   { id: "tags", title: "tags", type: "tags", width: 9, value: ({ run }) => tagsOf(run) },
   { id: "notes", title: "notes", type: "text", width: 14, value: ({ run }) => textOf(run.metadata?.notes) },
   { id: "error", title: "error", type: "text", width: 18, value: ({ run }) => (run.error ? lastLine(run.error) : undefined) },
@@ -85,8 +85,8 @@ function metricColumn(which, key) {
   return { id: `${which}.${key}`, title: key, key, kind: "metric", which, type: "number", width: 6.6, value: (item) => metricNumber(item.summary[key]?.[which]) };
 }
 
-// Finds columns by what people write in a filter. `configs` and `metrics` are sets of the keys that exist; with
-// `arePartial` there may be more metrics.
+// Finds columns by what people write in a filter. `configs` is a map of the keys of configurations, which says of each
+// whether it has numbers; `metrics` is the set of their keys, and with `arePartial` there may be more of them.
 export class Names {
   constructor({ configs, metrics, arePartial }) {
     Object.assign(this, { configs, metrics, arePartial });
@@ -99,14 +99,16 @@ export class Names {
     const [, prefix, key] = name.match(/^(config|last|least|greatest|best)\.(.+)$/s) ?? [];
     if (prefix && ((prefix === "config" ? this.configs : this.metrics).has(key) || (this.arePartial && prefix !== "config"))) return columnOf(name);
     if (this.configs.has(name)) return columnOf(`config.${name}`);
-    if (this.metrics.has(name)) return columnOf(`last.${name}`);
     return this.nested(name);
   }
 
-  // `lr` finds `optimizer.lr` if no other key ends so.
+  // `lr` finds `optimizer.lr` if no other key ends so. It is rather this one than a metric of that name; but not
+  // if it has no numbers, as `model.loss` has the name of a loss.
   nested(name) {
-    const found = [...this.configs].filter((key) => key.endsWith(`.${name}`));
-    if (found.length === 1) return columnOf(`config.${found[0]}`);
+    const found = [...this.configs.keys()].filter((key) => key.endsWith(`.${name}`));
+    const isMetric = this.metrics.has(name);
+    if (found.length === 1 && (!isMetric || this.configs.get(found[0]))) return columnOf(`config.${found[0]}`);
+    if (isMetric) return columnOf(`last.${name}`);
     if (found.length) throw new Error(`“${name}” is ${found.slice(0, 4).join(" or ")}: write one of them`);
     const near = this.near(name);
     throw new Error(`no run has “${name}”${near ? `; is it ${near}?` : ""}`);
@@ -114,7 +116,7 @@ export class Names {
 
   near(name) {
     let [nearest, best] = [null, Math.min(3, name.length / 2)];
-    for (const known of [...BY_ID.keys(), ...[...this.configs, ...this.metrics].slice(0, 5000)]) {
+    for (const known of [...BY_ID.keys(), ...[...this.configs.keys(), ...this.metrics].slice(0, 5000)]) {
       const far = distance(name.toLowerCase(), known.toLowerCase(), best);
       if (far < best) [nearest, best] = [known, far];
     }

@@ -8,7 +8,7 @@ import { RunsPanel } from "./panel.js";
 import { flat, plain } from "./values.js";
 import { welcome } from "./welcome.js";
 
-const STANDARD = ["status", "began", "took", "progress", METRICS, DIFFERING];
+const STANDARD = ["status", "began", "took", "progress", DIFFERING, METRICS];
 const MOST_KEYS = 20000;
 const MOST_SETTINGS = 500;
 // milliseconds between two reads of the keys
@@ -69,7 +69,7 @@ export class InstanceView {
     this.panel = new RunsPanel({
       address: this.address, shell: this.shell, path: `${instancePath(this.id)}/runs`, standard: STANDARD, mostDiffering: 30, mostMetrics: 3, hasExperiments: false,
       experimentOf: () => ({ name: this.instance.name, config: this.instance.configuration }),
-      empty: () => welcome(this.instance.name, this.id), cursor: () => this.stream.cursor, reported: () => this.readMetrics(),
+      empty: () => welcome(this.instance.name, this.id), cursor: () => this.stream?.cursor, reported: () => this.readMetrics(),
     });
     this.panel.arrangement.metrics = this.metrics;
     this.panel.runs.keys = this.panel.arrangement.initialMetrics();

@@ -7,7 +7,7 @@ import { took } from "./columns.js";
 import { whenOf } from "./table.js";
 import { Visit } from "./visit.js";
 
-const MOST = 6;
+const MOST = 4;
 
 export class News {
   // `onAll(filter)` shows all runs of a list in the table.

@@ -11,7 +11,7 @@ import { RunsPanel } from "./panel.js";
 import { Place } from "./place.js";
 import { welcome } from "./welcome.js";
 
-const STANDARD = ["status", "experiment", "began", "took", "progress", METRICS, DIFFERING];
+const STANDARD = ["status", "experiment", "began", "took", "progress", DIFFERING, METRICS];
 
 export class Overview {
   constructor(root, { address }, shell) {
@@ -22,9 +22,9 @@ export class Overview {
     this.closed = false;
     shell.title("Athanor", null);
     this.panel = new RunsPanel({
-      address, shell, path: "runs", standard: STANDARD, mostDiffering: 6, mostMetrics: 3, hasExperiments: true, hint: "Search experiments and runs  /",
+      address, shell, path: "runs", standard: STANDARD, mostDiffering: 4, mostMetrics: 3, hasExperiments: true, hint: "Search experiments and runs  /",
       experimentOf: (run) => this.instances.get(run.instance_id), empty: () => element("p", {}, "No experiment has a run yet."),
-      cursor: () => this.stream.cursor, changed: () => this.arranged(), updated: (item) => this.news.update(item),
+      cursor: () => this.stream?.cursor, changed: () => this.arranged(), updated: (item) => this.news.update(item),
     });
     this.news = new News((filter) => this.turnTo("runs", filter));
     this.experiments = new Experiments();

@@ -48,14 +48,15 @@ export class RunsPanel {
     this.plot = new Plot(this.address, { hover: (id) => this.highlight(id) });
     this.comparison = new Comparison(this.address, {
       remove: (id) => this.choose([id], false), clear: () => this.choose([...this.choice.slots.keys()], false),
-      hover: (id) => this.highlight(id), result: (id, result) => this.runs.fold(id, result), cursor: () => this.options.cursor(),
+      hover: (id) => this.highlight(id), result: (id, result) => this.runs.fold(id, result), cursor: () => this.options.cursor() ?? this.runs.cursor,
     });
     this.count = element("span", { class: "faint count", role: "status" });
     this.grouping = element("select", { "aria-label": "group runs by", onchange: () => this.rearrange(() => this.address.set({ group: this.grouping.value, open: [] })) });
     this.change = element("button", { type: "button", class: "small", hidden: true, onclick: () => this.edit(this.chosen) }, "Edit");
     this.empty = element("div", { class: "card nothing", hidden: true });
     this.side = element("div", { class: "side" }, this.comparison.root);
-    this.tools = element("div", { class: "tools" }, this.filter.input, this.filter.toggle, this.filter.chips, this.count, element("span", { class: "space" }), this.change, this.grouping, this.plot.button, this.chooser.button);
+    const strip = element("div", { class: "strip" }, this.filter.chips, this.count, element("span", { class: "space" }), this.change, this.grouping, this.plot.button, this.chooser.button);
+    this.tools = element("div", { class: "tools" }, this.filter.input, this.filter.toggle, strip);
     this.main = element("div", { class: "pane" }, this.table.root, this.empty);
     this.split = element("div", { class: "split" }, this.main, this.side);
     this.root = element("div", { class: "runs-panel" }, this.tools, this.filter.fault, this.filter.help, this.chooser.root, this.plot.root, this.split, this.editor.root);
@@ -99,6 +100,7 @@ export class RunsPanel {
     this.planned = 0;
     if (this.closed) return;
     const { arrangement, runs, choice } = this;
+    arrangement.isNarrow = choice.size > 0;
     arrangement.update(runs.items.values());
     const slots = arrangement.groups ? choice.grouped(arrangement.groups) : choice.slots;
     this.table.show({ entries: arrangement.entries, columns: arrangement.columns, sort: arrangement.sort, slots, isGrouped: Boolean(arrangement.groups) });
@@ -129,7 +131,7 @@ export class RunsPanel {
     this.filter.count(arrangement.all);
     const loading = runs.isComplete ? "" : ", loading";
     const gone = this.gone ? `, ${this.gone} of the chosen ones no longer exist${this.gone === 1 ? "s" : ""}` : "";
-    this.count.textContent = `${shown === all ? counted(all, "run") : `${shown.toLocaleString("en")} of ${counted(all, "run")}`}${loading}${gone}`;
+    this.count.textContent = `${shown === all ? counted(all, "run") : `${shown.toLocaleString("en")} of ${counted(all, "run")}`}${loading}${gone}${arrangement.meanings.map((text) => `; ${text}`).join("")}`;
     this.change.hidden = !this.choice.size || !this.options.shell.session.mayWrite;
     this.change.textContent = `Edit ${this.choice.size} chosen`;
     this.table.root.classList.toggle("read-only", !this.options.shell.session.mayWrite);

@@ -7,7 +7,8 @@ import { columnOf } from "./columns.js";
 import { isNumeric, plain, shown } from "./values.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [640, 260, 64, 34, 12, 16];
+const [HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [240, 64, 34, 14, 16];
+const WIDTHS = [300, 900];
 const MOST_POINTS = 2000;
 
 export class Plot {
@@ -17,7 +18,7 @@ export class Plot {
     this.handlers = handlers;
     this.selects = { x: this.select("x", "horizontal axis"), y: this.select("y", "vertical axis") };
     this.note = element("span", { class: "faint" });
-    this.picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "plot-of-runs", role: "group" });
+    this.picture = svg("svg", { class: "plot-of-runs", role: "group" });
     this.root = element("section", { class: "card plot-card", hidden: true, "aria-label": "plot of runs" },
       element("div", { class: "tools" }, element("label", {}, "y ", this.selects.y), element("label", {}, "over x ", this.selects.x), this.note), this.picture);
     this.button = element("button", { type: "button", class: "small toggle", "aria-pressed": "false", onclick: () => this.toggle() }, "Plot");
@@ -75,7 +76,7 @@ export class Plot {
     if (signature === this.signature) return;
     this.signature = signature;
     const without = this.items.length - points.length;
-    this.note.textContent = `${points.length} runs${without ? `, ${without} without both values` : ""}`;
+    this.note.textContent = `● completed  × failed  ○ running · ${points.length} runs${without ? `, ${without} without both values` : ""}`;
     this.picture.setAttribute("aria-label", `${y.id} over ${x.id}`);
     this.paint(points, x, y);
   }
@@ -92,12 +93,16 @@ export class Plot {
   }
 
   paint(points, x, y) {
-    const across = scaleOf(points.map((point) => point.x), LEFT, WIDTH - RIGHT);
+    const width = Math.max(WIDTHS[0], Math.min(WIDTHS[1], this.root.clientWidth - 28));
+    this.picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    this.picture.setAttribute("width", width);
+    const right = width - RIGHT;
+    const across = scaleOf(points.map((point) => point.x), LEFT, right);
     const up = scaleOf(points.map((point) => point.y), HEIGHT - BOTTOM, TOP);
     const parts = [];
     for (const [text, at] of across.ticks) parts.push(svg("line", { class: "grid-tick", x1: at, x2: at, y1: TOP, y2: HEIGHT - BOTTOM }), label(text, at, HEIGHT - BOTTOM + 14, "middle"));
-    for (const [text, at] of up.ticks) parts.push(svg("line", { class: "grid-tick", x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at }), label(text, LEFT - 6, at + 3.5, "end"));
-    parts.push(label(x.title, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle", "axis"), label(`${y.title}${y.which ? ` (${y.which})` : ""}${up.isLog ? ", log" : ""}`, LEFT, TOP - 2, "start", "axis"));
+    for (const [text, at] of up.ticks) parts.push(svg("line", { class: "grid-tick", x1: LEFT, x2: right, y1: at, y2: at }), label(text, LEFT - 6, at + 3.5, "end"));
+    parts.push(label(`${x.title}${across.isLog ? ", log" : ""}`, (LEFT + right) / 2, HEIGHT - 4, "middle", "axis"), label(`${y.title}${y.which ? ` (${y.which})` : ""}${up.isLog ? ", log" : ""}`, LEFT, TOP - 2, "start", "axis"));
     for (const point of points) parts.push(this.point(point, across.at(point.x), up.at(point.y), x, y));
     this.picture.replaceChildren(...parts);
   }
@@ -150,7 +155,7 @@ function scaleOf(values, from, to) {
   const room = (high - low || Math.abs(high) || 1) * 0.06;
   [low, high] = [low - room, high + room];
   const at = (value) => from + ((turn(Number(value)) - low) / (high - low)) * (to - from);
-  return { at, isLog, ticks: (isLog ? powers : steps)(low, high).map((value) => [shown(value), at(value)]) };
+  return { at, isLog, ticks: (isLog ? powers : steps)(low, high).map((value) => [String(value), at(value)]) };
 }
 
 function bandsOf(texts, from, to) {

@@ -10,8 +10,8 @@ import { isNumeric, plain, shown } from "./values.js";
 // the height of a row in CSS pixels; runs.css has it too
 const ROW = 30;
 const BEYOND = 6;
-// the width of the column with the check boxes, in rem
-const CHOICE = 4.6;
+// the width of the column with the check boxes, in rem, without and with marks
+const CHOICE = [2.2, 4.6];
 
 export class RunTable {
   // `handlers`: sort(column), turn(column), choose(ids, wanted), open(item), edit(item), remove(item), toggle(group),
@@ -50,7 +50,7 @@ export class RunTable {
     this.slots = slots;
     this.grid.setAttribute("role", isGrouped ? "treegrid" : "grid");
     this.grid.setAttribute("aria-rowcount", entries.length + 1);
-    this.setColumns(columns, sort);
+    this.setColumns(columns, sort, CHOICE[slots.size ? 1 : 0]);
     this.body.style.height = `${entries.length * ROW}px`;
     for (const row of this.rows.values()) row.isStale = true;
     if (!this.places.has(this.current)) this.current = null;
@@ -72,13 +72,14 @@ export class RunTable {
     }
   }
 
-  setColumns(columns, sort) {
-    const signature = JSON.stringify([columns.map(({ id, width }) => [id, width]), sort]);
+  setColumns(columns, sort, choice) {
+    const signature = JSON.stringify([columns.map(({ id, width }) => [id, width]), sort, choice]);
     const layout = columns.map(({ id }) => id).join("\n");
     this.columns = columns;
     if (signature === this.signature) return;
     this.signature = signature;
-    this.grid.style.setProperty("--columns", [CHOICE, ...columns.map(({ width }) => width)].map((width) => `${width}rem`).join(" "));
+    this.grid.style.setProperty("--columns", `${choice}rem ${columns.map(({ id, width }) => (id === "progress" ? `minmax(${width}rem, 1fr)` : `${width}rem`)).join(" ")}`);
+    this.grid.style.setProperty("--choice", `${choice}rem`);
     this.grid.setAttribute("aria-colcount", columns.length + 1);
     const focused = this.head.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     this.head.replaceChildren(this.choiceHead(), ...columns.map((column) => this.columnHead(column, sort)));
@@ -134,6 +135,7 @@ export class RunTable {
   }
 
   render() {
+    if (!this.all) return;
     const top = this.root.scrollTop;
     const height = this.root.clientHeight;
     const first = Math.max(0, Math.floor(top / ROW) - BEYOND);
@@ -430,9 +432,11 @@ function groupTexts(group, column) {
   if (column.kind === "metric" || column.type === "span" || column.type === "number" || column.type === "percent") {
     const { count, mean, deviation } = group.spread(column);
     if (!count) return [""];
-    const write = column.type === "span" ? span : column.type === "percent" ? (value) => `${Math.floor(value * 100)} %` : (value) => number(Number(value.toPrecision(4)));
-    const band = count > 1 ? ` ± ${column.type === "span" ? span(deviation) : column.type === "percent" ? `${Math.round(deviation * 100)}` : number(Number(deviation.toPrecision(2)))}` : "";
-    return [`${write(mean)}${band}`, `mean${count > 1 ? " ± standard deviation" : ""} of ${count} of ${group.items.length} runs`];
+    const of = `of ${count} of ${group.items.length} runs`;
+    if (column.type === "span") return [span(mean), `mean ${of}`];
+    if (column.type === "percent") return [`${Math.floor(mean * 100)} %`, `mean ${of}`];
+    const band = count > 1 ? ` ± ${number(Number(deviation.toPrecision(2)))}` : "";
+    return [`${number(Number(mean.toPrecision(4)))}${band}`, `mean${count > 1 ? " ± standard deviation" : ""} ${of}`];
   }
   const values = new Set(group.items.map((item) => String(column.value(item) ?? "")));
   if (values.size === 1) return [column.type === "time" ? whenOf(column.value(group.items[0])) : [...values][0]];
