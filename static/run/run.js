@@ -21,7 +21,7 @@ export class RunView {
     this.shell = shell;
     this.closed = false;
     this.log = new LogTab(this.id, this.address);
-    this.results = new ResultsTab(this.id);
+    this.results = new ResultsTab(this.id, this.address, () => this.tick());
   }
 
   async start() {
@@ -34,8 +34,9 @@ export class RunView {
     this.bar.show(this.run.progress);
     if (this.isFinal) this.shell.state("ended", "ended");
     else this.follow(page.last_event_id);
+    // after the stream: its cursor is older than what is loaded now, so nothing is missing
+    this.results.begin(this.run);
     this.clock = setInterval(() => this.tick(), 1000);
-    await this.results.load();
     this.tick();
   }
 
@@ -62,7 +63,7 @@ export class RunView {
     const page = await this.load();
     this.log.begin(page);
     this.log.follow(this.log.viewport.follows);
-    await this.results.load();
+    this.results.resume();
     this.show();
     this.bar.show(this.run.progress);
     this.stream.ended = this.isFinal;
@@ -137,12 +138,13 @@ export class RunView {
       this.show();
       if (RUN_ENDS.includes(event.type)) this.notifyOfEnd();
     } else if (event.type === "gap") {
+      this.results.take(event);
       this.log.note(event.reason === "expired" ? "retention has deleted some lines" : "the service has another database now: reload the page");
     } else if (event.log || event.logs) {
       this.run.stale = false;
       this.log.append(event.logs ?? [event.log]);
     } else {
-      this.results.append(event.results ?? [event.result]);
+      this.results.take(event);
     }
   }
 
@@ -168,6 +170,7 @@ export class RunView {
   }
 
   tick() {
+    if (!this.time) return;
     this.time.textContent = duration(this.run);
     this.tabs.results.textContent = this.results.count ? `Results (${number(this.results.count)})` : "Results";
   }
@@ -210,6 +213,7 @@ export class RunView {
 
   key(event) {
     const log = this.tab === "logs" ? this.log : null;
+    if (!log && this.results.key(event)) return true;
     if (event.key === "1") this.turnTo("logs");
     else if (event.key === "2") this.turnTo("results");
     else if (event.key === "/" && log) log.search.focus();
