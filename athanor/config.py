@@ -194,9 +194,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A connection is read for this long after a refusal, so that the client receives it."""
     notice_interval: float = 60.0
     """Between two lines in the log about refused connections."""
-    search_timeout: float = 5.0
-    """A search that takes longer is ended."""
-    waiting_searches: int = 8
+    search_time: float = 0.2
+    """Seconds for which one request of a search reads, and perhaps a slice longer."""
+    waiting_searches: int = 31
     """Searches that wait for the one that is under way; further ones are refused."""
     file_interval: float = 1.0
     """The pause between two looks at SQLite's files while nothing is written."""

@@ -9,7 +9,6 @@
     │   └── NotRunning          a report for a run that is not running
     ├── InvalidInput            a report, a body or a parameter is invalid
     │   ├── InvalidQuery        a query parameter or a header is invalid
-    │   ├── SearchTooSlow       a search did not end in time; narrow it
     │   ├── TooLarge            a body, a message or a request is too large
     │   └── UnsupportedType     a body has a media type that can't be read
     ├── RingFull                too much is buffered; try again soon
@@ -68,10 +67,6 @@ class InvalidInput(AthanorError):
 
 
 class InvalidQuery(InvalidInput):
-    pass
-
-
-class SearchTooSlow(InvalidInput):
     pass
 
 

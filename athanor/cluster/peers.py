@@ -21,6 +21,13 @@ from ..protocol.records import Progress
 logger = logging.getLogger("athanor")
 
 
+class SharedProgress(Progress, kw_only=True):
+    """A run's progress, with what its receiver may not know of the run."""
+
+    # a process of an earlier version does not send it
+    instance_id: str = ""
+
+
 class PeerMessage(msgspec.Struct, omit_defaults=True, rename={"alive": "heard", "requests": "asks"}):
     """What one process sends to its peers.
 
@@ -30,8 +37,8 @@ class PeerMessage(msgspec.Struct, omit_defaults=True, rename={"alive": "heard", 
 
     sender: str
     alive: list[str] = []
-    progress: dict[str, Progress] = {}
-    known: dict[str, Progress] = {}
+    progress: dict[str, SharedProgress] = {}
+    known: dict[str, SharedProgress] = {}
     requests: bool = False
 
 
@@ -55,14 +62,14 @@ class Peers:
         self._liveness = liveness
         self._is_over = is_over
         self._limits = limits or Limits()
-        self._progress: dict[str, Progress] = {}
+        self._progress: dict[str, SharedProgress] = {}
         self._alive: set[str] = set()
         self._alive_sent_at = 0.0
         self._must_request = self._must_answer = False
         self._due = asyncio.Event()
 
-    def share_progress(self, run_id: str, progress: Progress) -> None:
-        self._progress[run_id] = progress
+    def share_progress(self, run_id: str, instance_id: str, progress: Progress) -> None:
+        self._progress[run_id] = _shared(progress, instance_id)
         self._due.set()
 
     def share_sign_of_life(self, run_id: str) -> None:
@@ -125,7 +132,7 @@ class Peers:
             self._due.set()
 
     def _messages(
-        self, request: bool, progress: dict[str, Progress], answer: bool, alive: list[str]
+        self, request: bool, progress: dict[str, SharedProgress], answer: bool, alive: list[str]
     ) -> list[PeerMessage]:
         most = self._limits.notification_bytes
         messages = [PeerMessage(self._process, requests=True)] if request else []
@@ -139,23 +146,28 @@ class Peers:
             messages.append(PeerMessage(self._process, alive=alive[start : start + runs]))
         return messages
 
-    def _show(self, run_id: str, progress: Progress) -> None:
+    def _show(self, run_id: str, shared: SharedProgress) -> None:
         # nothing may follow a final event
         if not self._is_over(run_id):
-            self._board.report(run_id, progress)
+            fields = msgspec.structs.asdict(shared)
+            self._board.report(run_id, fields.pop("instance_id"), Progress(**fields))
 
-    def _known(self) -> dict[str, Progress]:
-        known: dict[str, Progress] = {}
+    def _known(self) -> dict[str, SharedProgress]:
+        known: dict[str, SharedProgress] = {}
         for run_id in self._board.known()[-self._limits.shared_progress :]:
             progress = self._board.latest(run_id)
             if progress is not None and not self._is_over(run_id):
-                known[run_id] = progress
+                known[run_id] = _shared(progress, self._board.instance_of(run_id))
         return known
 
 
-def _parts(progress: dict[str, Progress], most_bytes: int) -> Iterator[dict[str, Progress]]:
+def _shared(progress: Progress, instance_id: str) -> SharedProgress:
+    return SharedProgress(**msgspec.structs.asdict(progress), instance_id=instance_id)
+
+
+def _parts(progress: dict[str, SharedProgress], most_bytes: int) -> Iterator[dict[str, SharedProgress]]:
     """Split into as few parts as fit into messages of `most_bytes`."""
-    part: dict[str, Progress] = {}
+    part: dict[str, SharedProgress] = {}
     size = 0
     for run_id, each in progress.items():
         short, weight = _shortened(each, most_bytes // 4)
@@ -169,7 +181,7 @@ def _parts(progress: dict[str, Progress], most_bytes: int) -> Iterator[dict[str,
         yield part
 
 
-def _shortened(progress: Progress, most_bytes: int) -> tuple[Progress, int]:
+def _shortened(progress: SharedProgress, most_bytes: int) -> tuple[SharedProgress, int]:
     """Leave out bars, then cut the message, until the JSON has `most_bytes` at most.
 
     Returns it with that size.

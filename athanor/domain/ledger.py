@@ -28,7 +28,7 @@ from ..protocol.events import (
     StoredEvent,
     encode_event,
 )
-from ..protocol.records import Status
+from ..protocol.records import LEVELS, Status
 from ..protocol.stored import StoredInstance, StoredRun
 from .series import Additions
 
@@ -62,6 +62,8 @@ class Ledger:
         self.touched_runs: set[str] = set()
         self.counted_runs: set[str] = set()
         """The runs of which, if they are not touched, the counts alone have changed."""
+        self.added_levels: dict[str, dict[str, int]] = {}
+        """For each run, how many log entries of each level were added to it."""
         self.touched_instances: set[str] = set()
         self.results: dict[str, dict[str, Additions]] = {}
         """The results of each run by key."""
@@ -126,11 +128,15 @@ class Ledger:
         """Number entries, within the run and in the whole log; returns the last number."""
         n, logs, results = self.newest, run.log_count, run.result_count
         add, run_id = self.events.append, run.id
+        levels = self.added_levels.get(run_id)
+        if levels is None:
+            levels = self.added_levels[run_id] = dict.fromkeys(LEVELS.values(), 0)
         series = self.results.setdefault(run_id, {})
         for type_, label, tail, point in entries:
             n += 1
             if type_ == "run_log":
                 logs = seq = logs + 1
+                levels[label] += 1
             else:
                 results = seq = results + 1
                 added = series.get(label)

@@ -52,10 +52,12 @@ from ..protocol.records import (
     now,
 )
 from ..protocol.selection import Selection
-from ..protocol.stored import decoded_detail, decoded_instance, decoded_state, decoded_summary
+from ..protocol.stored import StoredRun, decoded_detail, decoded_instance, decoded_state, decoded_summary
 from ..protocol.topics import INSTANCES, Topic
 from ..store import metrics, queries
 from ..store.curves import read_curves
+from ..store.entries import list_entries
+from ..store.search import Search
 from ..store.session import Session
 from ..store.store import Store
 from .lives import Lives
@@ -388,7 +390,7 @@ class Athanor:
         run = await parts.runs.cache.running(run_id)
         progress = report if isinstance(report, Progress) else self._encode([report])[1]
         assert progress is not None
-        parts.publish_progress(run_id, progress)
+        parts.publish_progress(run, progress)
         parts.beat(run_id)
         return decoded_state(self.lives.state_of(run))
 
@@ -417,17 +419,15 @@ class Athanor:
         """
         parts = self.parts
         entries, progress = self._encode(reports)
-        if progress is not None:
-            await parts.runs.cache.running(run_id)
+        run = None if progress is None else await parts.runs.cache.running(run_id)
         outcome = parts.flusher.submit(_append(run_id, entries, key))
-        if progress is not None and key is None:
-            parts.publish_progress(run_id, progress)
+        if run is not None and progress is not None and key is None:
+            parts.publish_progress(run, progress)
         receipt: Receipt = await outcome
         if progress is not None and key is not None and not receipt.replayed:
             # only now: a repeated request must not show an older progress, or one after the end
             with contextlib.suppress(NotFound, NotRunning):
-                await parts.runs.cache.running(run_id)
-                parts.publish_progress(run_id, progress)
+                parts.publish_progress(await parts.runs.cache.running(run_id), progress)
         # the run may have ended meanwhile
         if parts.runs.cache.is_running(run_id):
             parts.beat(run_id)
@@ -447,11 +447,11 @@ class Athanor:
         if progress is not None and key is not None:
             # as in `append`: a repeated request must not show an older progress
             outcome = parts.flusher.submit(command)
-            outcome.add_done_callback(partial(_show_unless_replayed, parts, run_id, progress))
+            outcome.add_done_callback(partial(_show_unless_replayed, parts, run, progress))
         else:
             parts.flusher.submit_unwatched(command)
             if progress is not None:
-                parts.publish_progress(run_id, progress)
+                parts.publish_progress(run, progress)
         parts.beat(run_id)
         return Receipt(len(entries), None, run.cancel_requested_at is not None)
 
@@ -461,15 +461,17 @@ class Athanor:
         """Log entries or results of a run, in order of `seq`. Raises `NotFound` for the run.
 
         A filter by `text` or `stream` is a search: it ends when its caller is cancelled, and may
-        raise `TooManySearches` or `SearchTooSlow`.
+        raise `TooManySearches`.
         """
+        if wanted.is_search:
+            return await self.parts.store.search(Search(run_id, wanted, limit, self.limits))
 
         async def job(session: Session) -> EntryPage:
             if await queries.find_run(session, run_id) is None:
                 found_run(None, run_id)
-            return await queries.list_entries(session, run_id, wanted, limit, self.limits.list_bytes)
+            return await list_entries(session, run_id, wanted, limit, self.limits.list_bytes)
 
-        page, cursor = await self.parts.store.snapshot(job, wanted.is_search)
+        page, cursor = await self.parts.store.snapshot(job)
         return page._replace(cursor=cursor)
 
     async def metrics(self, run_id: str, *, after: str = "", limit: int = 1000) -> KeyPage[Metric]:
@@ -594,13 +596,13 @@ class Athanor:
 
 
 def _show_unless_replayed(
-    parts: Parts, run_id: str, progress: Progress, outcome: asyncio.Future[Receipt]
+    parts: Parts, run: StoredRun, progress: Progress, outcome: asyncio.Future[Receipt]
 ) -> None:
     """Show progress that came with a key, once its entries are committed."""
     if outcome.cancelled() or outcome.exception() is not None or outcome.result().replayed:
         return
-    if parts.runs.cache.is_running(run_id):
-        parts.publish_progress(run_id, progress)
+    if parts.runs.cache.is_running(run.id):
+        parts.publish_progress(run, progress)
 
 
 def _append(run_id: str, entries: list[EncodedEntry], key: str | None) -> AppendEntries:

@@ -27,7 +27,7 @@ from ..protocol.inputs import ABSENT, RawInstanceInput, RawInstancePatch, RawRun
 from ..protocol.metrics import ALL_KEYS, DETAIL_KEYS, LISTED_KEYS, KeyPage
 from ..protocol.pages import Page
 from ..protocol.raw import EMPTY, fields_of, object_with, size_of
-from ..protocol.records import Status, new_id
+from ..protocol.records import LevelCounts, Status, new_id
 from ..protocol.stored import (
     StoredDetail,
     StoredInstance,
@@ -37,7 +37,7 @@ from ..protocol.stored import (
     StoredSummary,
 )
 from ..protocol.topics import ID_PATTERN, is_id
-from ..store import metrics, queries
+from ..store import levels, metrics, queries
 from ..store.queries import Window
 from ..store.session import Session
 from .parts import Parts
@@ -106,16 +106,18 @@ class Lives:
     async def get_run(self, id: str) -> StoredDetail:
         parts = self._parts
 
-        async def job(session: Session) -> tuple[queries.RunRecord | None, StoredSummaries]:
-            record = await queries.find_run(session, id)
-            return record, (await metrics.summaries(session, [id], [], DETAIL_KEYS))[id]
+        async def job(
+            session: Session,
+        ) -> tuple[queries.RunRecord | None, LevelCounts, StoredSummaries]:
+            record, counts = await queries.find_run(session, id), await levels.counts(session, id)
+            return record, counts, (await metrics.summaries(session, [id], [], DETAIL_KEYS))[id]
 
-        (record, summary), cursor = await parts.store.snapshot(job)
+        (record, counts, summary), cursor = await parts.store.snapshot(job)
         state = self.state_of(found_run(record.run if record else None, id))
         state.summary = summary
         progress = parts.runs.progress.latest(id)
         fields = msgspec.structs.asdict(state)
-        return StoredDetail(**fields, progress=progress, last_event_id=cursor)
+        return StoredDetail(**fields, progress=progress, level_counts=counts, last_event_id=cursor)
 
     async def list_runs(
         self,

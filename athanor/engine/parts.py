@@ -16,6 +16,7 @@ from ..live.refusals import Refusals
 from ..live.replay import Replay
 from ..live.runs import RunTracker
 from ..protocol.records import Progress
+from ..protocol.stored import StoredRun
 from ..store import queries
 from ..store.store import Store
 from .flusher import Flusher, Pending
@@ -73,11 +74,11 @@ class Parts:
         await self.flusher.room_for(command)
         return await self.flusher.submit(command, hurry=True)
 
-    def publish_progress(self, run_id: str, progress: Progress) -> None:
+    def publish_progress(self, run: StoredRun, progress: Progress) -> None:
         """Show progress to subscribers here, and send it to peers."""
-        self.runs.progress.report(run_id, progress)
+        self.runs.progress.report(run.id, run.instance_id, progress)
         if self.peers:
-            self.peers.share_progress(run_id, progress)
+            self.peers.share_progress(run.id, run.instance_id, progress)
 
     def beat(self, run_id: str) -> None:
         """Note a sign of life here, and send it to peers."""

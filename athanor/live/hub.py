@@ -156,11 +156,11 @@ class Hub:
         """The runs whose own topic has subscribers."""
         return [topic.id for topic in self._by_topic if topic.kind == "run" and topic.id]
 
-    def publish_progress(self, run_id: str, data: bytes) -> None:
+    def publish_progress(self, run_id: str, instance_id: str, data: bytes) -> None:
         """Put a run's progress into the inboxes that want it; it moves no cursor."""
         frame: Frame | None = None
         channels: set[Channel] = set()
-        for topic in (Topic("run", run_id), Topic("runs")):
+        for topic in (Topic("run", run_id), Topic("instance", instance_id), Topic("runs")):
             channels.update(self._by_topic.get(topic, ()))
         for channel in channels:
             if not channel.selection.wants_progress:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Container
 
 from ..protocol.events import RunProgress, encode_event
 from ..protocol.records import Progress
@@ -26,14 +27,17 @@ class ProgressBoard:
         self._interval = interval
         self._most_runs = most_runs
         self._latest: OrderedDict[str, Progress] = OrderedDict()
+        self._instances: dict[str, str] = {}
+        """The instance of each run with a known progress."""
         self._resting: set[str] = set()
         self._due: set[str] = set()
         self._ended: set[str] = set()
         self.published = 0
 
-    def report(self, run_id: str, progress: Progress) -> None:
+    def report(self, run_id: str, instance_id: str, progress: Progress) -> None:
         """Take a run's newest progress; publish it now, or when the interval is over."""
         self._latest[run_id] = progress
+        self._instances[run_id] = instance_id
         self._latest.move_to_end(run_id)
         if len(self._latest) > self._most_runs:
             self.forget(next(iter(self._latest)))
@@ -55,6 +59,7 @@ class ProgressBoard:
 
     def forget(self, run_id: str) -> None:
         self._latest.pop(run_id, None)
+        self._instances.pop(run_id, None)
         self._due.discard(run_id)
         self._ended.discard(run_id)
 
@@ -66,6 +71,7 @@ class ProgressBoard:
         return encode_event(
             RunProgress(
                 run_id=run_id,
+                instance_id=self._instances[run_id],
                 current=progress.current,
                 total=progress.total,
                 message=progress.message,
@@ -77,12 +83,20 @@ class ProgressBoard:
         """The runs with a known progress, the longest silent first."""
         return list(self._latest)
 
+    def known_of(self, instance_ids: Container[str]) -> list[str]:
+        """Those of them that belong to some instances."""
+        return [run_id for run_id in self._latest if self._instances[run_id] in instance_ids]
+
+    def instance_of(self, run_id: str) -> str:
+        """The instance of a run with a known progress."""
+        return self._instances[run_id]
+
     def _publish(self, run_id: str) -> None:
         self._due.discard(run_id)
         data = self.encoded(run_id)
         if data is not None:
             self.published += 1
-            self._hub.publish_progress(run_id, data)
+            self._hub.publish_progress(run_id, self._instances[run_id], data)
 
     def _rest(self, run_id: str) -> None:
         self._resting.add(run_id)

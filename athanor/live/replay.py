@@ -54,9 +54,15 @@ class Replay:
         """The last known progress of the runs in the selection."""
         if not selection.wants_progress:
             return []
-        runs = [topic.id for topic in selection.topics if topic.kind == "run" and topic.id]
+        ids = {
+            kind: [topic.id for topic in selection.topics if topic.kind == kind and topic.id]
+            for kind in ("run", "instance")
+        }
         if any(topic.kind == "runs" for topic in selection.topics):
             runs = self._progress.known()
+        else:
+            of_instances = self._progress.known_of(set(ids["instance"])) if ids["instance"] else []
+            runs = list(dict.fromkeys([*ids["run"], *of_instances]))
         events = [
             WireEvent(None, "run_progress", data)
             for data in map(self._progress.encoded, runs)

@@ -19,11 +19,12 @@ class Page(NamedTuple, Generic[T]):
 
 
 class EntryFilter(NamedTuple):
-    """Which entries of a run: `after < seq < before`, one of `labels`, `text` in the message.
+    """Which entries of a run: `after < seq < before`, one of `labels`, `text` in what one sees.
 
-    A label is the level of a log entry, or the key of a result. `stream` is the metadata's field of
-    that name, as captured output has it. With `before` alone, the last
-    entries before it are meant; else the first ones after `after`.
+    A label is the level of a log entry, or the key of a result. One sees the message and the
+    metadata (`protocol/sought.py`). `stream` is the metadata's field of that name, as captured output
+    has it. With `before` alone, the last entries before it are meant; else the first ones after
+    `after`.
     """
 
     type: Literal["run_log", "run_result"]
@@ -46,14 +47,17 @@ class EntryFilter(NamedTuple):
 class EntryPage(NamedTuple):
     """Some entries in order of `seq`, each as JSON.
 
-    `first` and `last` are the `seq` at the edges (None if there are no items), `total` counts all
-    entries that match, of a search those between `after` and `before` only, `more` tells whether
-    further ones follow, and `cursor` is the position in the event log at which they were read.
+    `first` and `last` are the `seq` at the edges of what was read (None if that is nothing), `total`
+    counts all entries that match, `more` tells whether further ones follow, and `cursor` is the
+    position in the event log at which they were read.
+
+    A search reads for a bounded time: its page may be short or empty although more follow. Its
+    `total` counts the entries between `after` and `before`, and is None unless it read all of them.
     """
 
     first: int | None
     last: int | None
     items: list[bytes]
-    total: int
+    total: int | None
     more: bool
     cursor: str = ""

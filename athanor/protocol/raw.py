@@ -15,6 +15,7 @@ import msgspec
 
 from ..exceptions import Fault, InvalidInput, TooLarge
 from .bounds import MAX_DEPTH, MAX_OBJECT
+from .encoding import decode_json
 
 NULL: msgspec.Raw = msgspec.Raw(b"null")
 EMPTY: msgspec.Raw = msgspec.Raw(b"{}")
@@ -42,6 +43,7 @@ MOST_BLANK = 4
 """A JSON text may have so many times the bytes that it has on one line."""
 
 _fields: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_string = msgspec.json.Decoder(str)
 
 
 def one_line(raw: msgspec.Raw, path: str, line: int = 1) -> msgspec.Raw:
@@ -101,6 +103,18 @@ def is_object(raw: msgspec.Raw) -> bool:
 
 def is_null(raw: msgspec.Raw) -> bool:
     return bytes(raw) == b"null"
+
+
+def readable(data: bytes) -> bytes:
+    """The same JSON without escapes of characters that JSON can have as they are."""
+    if b"\\u" in data or b"\\/" in data:
+        return _STRINGS.sub(_readable_string, data)
+    return data
+
+
+def _readable_string(found: re.Match[bytes]) -> bytes:
+    string = found[0]
+    return msgspec.json.encode(decode_json(_string, string)) if b"\\" in string else string
 
 
 def size_of(raw: msgspec.Raw) -> int:

@@ -124,6 +124,15 @@ class Progress(ProgressBar, kw_only=True):
     updated_at: str = ""
 
 
+class LevelCounts(msgspec.Struct, kw_only=True):
+    """How many log entries of each level a run has, without those that retention deleted."""
+
+    debug: int = 0
+    info: int = 0
+    warn: int = 0
+    error: int = 0
+
+
 class RunDetail(RunState, kw_only=True):
     """A run with its last known progress; `last_event_id` is the cursor at which it was read.
 
@@ -132,6 +141,7 @@ class RunDetail(RunState, kw_only=True):
 
     summary: dict[str, Summary] = {}
     progress: Progress | None
+    level_counts: LevelCounts
     last_event_id: str
 
 

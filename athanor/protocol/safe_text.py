@@ -24,6 +24,8 @@ _SEQUENCE = re.compile(
     # character sets
     r"|\x1b[ -/]+[0-~]"
 )
+# also what a terminal takes for a short sequence, and the beginning of one that does not end
+_ANY_SEQUENCE = re.compile(rf"{_SEQUENCE.pattern}|\x1b[ -/]*[0-~]?")
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
@@ -44,6 +46,11 @@ def sanitized(text: str, colours: bool = False) -> str:
 def one_line(text: str) -> str:
     """The same on one line, without colours: a line feed is shown as `\\n`."""
     return sanitized(text).replace("\n", "\\n")
+
+
+def without_sequences(text: str) -> str:
+    """`text` as a terminal or the page shows it: without escape sequences, complete or not."""
+    return _ANY_SEQUENCE.sub("", text)
 
 
 def visible(text: str) -> str:

@@ -12,6 +12,7 @@ from ..domain.ledger import Ledger, Receipt
 from ..protocol.events import StoredEvent
 from ..protocol.records import now
 from ..protocol.stored import StoredRun
+from . import levels
 from .metrics import add_results
 from .rows import INSTANCE, RUN, RUN_WITHOUT_METADATA, instance_of, instance_row, run_of, run_row
 from .session import Params, Session
@@ -132,10 +133,12 @@ async def _write(session: Session, ledger: Ledger) -> None:
     if run_rows:
         await session.execute_many(_UPSERT_RUN, run_rows)
     counts: list[Params] = []
-    for id in ledger.counted_runs - ledger.touched_runs:
+    # after the rows of touched runs, which have no counts of levels
+    for id in ledger.counted_runs:
         run = ledger.runs[id]
         assert run is not None
-        counts.append((run.log_count, run.result_count, id))
+        added = levels.row(ledger.added_levels[id])
+        counts.append((run.log_count, run.result_count, *added, id))
     if counts:
         await session.execute_many(_UPDATE_COUNTS, counts)
     await session.insert(ledger.events)
@@ -178,7 +181,7 @@ ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error,
     cancel_requested_at = excluded.cancel_requested_at, log_count = excluded.log_count,
     result_count = excluded.result_count, ended_n = coalesce(excluded.ended_n, runs.ended_n)"""
 
-_UPDATE_COUNTS = "UPDATE runs SET log_count = ?, result_count = ? WHERE id = ?"
+_UPDATE_COUNTS = f"UPDATE runs SET log_count = ?, result_count = ?, {levels.ADD} WHERE id = ?"
 
 _DELETE_INSTANCE = (
     "INSERT INTO purges SELECT id FROM runs WHERE instance_id = ? ON CONFLICT DO NOTHING",

@@ -22,6 +22,7 @@ except ImportError:
 
 from ..exceptions import DatabaseUnavailable
 from ..protocol.events import StoredEvent
+from ..protocol.sought import ESCAPE
 from .schema import RELATIONS, Dialect, tables
 from .session import Params, Session
 
@@ -66,6 +67,8 @@ DIALECT = Dialect(
 )
 TABLES = _JSON + tables(DIALECT) + _CLUSTER
 
+SCRIPT_TIMEOUT = 3600.0
+"""The seconds that statements of an upgrade may take: an index of all events, for example."""
 PREPARING = 0x61746861  # "atha"
 """The advisory lock of a process that checks or creates the tables."""
 CHANNEL = "athanor"
@@ -88,11 +91,8 @@ class PostgresSession(Session):
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT newest FROM counter"
-    stream_sql = "athanor_json(data) -> 'metadata' ->> 'stream' = ?"
-    contains_sql = (
-        'position(lower(? COLLATE "C") IN lower(data COLLATE "C")) > 0 AND '
-        'position(lower(? COLLATE "C") IN lower((athanor_json(data) ->> \'message\') COLLATE "C")) > 0'
-    )
+    # ILIKE would make lower case of all letters, in UTF-8 more slowly (94 ms for 200,000 lines, else 84)
+    like_sql = f"lower(data COLLATE \"C\") LIKE ? ESCAPE '{ESCAPE}'"
 
     def __init__(self, raw: Any, version: int) -> None:
         self._raw = raw
@@ -135,7 +135,7 @@ class PostgresSession(Session):
         await self._answer(self._raw.executemany(numbered(sql), [tuple(map(_to, row)) for row in params]))
 
     async def script(self, sql: str) -> None:
-        await self._answer(self._raw.execute(sql))
+        await self._answer(self._raw.execute(sql, timeout=SCRIPT_TIMEOUT))
 
     async def change(self, sql: str, params: Params = ()) -> int:
         status: str = await self._answer(self._raw.execute(numbered(sql), *map(_to, params)))

@@ -1,12 +1,9 @@
-"""Queries: instances, runs, their logs and results; each by an index, in bounded pages."""
+"""Queries: instances and runs; each by an index, in bounded pages."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import msgspec
-
-from ..protocol.pages import EntryFilter, EntryPage
 from ..protocol.stored import StoredRun, StoredSummary
 from .rows import RUN, SUMMARY, run_of, summary_of
 from .session import Session
@@ -116,80 +113,3 @@ async def trimmed_n(session: Session, run_ids: list[str]) -> list[tuple[str, int
     among, params = session.among("id", run_ids)
     sql = f"SELECT id, trimmed_n FROM runs WHERE trimmed_n > 0 AND {among}"
     return [(id, n) for id, n in await session.execute(sql, params)]
-
-
-async def list_entries(
-    session: Session, run_id: str, wanted: EntryFilter, limit: int, most_bytes: int
-) -> EntryPage:
-    """A page of entries, in order of `seq`: `limit` at most, and about `most_bytes`.
-
-    A search reads every entry between `after` and `before` once, and counts those that match.
-    """
-    backwards = wanted.is_backwards
-    matching, params = _matching(session, run_id, wanted)
-    window = (*params, wanted.after or 0, 2**62 if wanted.before is None else wanted.before)
-    order = "DESC" if backwards else "ASC"
-    rows = await session.entries(
-        f"""
-        SELECT seq, data FROM (
-            SELECT n AS measured_n,
-                sum(size) OVER (ORDER BY seq {order} ROWS UNBOUNDED PRECEDING) - size AS before
-            FROM (
-                SELECT seq, n, size FROM events WHERE {matching} AND seq > ? AND seq < ?
-                ORDER BY seq {order} LIMIT ?
-            ) AS found
-        ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY seq {order}""",
-        (*window, limit + 1, most_bytes),
-    )
-    more = len(rows) > limit
-    is_whole = not more and sum(len(data) for _, data in rows) < most_bytes
-    rows = rows[:limit]
-    if not wanted.is_search:
-        total: int = await _count(session, run_id, wanted)
-    elif is_whole:
-        total = len(rows)
-    else:
-        sql = f"SELECT count(*) FROM events WHERE {matching} AND seq > ? AND seq < ?"
-        total = await session.value(sql, window)
-        more = total > len(rows)
-    if backwards:
-        rows.reverse()
-    if not rows:
-        return EntryPage(None, None, [], total, False)
-    first, last = rows[0][0], rows[-1][0]
-    # fewer entries than `limit` may mean that the page was full in bytes
-    if not (more or is_whole or wanted.is_search):
-        edge, sign = (first, "<") if backwards else (last, ">")
-        sql = f"""
-            SELECT 1 FROM events WHERE {matching} AND seq > ? AND seq < ? AND seq {sign} ?
-            LIMIT 1"""
-        more = await session.value(sql, (*window, edge)) is not None
-    return EntryPage(first, last, [data for _, data in rows], total, more)
-
-
-async def _count(session: Session, run_id: str, wanted: EntryFilter) -> int:
-    matching, params = _matching(session, run_id, wanted)
-    sql = f"SELECT count(*) FROM events WHERE {matching}"
-    if not wanted.labels:
-        # `seq` has no holes: two look-ups in the index instead of one for each entry
-        sql = f"""
-            SELECT coalesce((SELECT max(seq) FROM events WHERE {matching})
-                - (SELECT min(seq) FROM events WHERE {matching}) + 1, 0)"""
-        params *= 2
-    count: int = await session.value(sql, params)
-    return count
-
-
-def _matching(session: Session, run_id: str, wanted: EntryFilter) -> tuple[str, tuple[Any, ...]]:
-    """The condition on `events` for the filter's entries, without the bounds of `seq`."""
-    sql, params = "run_id = ? AND type = ? AND seq IS NOT NULL", [run_id, wanted.type]
-    if wanted.labels:
-        sql += f" AND label IN ({', '.join('?' * len(wanted.labels))})"
-        params += wanted.labels
-    if wanted.stream:
-        sql += f" AND {session.stream_sql}"
-        params.append(wanted.stream)
-    if wanted.text:
-        sql += f" AND {session.contains_sql}"
-        params += [msgspec.json.encode(wanted.text)[1:-1].decode(), wanted.text]
-    return sql, tuple(params)

@@ -60,6 +60,8 @@ def in_dialect(statements: str, dialect: Dialect) -> str:
     )
 
 
+# events_by_level has an expression, so that the planners choose between it and events_by_seq by what a
+# statement says, not by statistics, which a new table does not have.
 # `size` precedes `data`, so that a page can be measured without reading `data`.
 # Entries have no `instance_id`, so that the indexes of lives stay small.
 _TABLES = """
@@ -79,6 +81,8 @@ CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id{in_order}) WHERE run_
 CREATE INDEX IF NOT EXISTS events_by_seq ON events (run_id, type, seq, label) WHERE seq IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_by_instance ON events (instance_id{in_order})
     WHERE instance_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_by_level ON events (run_id, label, (seq + 0))
+    WHERE type = 'run_log' AND label <> 'info';
 CREATE INDEX IF NOT EXISTS events_of_life ON events (n) WHERE instance_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS instances (
@@ -108,7 +112,11 @@ CREATE TABLE IF NOT EXISTS runs (
     result_count {integer} NOT NULL,
     created_n {integer} NOT NULL,
     ended_n {integer},
-    trimmed_n {integer} NOT NULL DEFAULT 0
+    trimmed_n {integer} NOT NULL DEFAULT 0,
+    debug_count {integer} NOT NULL DEFAULT 0,
+    info_count {integer} NOT NULL DEFAULT 0,
+    warn_count {integer} NOT NULL DEFAULT 0,
+    error_count {integer} NOT NULL DEFAULT 0
 ) {keyed};
 CREATE INDEX IF NOT EXISTS runs_by_age ON runs (created_n);
 CREATE INDEX IF NOT EXISTS runs_by_instance ON runs (instance_id, created_n, status);

@@ -26,14 +26,8 @@ class Session(ABC):
     """The statements that create what an empty database needs."""
     newest_sql: ClassVar[str]
     """Selects the number of the newest event that was ever committed."""
-    stream_sql: ClassVar[str]
-    """The condition that the metadata in `data` has a text as its `stream`."""
-    contains_sql: ClassVar[str]
-    """The condition that the message in `data` contains a text, whatever the case of ASCII letters.
-
-    Its parameters are the text as JSON has it, which `data` has to contain, and the text. The first
-    look spares most rows the second one, which parses JSON and takes several times as long.
-    """
+    like_sql: ClassVar[str]
+    """The condition that `data` is like a pattern of `protocol.sought`, its parameter."""
 
     @abstractmethod
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:

@@ -16,6 +16,7 @@ from databases import Database
 from ..config import Limits
 from ..exceptions import DatabaseLost, DatabaseUnavailable
 from ..protocol.events import StoredEvent
+from ..protocol.sought import ESCAPE
 from .database_file import COLUMNS_SQL, TABLES_SQL, DatabaseFile
 from .schema import MARKS, Dialect, tables
 from .session import Params, Session
@@ -67,12 +68,8 @@ class SqliteSession(Session):
     dialect = DIALECT
     tables = TABLES
     newest_sql = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)"
-    stream_sql = "json_extract(data, '$.metadata.stream') = ?"
-    # lower() stops at a NUL
-    contains_sql = (
-        "instr(lower(data), lower(?)) > 0 AND "
-        r"instr(lower(json_extract(replace(data, '\u0000', '\ufffd'), '$.message')), lower(?)) > 0"
-    )
+    # LIKE ignores the case of ASCII letters, and copies nothing
+    like_sql = f"data LIKE ? ESCAPE '{ESCAPE}'"
 
     def __init__(self, raw: Any, file: DatabaseFile | None = None) -> None:
         """With `file`, the session may write to it."""
@@ -230,8 +227,6 @@ class SqliteSession(Session):
             # it ends one statement, and the task may be between two of them
             await self._raw.interrupt()
             await asyncio.wait({task}, timeout=0.02)
-        if self._raw.in_transaction:
-            await self.execute("ROLLBACK")
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[int]:

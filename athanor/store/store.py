@@ -13,10 +13,12 @@ from ..database_url import SqliteFile
 from ..domain.commands import Command
 from ..exceptions import ConfigurationError, DatabaseLost, DatabaseUnavailable
 from ..protocol.cursor import Cursor
+from ..protocol.pages import EntryPage
 from .commit import Commit, Flush, commit
 from .connections import ConnectionPool
 from .postgres import NotifyConnection, Postgres
 from .schema import stranger
+from .search import Search
 from .searches import Searches
 from .session import Job, Session
 from .sqlite import Sqlite
@@ -41,7 +43,7 @@ class Store:
         self._writer = ConnectionPool(self._driver.writer, 1)
         self._readers = ConnectionPool(self._driver.reader, settings.readers)
         self._follower = ConnectionPool(self._driver.follower, 1 if self.shared else 0)
-        self._searches = Searches(self._driver.searcher, limits.search_timeout, limits.waiting_searches)
+        self._searches = Searches(self._driver.searcher, limits.waiting_searches)
         self._flush = Flush([], (secrets.token_hex(8), 0))
         self.trouble: str | None = None
         """Why what is written now would be lost; None if it would not."""
@@ -166,21 +168,26 @@ class Store:
         """The number of the newest committed event, which may not be broadcast yet."""
         return await self.read(Session.newest)
 
-    async def snapshot(self, job: Job[T], is_search: bool = False) -> tuple[T, str]:
+    async def snapshot(self, job: Job[T]) -> tuple[T, str]:
         """Run a job on one state of the database; also returns the cursor of that state.
 
-        A search has its own connection, and ends when its caller is cancelled. Raises
-        `DatabaseUnavailable`, and for a search `TooManySearches` and `SearchTooSlow`.
+        Raises `DatabaseUnavailable`.
         """
 
         async def consistent(session: Session) -> tuple[T, str]:
             async with session.reading() as newest:
                 return await job(session), self.cursor(newest)
 
-        if not is_search:
-            return await self.read(consistent)
+        return await self.read(consistent)
+
+    async def search(self, search: Search) -> EntryPage:
+        """Run a search on a connection of its own; it ends when its caller is cancelled.
+
+        Raises `DatabaseUnavailable`, `TooManySearches`, and `NotFound` for the run.
+        """
         with self._available("read"):
-            return await self._searches.run(consistent)
+            page = await self._searches.run(search)
+        return page._replace(cursor=self.cursor(search.read_at))
 
     @asynccontextmanager
     async def listening(self, receive: Callable[[str], None]) -> AsyncIterator[NotifyConnection]:

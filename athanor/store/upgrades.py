@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
+from . import levels
 from .metrics import fold_stored
 from .schema import METRICS, in_dialect
 from .session import Session
@@ -27,8 +28,8 @@ class Schema(NamedTuple):
 UPGRADES: dict[int, tuple[Step, ...]] = {
     # version 2 has events that an older Athanor can't read: run_updated, run_deleted
     1: (),
-    # version 3 has the metrics of each run
-    2: (METRICS, fold_stored),
+    # version 3 has the metrics of each run, and counts and an index of the levels of its log entries
+    2: (METRICS, fold_stored, levels.UPGRADE),
 }
 SCHEMA = Schema(3, UPGRADES)
 """The tables in `schema.py`."""

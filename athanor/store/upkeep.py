@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import levels
 from .session import Params, Session
 
 
@@ -84,6 +85,8 @@ async def trim_step(session: Session, run_id: str, keep: int, rows: int) -> bool
             params = (run_id, type_, (newest or 0) - keep)
             last = await session.value(f"SELECT max(n) FROM ({some}) AS oldest", params)
             if last is not None:
+                if type_ == "run_log":
+                    await levels.subtract(session, run_id, f"n IN ({some})", params)
                 deleted = await session.change(f"DELETE FROM events WHERE n IN ({some})", params)
                 more = more or deleted == rows
                 await session.change(

@@ -29,10 +29,13 @@ MOST_TEXT = 256
 
 
 class LogList(msgspec.Struct, kw_only=True):
-    """Log entries by `seq`; `total` counts all that match, `next` is the path of the next page."""
+    """Log entries by `seq`; `total` counts all that match, `next` is the path of the next page.
+
+    The `total` of a search is null unless this request read everything between `after` and `before`.
+    """
 
     logs: list[LogEntry]
-    total: int
+    total: int | None
     last_event_id: str
     next: str | None
 
@@ -98,7 +101,9 @@ async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
             msgspec.json.encode(rest)[1:],
         )
         return PacedResponse(body, media_type=JSON)
-    headers = {"athanor-total": str(page.total), "athanor-last-event-id": page.cursor}
+    headers = {"athanor-last-event-id": page.cursor}
+    if page.total is not None:
+        headers["athanor-total"] = str(page.total)
     if following is not None:
         headers["link"] = f'<{following}>; rel="next"'
     format = _FORMATS[media_type]

@@ -36,7 +36,7 @@ _QUERY = {
     "limit": ("integer", "the largest number of items"),
     "level": ("string", "one or more levels, separated by commas"),
     "stream": ("string", "only entries whose metadata has this stream, as stderr"),
-    "q": ("string", "text in the message; case does not matter"),
+    "q": ("string", "text in the message or the metadata; ASCII case does not matter"),
     "name": ("string", "the instance's name, exactly"),
     "key": ("string", "the result's key; may be repeated"),
     "status": ("string", "the run's status"),

@@ -208,7 +208,7 @@ function topicsOf({ type, run, run_id = run?.id, instance, instance_id = run?.in
   const ofInstance = `experiments:instance:${instance_id}`;
   const ofRun = `experiments:run:${run_id}`;
   if (type.startsWith("instance_")) return ["experiments:instances", ofInstance];
-  if (type === "run_progress") return ["experiments:runs", ofRun];
+  if (type === "run_progress") return ["experiments:runs", ofInstance, ofRun];
   if (type === "run_deleted") return ["experiments:runs", ofInstance];
   return run ? ["experiments:runs", ofInstance, ofRun] : [ofRun];
 }

@@ -12,7 +12,7 @@ const IDLE = 30000;
 // milliseconds after which a silent hub is replaced: the worker may have crashed
 const SILENCE = 60000;
 // A worker of an older page may still run: change the number with what the hub and streams say.
-const WORKER = { type: "module", name: "athanor 1" };
+const WORKER = { type: "module", name: "athanor 2" };
 
 let worker = null;
 let canShare = "SharedWorker" in globalThis;

@@ -42,8 +42,8 @@ class Process:
 
     def report(self, run: str, current: int, at: str) -> Progress:
         progress = Progress(current=current, updated_at=at)
-        self.board.report(run, progress)
-        self.peers.share_progress(run, progress)
+        self.board.report(run, f"instance of {run}", progress)
+        self.peers.share_progress(run, f"instance of {run}", progress)
         return progress
 
     def send_to(self, *others: Process) -> list[PeerMessage]:
@@ -61,7 +61,7 @@ def test_everything_is_sent_in_messages_that_are_short_enough(
     async def scenario() -> None:
         process = Process()
         for run_id, each in progress.items():
-            process.peers.share_progress(run_id, each)
+            process.peers.share_progress(run_id, "i" * 64, each)
         for run_id in alive:
             process.peers.share_sign_of_life(run_id)
         with process.peers.notifications() as messages:
@@ -115,6 +115,7 @@ async def test_a_process_that_asks_gets_what_is_known_and_keeps_what_is_newer() 
     old.send_to(new)
     shown = {run: progress.current for run in "rstu" if (progress := new.board.latest(run))}
     assert shown == {"r": 1, "s": 2}
+    assert new.board.known_of({"instance of r"}) == ["r"]
     assert old.send_to() == []
 
 
