@@ -47,12 +47,12 @@ export class Arrangement {
     return given.length ? given : this.standard;
   }
 
-  // The tokens in the order of the columns: beside charts there is little room, which settings and metrics have first.
+  // The tokens in the order of the columns. Beside charts there is little room: what sorts, settings and metrics have it.
   get ordered() {
     const { tokens } = this;
     if (tokens !== this.standard || !this.isNarrow) return tokens;
-    const late = ["began", "took", "progress"];
-    return [...tokens.filter((token) => !late.includes(token)), ...late];
+    const [late, sorted] = [["began", "took", "progress"], this.sort?.id ?? NAME.id];
+    return [tokens[0], sorted, ...tokens.filter((token) => !late.includes(token)), ...late];
   }
 
   set tokens(tokens) {

@@ -64,7 +64,7 @@ export class Editor {
       this.root.close();
       return;
     }
-    const [add, drop] = [listed(values.add), listed(values.drop)];
+    const [add, drop] = [listed(values.add ?? ""), listed(values.drop ?? "")];
     const ok = await this.all(this.items, "changed", ({ run }) => {
       const body = change ?? { tags: [...new Set([...tagsOf(run), ...add])].filter((tag) => !drop.includes(tag)) };
       return request(runPath(run.id), { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });

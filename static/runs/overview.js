@@ -23,7 +23,7 @@ export class Overview {
     shell.title("Athanor", null);
     this.panel = new RunsPanel({
       address, shell, path: "runs", standard: STANDARD, mostDiffering: 4, mostMetrics: 3, hasExperiments: true, hint: "Search experiments and runs  /",
-      experimentOf: (run) => this.instances.get(run.instance_id), empty: () => element("p", {}, "No experiment has a run yet."),
+      experimentOf: (run) => this.instances.get(run.instance_id), empty: () => element("section", { class: "card" }, element("p", {}, "No experiment has a run yet. Open one to see how to report.")),
       cursor: () => this.stream?.cursor, changed: () => this.arranged(), updated: (item) => this.news.update(item),
     });
     this.news = new News((filter) => this.turnTo("runs", filter));
@@ -38,10 +38,10 @@ export class Overview {
   async start() {
     const cursor = await this.load();
     if (this.closed) return;
-    this.build();
-    this.clock = setInterval(() => this.tick(), 1000);
+    if (!this.tabs) this.build();
     await this.panel.load();
     if (this.closed) return;
+    this.clock = setInterval(() => this.tick(), 1000);
     this.draw();
     this.place.restore();
     this.stream = new Stream(["experiments:instances", "experiments:runs"], cursor, {

@@ -53,7 +53,7 @@ export class RunsPanel {
     this.count = element("span", { class: "faint count", role: "status" });
     this.grouping = element("select", { "aria-label": "group runs by", onchange: () => this.rearrange(() => this.address.set({ group: this.grouping.value, open: [] })) });
     this.change = element("button", { type: "button", class: "small", hidden: true, onclick: () => this.edit(this.chosen) }, "Edit");
-    this.empty = element("div", { class: "card nothing", hidden: true });
+    this.empty = element("div", { class: "nothing", hidden: true });
     this.side = element("div", { class: "side" }, this.comparison.root);
     const strip = element("div", { class: "strip" }, this.filter.chips, this.count, element("span", { class: "space" }), this.change, this.grouping, this.plot.button, this.chooser.button);
     this.tools = element("div", { class: "tools" }, this.filter.input, this.filter.toggle, strip);
@@ -148,9 +148,10 @@ export class RunsPanel {
     this.emptySaid = said;
     if (!all) this.empty.replaceChildren(this.options.empty());
     else {
-      this.empty.replaceChildren(
+      const clear = element("button", { type: "button", onclick: () => this.clear() }, "Clear the filter");
+      this.empty.replaceChildren(element("section", { class: "card" },
         element("p", {}, "No run matches ", element("code", {}, this.arrangement.filter), "."),
-        element("p", {}, element("button", { type: "button", onclick: () => this.clear() }, "Clear the filter"), element("span", { class: "faint" }, "  or press Esc")));
+        element("p", { class: "line" }, clear, element("span", { class: "faint" }, "or press Esc"))));
     }
   }
 
