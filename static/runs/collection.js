@@ -128,7 +128,7 @@ export class Runs {
     if (item) item.heardAt = performance.now();
     if (item) this.describe(item, { ...run, stale: type === "run_updated" && item.run.stale });
     else this.items.set(run.id, this.item(run, (this.newest += 1)));
-    if (RUN_ENDS.includes(type)) this.settle(run.id);
+    if (RUN_ENDS.includes(type) && run.result_count) this.settle(run.id);
     this.handlers.listed();
   }
 

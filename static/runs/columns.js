@@ -105,7 +105,7 @@ export class Names {
   // `lr` finds `optimizer.lr` if no other key ends so. It is rather this one than a metric of that name; but not
   // if it has no numbers, as `model.loss` has the name of a loss.
   nested(name) {
-    const found = [...this.configs.keys()].filter((key) => key.endsWith(`.${name}`));
+    const found = [...this.configs.keys()].filter((key) => key.endsWith(`.${name}`)).sort();
     const isMetric = this.metrics.has(name);
     if (found.length === 1 && (!isMetric || this.configs.get(found[0]))) return columnOf(`config.${found[0]}`);
     if (isMetric) return columnOf(`last.${name}`);

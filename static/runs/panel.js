@@ -60,6 +60,7 @@ export class RunsPanel {
     this.main = element("div", { class: "pane" }, this.table.root, this.empty);
     this.split = element("div", { class: "split" }, this.main, this.side);
     this.root = element("div", { class: "runs-panel" }, this.tools, this.filter.fault, this.filter.help, this.chooser.root, this.plot.root, this.split, this.editor.root);
+    this.filter.input.addEventListener("keydown", (event) => this.fromFilter(event));
     this.place.watch(this.table.root, () => this.table.current);
   }
 
@@ -75,6 +76,7 @@ export class RunsPanel {
   }
 
   take(event) {
+    if (event.type === "run_deleted" && this.choice.has(event.run_id)) this.choice.set([event.run_id], false);
     return this.runs.take(event);
   }
 
@@ -209,6 +211,14 @@ export class RunsPanel {
     if (items.length && this.options.shell.session.mayWrite) this.editor.open(items, part);
   }
 
+  // From the filter, Enter and the arrow lead to what it has found.
+  fromFilter(event) {
+    if ((event.key !== "ArrowDown" && event.key !== "Enter") || this.split.hidden) return;
+    this.arrange();
+    this.table.focus();
+    event.preventDefault();
+  }
+
   tick() {
     this.table.tick();
     this.runs.listen();
@@ -221,7 +231,6 @@ export class RunsPanel {
     else if (event.key === "Escape" && !this.chooser.root.hidden) this.chooser.show(false);
     else if (event.key === "Escape" && !this.filter.help.hidden) this.filter.showHelp(false);
     else if (event.key === "Escape" && input.value) this.filter.set("");
-    else if (event.key === "ArrowDown" && event.target === input) this.table.focus();
     else if (event.key === "j" || event.key === "k") this.table.focus();
     else return false;
     return true;

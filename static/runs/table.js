@@ -48,6 +48,7 @@ export class RunTable {
     this.entries = entries;
     this.places = new Map(entries.map((entry, place) => [entry.id, place]));
     this.slots = slots;
+    this.isGrouped = isGrouped;
     this.grid.setAttribute("role", isGrouped ? "treegrid" : "grid");
     this.grid.setAttribute("aria-rowcount", entries.length + 1);
     this.setColumns(columns, sort, CHOICE[slots.size ? 1 : 0]);
@@ -202,13 +203,14 @@ export class RunTable {
     const chosen = ids.filter((id) => this.slots.has(id));
     const isChosen = chosen.length > 0 && chosen.length === ids.length;
     row.setAttribute("aria-selected", String(isChosen));
-    row.setAttribute("aria-level", entry.level);
+    if (this.isGrouped) row.setAttribute("aria-level", entry.level);
+    else row.removeAttribute("aria-level");
     row.dataset.id = entry.id;
     row.box.checked = isChosen;
     row.box.indeterminate = chosen.length > 0 && !isChosen;
     const slot = chosen.length && (entry.kind === "run" || isChosen) ? this.slots.get(chosen[0]) : null;
-    if (row.slot !== slot) {
-      row.slot = slot;
+    if (row.marked !== slot) {
+      row.marked = slot;
       row.mark.replaceChildren(...(slot == null ? [] : [swatch(slot)]));
     }
     if (entry.kind === "group") fillGroup(row, entry, this.columns);
