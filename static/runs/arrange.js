@@ -1,5 +1,6 @@
 // Which runs a table shows, in which order, in which groups, and with which columns.
 
+import { groupId } from "../results/legend.js";
 import { bestOf, columnOf, DIFFERING, leadingMetrics, METRICS, NAME, Names } from "./columns.js";
 import { wordsOf } from "./collection.js";
 import { compile, parse, QueryError } from "./query.js";
@@ -242,10 +243,10 @@ export class Arrangement {
 class Group {
   constructor(column, value, text, isOpen) {
     this.kind = "group";
-    this.id = `group ${text}`;
     this.column = column;
     this.value = value;
     this.text = text;
+    this.id = groupId(this.name);
     this.isOpen = isOpen;
     this.items = [];
     this.level = 1;

@@ -4,6 +4,7 @@ import { getJson } from "../common/api.js";
 import { element } from "../common/dom.js";
 import { displayName, span } from "../common/format.js";
 import { ChartGrid } from "../results/grid.js";
+import { groupId } from "../results/legend.js";
 import { swatch } from "../results/palette.js";
 import { Stream } from "../stream/stream.js";
 import { statusOf, took } from "./columns.js";
@@ -17,7 +18,7 @@ export class Comparison {
   constructor(address, handlers) {
     this.handlers = handlers;
     this.signature = "";
-    this.grid = new ChartGrid({ address, fields: FIELDS, onHover: (id) => handlers.hover(id), onRemove: (id) => handlers.remove(id), empty: "these runs have no results" });
+    this.grid = new ChartGrid({ address, fields: FIELDS, onHover: () => handlers.hover(this.grid.highlighted), onRemove: (id) => handlers.remove(id), empty: "these runs have no results" });
     this.title = element("h2", {});
     this.difference = element("div", { class: "difference", tabindex: 0, role: "region", "aria-label": "differences" });
     this.differences = element("details", { open: true }, element("summary", {}, "Differences"), this.difference);
@@ -39,6 +40,7 @@ export class Comparison {
     if (signature === this.signature) return;
     this.signature = signature;
     this.compare(items, slots);
+    this.ids = new Set(runs.flatMap(({ id, group }) => [id, ...(group ? [groupId(group)] : [])]));
     const drawing = JSON.stringify(runs.map(({ id, slot, group, name }) => [id, slot, group, name]));
     this.follow(runs);
     if (drawing === this.drawing) return;
@@ -75,7 +77,7 @@ export class Comparison {
   }
 
   highlight(id) {
-    this.grid.highlight(id);
+    this.grid.highlight(this.ids?.has(id) ? id : null);
     for (const head of this.difference.querySelectorAll("th[data-id]")) head.classList.toggle("lit", head.dataset.id === id);
   }
 

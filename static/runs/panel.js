@@ -37,7 +37,7 @@ export class RunsPanel {
       turn: (column) => this.rearrange(() => this.arrangement.turn(column)),
       toggle: (group) => this.rearrange(() => this.arrangement.toggle(group)),
       choose: (ids, wanted) => this.choose(ids, wanted),
-      hover: (item) => this.highlight(item?.id ?? null),
+      hover: (id) => this.highlight(id),
       open: (item) => this.open(item),
       edit: (item) => this.edit([item]),
       remove: (item) => this.edit([item], "delete"),

@@ -15,7 +15,7 @@ const CHOICE = [2.2, 4.6];
 
 export class RunTable {
   // `handlers`: sort(column), turn(column), choose(ids, wanted), open(item), edit(item), remove(item), toggle(group),
-  // hover(item or null).
+  // hover(id or null), of a run or a group.
   constructor(label, handlers) {
     this.handlers = handlers;
     this.entries = [];
@@ -39,7 +39,7 @@ export class RunTable {
     this.body.addEventListener("keydown", (event) => this.key(event) && (event.preventDefault(), event.stopPropagation()));
     this.body.addEventListener("focusin", (event) => this.focused(event.target.closest("[role=row]")?.entry));
     this.body.addEventListener("click", (event) => this.click(event));
-    this.body.addEventListener("pointerover", (event) => this.handlers.hover(event.target.closest("[role=row]")?.entry?.item ?? null));
+    this.body.addEventListener("pointerover", (event) => this.handlers.hover(event.target.closest("[role=row]")?.entry?.id ?? null));
     this.body.addEventListener("pointerleave", () => this.handlers.hover(null));
   }
 
@@ -224,7 +224,7 @@ export class RunTable {
     this.all.indeterminate = count > 0 && count < ids.length;
   }
 
-  // Marks the row of a run that the pointer is over in the legend or in a chart.
+  // Marks the row of a run, or of a group, that the pointer is over in the legend or in a chart.
   highlight(id) {
     for (const [each, row] of this.rows) row.classList.toggle("lit", each === id);
   }
