@@ -60,6 +60,8 @@ export class RunsPanel {
     this.main = element("div", { class: "pane" }, this.table.root, this.empty);
     this.split = element("div", { class: "split" }, this.main, this.side);
     this.root = element("div", { class: "runs-panel" }, this.tools, this.filter.fault, this.filter.help, this.chooser.root, this.plot.root, this.split, this.editor.root);
+    // one leaves the field before one leaves the page
+    this.filter.input.addEventListener("change", () => this.keepFilter());
     this.filter.input.addEventListener("keydown", (event) => this.fromFilter(event));
     this.place.watch(this.table.root, () => this.table.current);
   }
@@ -68,9 +70,8 @@ export class RunsPanel {
   async load() {
     const cursor = await this.runs.load();
     this.arrange();
-    const gone = this.choice.prune(this.runs.items);
-    if (gone) this.arrange();
-    this.gone = gone;
+    this.gone = this.choice.prune(this.runs.items);
+    if (this.gone) this.arrange();
     this.place.restore(this.table);
     return cursor;
   }
@@ -181,8 +182,13 @@ export class RunsPanel {
     clearTimeout(this.typing);
     this.address.query.set("filter", text);
     if (!text) this.address.query.delete("filter");
-    this.typing = setTimeout(() => this.address.set({ filter: text }), TYPING);
+    this.typing = setTimeout(() => this.keepFilter(), TYPING);
     this.plan();
+  }
+
+  keepFilter() {
+    clearTimeout(this.typing);
+    if (!this.closed) this.address.set({ filter: this.filter.text });
   }
 
   clear() {
