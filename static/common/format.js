@@ -2,9 +2,11 @@
 
 import { serviceNow } from "./clock.js";
 
+const WHOLE = new Intl.NumberFormat("en");
+
 export function number(value) {
   if (!Number.isFinite(value)) return String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return WHOLE.format(value);
   if (value === 0) return "0";
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? `${+value.toPrecision(5)}` : value.toExponential(3);
 }

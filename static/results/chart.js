@@ -6,6 +6,8 @@ import { Plot } from "./plot.js";
 import { describe, distance, hiddenText, pointsAt, rowsOf, spoken } from "./reading.js";
 import { viewOf } from "./view.js";
 
+// runs in a reading
+const [ROWS, LARGE_ROWS] = [5, 15];
 let created = 0;
 
 export class Chart {
@@ -51,7 +53,10 @@ export class Chart {
   }
 
   listen() {
-    this.observer = new ResizeObserver(() => this.isSeen && this.host.dirty(this));
+    this.observer = new ResizeObserver(([{ contentRect }]) => {
+      this.plot.size(contentRect);
+      if (this.isSeen) this.host.dirty(this);
+    });
     this.observer.observe(this.canvas);
     this.canvas.addEventListener("pointerdown", (event) => this.press(event));
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
@@ -96,13 +101,14 @@ export class Chart {
   press(event) {
     if (!this.view?.y || event.button) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.dragging = [event.offsetX, event.offsetX];
+    const pixel = this.inside(event.offsetX);
+    this.dragging = [pixel, pixel];
   }
 
   point(event) {
     if (!this.view?.y) return;
     const { box } = this.plot;
-    const pixel = Math.min(box.right, Math.max(box.left, event.offsetX));
+    const pixel = this.inside(event.offsetX);
     if (this.dragging) this.dragging[1] = pixel;
     const x = this.plot.xOf(pixel, this.view);
     const y = this.view.y.value((box.bottom - event.offsetY) / (box.bottom - box.top));
@@ -111,6 +117,11 @@ export class Chart {
     this.host.hover(nearest?.line.run.id ?? null);
     this.read();
     this.host.dirty(this);
+  }
+
+  inside(pixel) {
+    const { left, right } = this.plot.box;
+    return Math.min(right, Math.max(left, pixel));
   }
 
   release() {
@@ -130,7 +141,7 @@ export class Chart {
   }
 
   read() {
-    this.reading.replaceChildren(...rowsOf(this.cursor, this.view));
+    this.reading.replaceChildren(...rowsOf(this.cursor, this.view, this.isLarge ? LARGE_ROWS : ROWS));
     const { box } = this.plot;
     this.reading.classList.toggle("left", this.plot.pixelOf(this.cursor.x, this.view) > (box.left + box.right) / 2);
   }

@@ -9,6 +9,8 @@ const MOST_RUNS = 50;
 // points in one answer: a first chart should not wait for all of them
 const BATCH = 12000;
 const AT_ONCE = 2;
+// curves that are kept; those that were not seen for the longest time are forgotten
+const MOST_CURVES = 1500;
 // milliseconds until a failed request is sent again, at least
 const RETRY = 2000;
 
@@ -54,7 +56,15 @@ export class Curves {
       const missing = runs.filter((run) => !this.refused.has(run) && !this.has(run, key));
       if (missing.length) this.wanted.set(key, missing);
     }
+    this.clear(new Set(keys.flatMap((key) => runs.map((run) => nameOf(run, key)))));
     this.pump();
+  }
+
+  clear(needed) {
+    for (const [name, curve] of this.curves) {
+      if (this.curves.size <= MOST_CURVES) break;
+      if (!needed.has(name) && !curve.isLoading) this.curves.delete(name);
+    }
   }
 
   has(run, key) {
@@ -122,6 +132,8 @@ export class Curves {
       return;
     }
     this.onState(error.status ? error.message : "the service does not answer; trying again");
+    // the same request would be refused again
+    if (error.status >= 400 && error.status < 500 && error.status !== 429) return;
     for (const key of keys) this.wanted.set(key, [...new Set([...(this.wanted.get(key) ?? []), ...runs])]);
     this.waiting = setTimeout(() => {
       this.waiting = null;

@@ -55,6 +55,8 @@ export class ChartGrid {
   // Shows these runs: { id, name, slot, isLive, group?, startedAt? }, where `startedAt` (seconds) is where
   // time begins. Runs with the same `group` have a mean and a band.
   setRuns(runs) {
+    // other values are of one run
+    if (this.runs.length === 1 && this.runs[0].id !== runs[0]?.id) this.clear();
     this.runs = runs;
     this.curves.points = Math.max(100, Math.min(POINTS, Math.round(MOST_POINTS / Math.max(1, runs.length))));
     const ids = new Set(runs.map(({ id }) => id));
@@ -68,6 +70,11 @@ export class ChartGrid {
     this.settings.bands.hidden = !runs.some(({ group }) => group != null);
     this.layOut();
     this.redraw();
+  }
+
+  clear() {
+    for (const group of this.groups.values()) group.close();
+    this.groups.clear();
   }
 
   // Loads the metrics of a run, again and again if it must.
@@ -108,15 +115,15 @@ export class ChartGrid {
       this.parts.get(`values ${result.key}`)?.append(result);
     }
     this.refreshing ??= setTimeout(() => this.refresh(), LIVE);
-    this.onCount?.();
   }
 
   // Draws what live results have changed.
   refresh() {
     this.refreshing = null;
-    this.layOut();
+    if (this.shape !== this.laidOut) this.layOut();
     for (const key of this.changed) this.redraw(key);
     this.changed.clear();
+    this.onCount?.();
   }
 
   // Loads everything again, after a pause of the events.
@@ -134,7 +141,12 @@ export class ChartGrid {
     return [...this.metrics.values()].reduce((sum, { seq }) => sum + seq, 0);
   }
 
+  get shape() {
+    return [...this.metrics.values()].map(({ shape }) => shape).join();
+  }
+
   layOut() {
+    this.laidOut = this.shape;
     const loaded = this.runs.map(({ id }) => this.metrics.get(id));
     const maps = loaded.map(({ keys }) => keys);
     const groups = layOut(maps, this.settings.filter, this.runs.length === 1);
@@ -143,13 +155,15 @@ export class ChartGrid {
       group.close();
       this.groups.delete(name);
     }
+    // read before anything is written: afterwards it would cost a layout
+    const width = this.body.clientWidth;
     let next = this.body.firstElementChild;
     for (const [name, items] of groups) {
       if (!this.groups.has(name)) this.groups.set(name, this.group(name));
       const group = this.groups.get(name);
       if (group.root === next) next = next.nextElementSibling;
       else this.body.insertBefore(group.root, next);
-      group.show(items, groups.size === 1 && name === "");
+      group.show(items, groups.size === 1 && name === "", width);
     }
     this.offer(maps);
     this.say(groups, loaded, maps);
@@ -206,7 +220,7 @@ export class ChartGrid {
     for (const { target, isIntersecting } of entries) {
       const part = this.partOf.get(target);
       if (!part) {
-        if (isIntersecting) for (const group of this.groups.values()) if (group.end === target) group.more();
+        if (isIntersecting) this.more(target);
         continue;
       }
       if (isIntersecting) this.seen.add(part);
@@ -214,6 +228,15 @@ export class ChartGrid {
       part.see?.(isIntersecting);
     }
     this.want();
+  }
+
+  // Makes the next charts of the group with this end. The observer tells only changes, so the end is
+  // observed anew: it may still be in view.
+  more(end) {
+    const group = [...this.groups.values()].find((each) => each.end === end);
+    group?.more();
+    this.observer.unobserve(end);
+    if (group && !end.hidden) this.observer.observe(end);
   }
 
   want() {
@@ -356,13 +379,13 @@ export class ChartGrid {
 
   // Draws the charts of a key, or all that are seen.
   redraw(key) {
-    if (key !== undefined && key === this.settings.metric) key = undefined;
-    for (const part of this.parts.values()) {
-      if (key !== undefined && part.key !== key) continue;
+    const isAll = key === undefined || key === this.settings.metric;
+    const parts = isAll ? this.parts.values() : [this.parts.get(`tile ${key}`), this.parts.get(`chart ${key}`)];
+    for (const part of parts) {
       if (part instanceof Tile) this.showTile(part);
       else if (part instanceof Chart && part.isSeen) this.painter.add(part);
     }
-    if (this.large && (key === undefined || this.large.key === key)) this.painter.add(this.large);
+    if (this.large && (isAll || this.large.key === key)) this.painter.add(this.large);
   }
 
   showTile(tile) {
@@ -388,6 +411,6 @@ export class ChartGrid {
     this.curves.close();
     this.settings.close();
     this.large?.close();
-    for (const group of this.groups.values()) group.close();
+    this.clear();
   }
 }

@@ -4,7 +4,9 @@ import { element } from "../common/dom.js";
 import { counted } from "../common/format.js";
 
 // charts that are made at once; the next ones when the last is near
-const PART = 200;
+const PART = 60;
+// the height in CSS pixels of a row of charts, and the width of one: about, for what is not made yet
+const [HEIGHT, WIDTH] = [290, 400];
 const PLACES = ["tile", "chart", "values"];
 
 export class Group {
@@ -14,8 +16,10 @@ export class Group {
     this.name = name;
     Object.assign(this, { make, watch, unwatch });
     this.shown = new Map();
-    this.most = PART;
+    // nothing is made before the group is near
+    this.most = 0;
     this.items = [];
+    this.columns = 1;
     this.count = element("span", { class: "faint" });
     this.places = { tile: element("div", { class: "tiles" }), chart: element("div", { class: "charts" }), values: element("div", { class: "values" }) };
     this.end = element("div", { class: "end" });
@@ -30,11 +34,14 @@ export class Group {
     this.watch(this.end);
   }
 
-  // `items` are [kind, key]; with `isAlone` there is no heading.
-  show(items, isAlone) {
+  // `items` are [kind, key]; with `isAlone` there is no heading. `width` is what a row has, in CSS pixels.
+  show(items, isAlone, width) {
     this.items = items;
+    this.columns = Math.max(1, Math.floor(width / WIDTH));
     this.root.classList.toggle("alone", isAlone);
-    this.count.textContent = counted(new Set(items.map(([, key]) => key)).size, "key");
+    const count = new Set(items.map(([, key]) => key)).size;
+    if (count !== this.shownCount) this.count.textContent = counted(count, "key");
+    this.shownCount = count;
     this.render();
   }
 
@@ -69,7 +76,17 @@ export class Group {
       this.places[kind].insertBefore(part.root, ends[kind]);
       this.watch(part.root);
     }
-    this.end.hidden = !this.isOpen || this.items.length <= this.most;
+    this.fill();
+  }
+
+  // Keeps the place of the charts that are not made, so that scrolling is steady.
+  fill() {
+    const missing = this.isOpen ? Math.max(0, this.items.length - this.most) : 0;
+    const height = Math.ceil(missing / this.columns) * HEIGHT;
+    if (height === this.filled) return;
+    this.filled = height;
+    this.end.hidden = height === 0;
+    this.end.style.height = `${height}px`;
   }
 
   close() {

@@ -3,6 +3,7 @@
 import { element } from "../common/dom.js";
 import { counted } from "../common/format.js";
 import { swatch } from "./palette.js";
+import { groupId } from "./view.js";
 
 export class Legend {
   // `onHover(id)` is called with a run's id or a group's (groupId), and with null at the end; without `onRemove(id)` no run can be removed.
@@ -42,11 +43,6 @@ export class Legend {
   highlight(id) {
     for (const [each, item] of this.items ?? []) item.classList.toggle("strong", each === id);
   }
-}
-
-// What a group is highlighted by; no run's id has a space.
-export function groupId(group) {
-  return `group ${group}`;
 }
 
 function entryOf({ id, group }) {

@@ -43,6 +43,11 @@ export class RunMetrics {
     return this.live.value?.keys ?? new Map();
   }
 
+  // Changes when there is another key, or a key is to be shown in another way (keys.js).
+  get shape() {
+    return this.live.value?.shape ?? 0;
+  }
+
   // The seq of the newest result, which is also how many the run has had.
   get seq() {
     return this.live.value?.seq ?? 0;
@@ -60,6 +65,7 @@ class Metrics {
         this.seqs.set(metric.key, seq);
       }
     }
+    this.shape = 1;
     this.first = pages[0].seq;
     this.seq = pages.at(-1).seq;
   }
@@ -70,10 +76,14 @@ class Metrics {
     if (!this.keys.has(key)) this.keys.set(key, { key, count: 0, points: 0, last: null, last_step: null });
     const metric = this.keys.get(key);
     metric.count += 1;
-    if (numberOf(value) === undefined) return true;
+    if (numberOf(value) === undefined) {
+      if (metric.count === metric.points + 1) this.shape += 1;
+      return true;
+    }
     metric.last = value;
     metric.last_step = step ?? metric.points;
     metric.points += 1;
+    if (metric.points <= 2) this.shape += 1;
     return true;
   }
 }

@@ -8,17 +8,26 @@ const FONT = "11px system-ui, sans-serif";
 // points below which each one gets a dot
 const DOTS = 40;
 const FAINT = 0.22;
+// points of a part of a curve that is stroked at once
+const PART = 40;
 const MARK = 4;
 
 export class Plot {
   constructor(canvas) {
     this.canvas = canvas;
     this.box = null;
+    this.size({ width: 0, height: 0 });
+  }
+
+  // The canvas's size in CSS pixels, which a ResizeObserver tells: to ask for it costs a layout.
+  size({ width, height }) {
+    this.width = width;
+    this.height = height;
   }
 
   // `view` has the lines, scales and what else a chart shows (chart.js). Returns false if there is no room.
   draw(view) {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { width, height } = this;
     if (!width || !height) return false;
     this.begin(width, height);
     this.bounds(view, width, height);
@@ -119,7 +128,7 @@ export class Plot {
       const x = this.pixelOf(tick, view);
       const half = pen.measureText(texts[at]).width / 2;
       pen.fillRect(Math.round(x), box.bottom, 1, 4);
-      pen.fillText(texts[at], Math.min(Math.max(x, half + 1), this.canvas.clientWidth - half - 1), box.bottom + 7);
+      pen.fillText(texts[at], Math.min(Math.max(x, half + 1), this.width - half - 1), box.bottom + 7);
     });
     pen.fillText(base ? `${view.axisName} (${base} …)` : view.axisName, (box.left + box.right) / 2, box.bottom + 22);
   }
@@ -149,33 +158,13 @@ export class Plot {
   // A curve in its order; a value that can't be shown interrupts it, unless the points are thinned.
   stroke({ line, slot, isFaint, isStrong, hasDash = true }, view) {
     const { pen } = this;
-    pen.strokeStyle = this.colour(colourOf(slot));
+    pen.strokeStyle = pen.fillStyle = this.colour(colourOf(slot));
     pen.globalAlpha = isFaint ? FAINT : 1;
     pen.lineWidth = isStrong ? 2.6 : 1.6;
-    pen.lineJoin = "round";
-    pen.setLineDash(hasDash ? dashOf(slot) : []);
-    const places = [];
-    let isOpen = false;
-    pen.beginPath();
-    for (let at = 0; at < line.length; at += 1) {
-      const [x, y] = [line.x(at), line.y(at)];
-      if (Number.isNaN(x)) continue;
-      if (!view.shows(y)) {
-        isOpen &&= line.series.isThinned;
-        continue;
-      }
-      const place = this.place(x, y, view);
-      if (isOpen) pen.lineTo(...place);
-      else pen.moveTo(...place);
-      isOpen = true;
-      places.push(place);
-    }
-    pen.stroke();
-    pen.setLineDash([]);
-    if (places.length < DOTS && !isFaint) {
-      pen.fillStyle = pen.strokeStyle;
-      for (const [x, y] of places) pen.fillRect(x - 2, y - 2, 4, 4);
-    }
+    pen.lineJoin = "bevel";
+    const places = placesOf(line, view, this);
+    polyline(pen, places, hasDash ? dashOf(slot).map((length) => length * (isStrong ? 1.6 : 1)) : []);
+    if (places.length < DOTS && !isFaint) for (const place of places) if (place) pen.fillRect(place[0] - 2, place[1] - 2, 4, 4);
     pen.globalAlpha = 1;
   }
 
@@ -221,6 +210,42 @@ export class Plot {
       pen.stroke();
     }
   }
+}
+
+// The places of a line's points on the canvas, with null where it is interrupted.
+function placesOf(line, view, plot) {
+  const places = [];
+  for (let at = 0; at < line.length; at += 1) {
+    const [x, y] = [line.x(at), line.y(at)];
+    if (Number.isNaN(x)) continue;
+    if (view.shows(y)) places.push(plot.place(x, y, view));
+    else if (!line.series.isThinned) places.push(null);
+  }
+  return places;
+}
+
+// Strokes in short parts: a browser needs ten times as long for one path of thousands of noisy lines.
+// The dash goes on from part to part.
+function polyline(pen, places, dash) {
+  pen.setLineDash(dash);
+  let [before, length, count] = [null, 0, 0];
+  pen.beginPath();
+  for (const place of places) {
+    if (!place || !before || count === PART) {
+      pen.stroke();
+      pen.beginPath();
+      pen.lineDashOffset = length;
+      count = 0;
+      if (before && place) pen.moveTo(...before);
+    }
+    if (place) pen.lineTo(...place);
+    if (place && before) length += Math.hypot(place[0] - before[0], place[1] - before[1]);
+    before = place;
+    count += 1;
+  }
+  pen.stroke();
+  pen.setLineDash([]);
+  pen.lineDashOffset = 0;
 }
 
 function ticksOf({ axis, x }, most) {

@@ -5,9 +5,8 @@ import { counted, number, span } from "../common/format.js";
 import { swatch } from "./palette.js";
 import { notPositive } from "./view.js";
 
-// runs in a reading, the nearest ones first
-const MOST_ROWS = 10;
 const MOST_RUNS = 20;
+const WHOLE = new Intl.NumberFormat("en");
 
 export function xText(x, { axis }) {
   if (axis === "time") return x < 0 ? `-${span(-x)}` : x < 60 && !Number.isInteger(x) ? `${number(x)} s` : span(x);
@@ -21,7 +20,7 @@ export function exact(value) {
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e15 || size < 1e-4)) return String(value);
   const [whole, part] = String(value).split(".");
-  return Number(whole).toLocaleString("en") + (part ? `.${part}` : "");
+  return WHOLE.format(Number(whole)) + (part ? `.${part}` : "");
 }
 
 // The points nearest to `x`, one of each line, and of the group means: { line, at, slot }.
@@ -30,15 +29,19 @@ export function pointsAt(x, view) {
   return lines.map(({ line, slot }) => ({ line, slot, at: line.nearest(x, (y) => view.shows(y) || !Number.isFinite(y)) })).filter(({ at }) => at >= 0);
 }
 
-// A row for each point under the cursor; with `y`, a value, those next to it first.
-export function rowsOf({ points, y }, view) {
+// What is under the cursor: of one point all digits; of several a row for each, `most` of them, with `y`,
+// a value, those next to it first.
+export function rowsOf({ x, points, y }, view, most) {
+  if (view.lines.length === 1 && points.length === 1) return [element("div", {}, `${exact(view.lines[0].y(points[0].at))} at ${xText(points[0].line.x(points[0].at), view)}`)];
   const sorted = y == null ? points : points.toSorted((one, other) => distance(one, y, view) - distance(other, y, view));
-  const rows = sorted.slice(0, MOST_ROWS).map(({ line, at, slot }) => {
-    const name = view.lines.length > 1 ? `${line.run.name}  ` : "";
-    return element("div", {}, swatch(slot), ` ${name}${exact(line.y(at))} at ${xText(line.x(at), view)}`);
-  });
-  if (points.length > MOST_ROWS) rows.push(element("div", { class: "faint" }, `and ${points.length - MOST_ROWS} more`));
-  return rows;
+  const at = xText(points.length ? sorted[0].line.x(sorted[0].at) : x, view);
+  const rows = sorted.slice(0, most).map(({ line, at: place, slot }) => element("div", {}, swatch(slot), " ", element("strong", {}, short(line.y(place))), ` ${line.run.name}`));
+  if (points.length > most) rows.push(element("div", { class: "faint" }, `and ${points.length - most} more`));
+  return [element("div", { class: "faint" }, `${view.axisName} ${at}`), ...rows];
+}
+
+function short(value) {
+  return Number.isFinite(value) ? number(value) : exact(value);
 }
 
 export function distance({ line, at }, y, view) {

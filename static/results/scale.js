@@ -2,12 +2,16 @@
 
 import { logTicks, ticks, unitOf, widen } from "./ticks.js";
 
+// decades that a log scale has at least, so that its ticks differ in double precision; more of them among
+// the least numbers, which have few digits
+const [LEAST_LOG, TINY, TINY_LOG] = [1e-9, -290, 4];
+
 export class Scale {
   // `pad`: the share of the range that stays free at both ends
   constructor(low, high, { log = false, pad = 0 } = {}) {
     this.log = log;
     if (log) {
-      [this.from, this.to] = widen(Math.log10(low), Math.log10(high), pad);
+      [this.from, this.to] = widenLog(...widen(Math.log10(low), Math.log10(high), pad));
       [this.low, this.high] = [Math.max(Number.MIN_VALUE, 10 ** this.from), Math.min(Number.MAX_VALUE, 10 ** this.to)];
       this.unit = 1;
     } else {
@@ -30,4 +34,9 @@ export class Scale {
   ticks(most) {
     return this.log ? logTicks(this.low, this.high, most) : ticks(this.low, this.high, most);
   }
+}
+
+function widenLog(from, to) {
+  const least = from < TINY ? TINY_LOG : LEAST_LOG;
+  return to - from < least ? [from - (least - (to - from)) / 2, to + (least - (to - from)) / 2] : [from, to];
 }

@@ -7,6 +7,8 @@ import { span } from "../common/format.js";
 const LEAST_SPAN = 2 ** -46;
 const LEAST = 1e-290;
 const MOST = Number.MAX_VALUE;
+// no step is so small
+const LEAST_POWER = -330;
 // beyond it, the difference of two numbers may be no number
 const HUGE = 1e300;
 // digits of a label above which an axis shows differences from its first tick
@@ -16,6 +18,8 @@ const TIMES = [
   ...SECONDS, ...SECONDS.map((each) => each * 60), ...[1, 2, 3, 6, 12].map((each) => each * 3600),
 ];
 const DAY = 86400;
+const MOST_TICKS = 50;
+const DIGITS = new Intl.NumberFormat("en", { maximumFractionDigits: 20 });
 
 // The factor that keeps sums and differences of a range finite.
 export function unitOf(low, high) {
@@ -30,7 +34,7 @@ export function widen(low, high, pad = 0) {
   const least = Math.max(size * LEAST_SPAN, LEAST);
   const more = from === to ? Math.max(least / 2, pad ? size * pad || 0.5 : 0.5) : Math.max((to - from) * pad, (least - (to - from)) / 2);
   const limit = MOST * unit;
-  return [Math.max(-limit, from - more) / unit, Math.min(limit, to + more) / unit];
+  return [Math.min(low, Math.max(-limit, from - more) / unit), Math.max(high, Math.min(limit, to + more) / unit)];
 }
 
 // Round numbers in a range that `widen` made: three at least, and `most` if that allows it.
@@ -39,20 +43,21 @@ export function ticks(low, high, most) {
   const [from, to] = [low * unit, high * unit];
   let power = Math.floor(Math.log10(to - from)) + 1;
   let found = [];
-  for (;;) {
+  for (; power > LEAST_POWER; power -= 1) {
     for (const part of [5, 2, 1]) {
       const next = multiples(from, to, part, power);
       if (found.length >= 3 && next.length > most) return found.map((tick) => tick / unit);
       found = next;
       if (found.length >= Math.max(3, most)) return found.map((tick) => tick / unit);
     }
-    power -= 1;
   }
+  return found.map((tick) => tick / unit);
 }
 
 // The multiples of part × 10^power in the range.
 function multiples(from, to, part, power) {
   const step = scaled(part, power);
+  if (!(step > 0)) return [];
   const last = Math.floor(to / step);
   const found = [];
   for (let times = Math.ceil(from / step); times <= last; times += 1) {
@@ -89,12 +94,11 @@ export function timeTicks(low, high, most, offset = 0) {
   const width = high - low;
   if (width < 3) return ticks(low, high, most);
   const [from, to] = [low + offset, high + offset];
-  if (width > 3 * DAY) return ticks(from / DAY, to / DAY, most).map((tick) => tick * DAY - offset);
-  const count = (step) => Math.floor(to / step) - Math.ceil(from / step) + 1;
-  const step = TIMES.find((each) => count(each) <= most && count(each) >= 3) ?? TIMES.findLast((each) => count(each) >= 3) ?? width / 4;
-  const found = [];
-  for (let times = Math.ceil(from / step); times <= Math.floor(to / step); times += 1) found.push(times * step - offset);
-  return found;
+  if (width > 3 * DAY) return ticks(from / DAY, to / DAY, most).map((tick) => tick * DAY - offset).filter((tick) => tick >= low && tick <= high);
+  const found = TIMES.filter((step) => step * 2 < width && width / step < MOST_TICKS)
+    .map((step) => multiples(from, to, step, 0).map((tick) => tick - offset).filter((tick) => tick >= low && tick <= high))
+    .filter(({ length }) => length >= 3);
+  return found.find(({ length }) => length <= most) ?? found.at(-1) ?? ticks(low, high, most);
 }
 
 // The labels of ticks: as many digits as tell them apart. If that is too many, each says what it is
@@ -142,5 +146,5 @@ function plain(value, digits) {
   const short = Number(value.toPrecision(digits));
   const size = Math.abs(short);
   if (size !== 0 && (size >= 1e7 || size < 1e-4)) return short.toExponential().replace("e+", "e");
-  return short.toLocaleString("en", { maximumFractionDigits: 20 });
+  return DIGITS.format(short);
 }

@@ -1,11 +1,15 @@
 // What a chart shows at a moment: its scales, and in which strength each curve is drawn.
 
 import { bandOf } from "./band.js";
-import { groupId } from "./legend.js";
 import { Line } from "./line.js";
 import { Scale } from "./scale.js";
 
 const PAD = 0.05;
+
+// What a group is highlighted by; no run's id has a space.
+export function groupId(group) {
+  return `group ${group}`;
+}
 
 // `lines` are the curves; `settings` has axis, axisName, isLog, smooth, band; `zoom` is a range of x or
 // null; `highlight` is the id of a run or of a group, or null.

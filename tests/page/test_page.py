@@ -117,7 +117,7 @@ def test_a_runs_data_is_shown_as_text_and_never_as_markup(service: Service, tab:
     tab.page.keyboard.press("2")
     expect(tab.page.locator(".values h3")).to_have_text(hostile[1])
     tab.page.locator(".values summary").click()
-    expect(tab.page.locator(".values .key")).to_contain_text(hostile[0])
+    expect(tab.page.locator(".values .leaf .key")).to_contain_text(hostile[0])
     assert (tab.page.locator("h1").text_content() or "").startswith(hostile[0])
     assert tab.page.locator("main img, main script").count() == 0
     assert "hacked" not in tab.page.title()
@@ -285,7 +285,7 @@ def test_an_instance_page_compares_chosen_runs(service: Service, tab: Tab) -> No
 
     def read_at(x: int) -> list[str]:
         canvas.hover(position={"x": x, "y": 50})
-        return tab.page.locator(".reading div").all_text_contents()
+        return tab.page.locator(".reading strong").all_text_contents()
 
     wait_until(lambda: len(read_at(300)) == 3, "all three curves")
     assert tab.page.url.endswith("?compare=run-0&compare=run-1&compare=run-2")
