@@ -70,6 +70,8 @@ export class ChartGrid {
     this.settings.bands.hidden = !runs.some(({ group }) => group != null);
     this.layOut();
     this.redraw();
+    // charts that are seen already need the curves of a run that joins them
+    this.want();
   }
 
   clear() {

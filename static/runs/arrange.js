@@ -1,6 +1,6 @@
 // Which runs a table shows, in which order, in which groups, and with which columns.
 
-import { groupId } from "../results/legend.js";
+import { groupId } from "../results/view.js";
 import { bestOf, columnOf, DIFFERING, leadingMetrics, METRICS, NAME, Names } from "./columns.js";
 import { wordsOf } from "./collection.js";
 import { compile, parse, QueryError } from "./query.js";

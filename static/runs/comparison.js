@@ -4,7 +4,7 @@ import { getJson } from "../common/api.js";
 import { element } from "../common/dom.js";
 import { displayName, span } from "../common/format.js";
 import { ChartGrid } from "../results/grid.js";
-import { groupId } from "../results/legend.js";
+import { groupId } from "../results/view.js";
 import { swatch } from "../results/palette.js";
 import { Stream } from "../stream/stream.js";
 import { statusOf, took } from "./columns.js";
