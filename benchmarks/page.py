@@ -41,7 +41,7 @@ def million(service: Service, page: Page) -> Figures:
         body = "".join(f'{{"message": "line {n}"}}\n' for n in range(first, first + 10_000))
         client.post(f"/runs/{run}/logs", content=body, headers={"Content-Type": "application/x-ndjson"})
     page.goto(service.url)
-    page.wait_for_selector(".runs a")
+    page.wait_for_selector(".experiments a")
     began = time.perf_counter()
     page.goto(f"{service.url}/#/runs/{run}")
     page.get_by_text(f"line {LINES}", exact=True).wait_for()
