@@ -86,9 +86,7 @@ export class ChartGrid {
       await metrics.load();
       if (this.metrics.get(id) !== metrics || this.closed) return;
       this.problem.textContent = "";
-      this.layOut();
-      this.redraw();
-      this.onCount?.();
+      this.refreshing ??= setTimeout(() => this.refresh(), 0);
     } catch (error) {
       if (this.metrics.get(id) !== metrics || this.closed) return;
       this.problem.textContent = error.status ? error.message : "the service does not answer; trying again";
@@ -122,7 +120,10 @@ export class ChartGrid {
   // Draws what live results have changed.
   refresh() {
     this.refreshing = null;
-    if (this.shape !== this.laidOut) this.layOut();
+    if (this.shape !== this.laidOut) {
+      this.layOut();
+      for (const part of this.parts.values()) if (part instanceof Tile) this.showTile(part);
+    }
     for (const key of this.changed) this.redraw(key);
     this.changed.clear();
     this.onCount?.();

@@ -1,10 +1,11 @@
 // What is known of each key of a run: the service's summary, and what has come since.
 
-import { getJson, nextPath, runPath } from "../common/api.js";
+import { getExactJson, nextPath, runPath } from "../common/api.js";
 import { Live } from "./live.js";
 import { numberOf } from "./point.js";
 
 const LIMIT = 10000;
+let shapes = 0;
 
 export class RunMetrics {
   constructor(id) {
@@ -19,7 +20,7 @@ export class RunMetrics {
       const pages = [];
       let path = `${runPath(this.id)}/metrics?limit=${LIMIT}`;
       while (path) {
-        const page = await getJson(path, options);
+        const page = await getExactJson(path, options);
         pages.push(page);
         path = nextPath(path, page.next);
       }
@@ -65,7 +66,7 @@ class Metrics {
         this.seqs.set(metric.key, seq);
       }
     }
-    this.shape = 1;
+    this.shape = shapes += 1;
     this.first = pages[0].seq;
     this.seq = pages.at(-1).seq;
   }
@@ -77,13 +78,13 @@ class Metrics {
     const metric = this.keys.get(key);
     metric.count += 1;
     if (numberOf(value) === undefined) {
-      if (metric.count === metric.points + 1) this.shape += 1;
+      if (metric.count === metric.points + 1) this.shape = shapes += 1;
       return true;
     }
     metric.last = value;
     metric.last_step = step ?? metric.points;
     metric.points += 1;
-    if (metric.points <= 2) this.shape += 1;
+    if (metric.points <= 2) this.shape = shapes += 1;
     return true;
   }
 }

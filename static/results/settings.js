@@ -74,7 +74,7 @@ export class Settings {
 
   changed(name) {
     clearTimeout(this.keeping);
-    this.keeping = setTimeout(() => this.keep(), PAUSE);
+    this.keeping = setTimeout(() => this.root.checkVisibility() && this.keep(), PAUSE);
     this.onChange(name);
   }
 

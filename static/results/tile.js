@@ -18,7 +18,7 @@ export class Tile {
   // `values` are [run, metric] of the runs that have the key.
   show(values) {
     this.root.classList.toggle("several", values.length > 1);
-    const text = JSON.stringify(values.map(([{ id, slot, name }, { last }]) => [id, slot, name, last]));
+    const text = JSON.stringify(values.map(([{ id, slot, name }, { last }]) => [id, slot, name, String(last)]));
     if (text === this.text) return;
     this.text = text;
     const isLone = values.length === 1;
@@ -33,7 +33,9 @@ export class Tile {
 }
 
 function row({ name, slot }, { last, last_step: step }, isLone) {
+  // beyond 2^53 only a BigInt has all digits
+  const isBig = typeof last === "bigint";
   const value = numberOf(last);
-  const title = exact(value) + (step == null ? "" : ` at step ${step}`);
-  return element("div", { class: "line", title }, isLone ? null : swatch(slot), element("strong", {}, number(value)), isLone ? null : element("span", { class: "faint" }, name));
+  const title = (isBig ? String(last) : exact(value)) + (step == null ? "" : ` at step ${step}`);
+  return element("div", { class: "line", title }, isLone ? null : swatch(slot), element("strong", {}, isBig ? String(last) : number(value)), isLone ? null : element("span", { class: "faint" }, name));
 }

@@ -110,9 +110,12 @@ def test_a_single_value_is_a_tile_and_becomes_a_curve_with_the_second(
     tile = page.locator(".tile")
     expect(tile.locator("strong")).to_have_text("0.875")
     expect(page.locator(".chart")).to_have_count(0)
+    post("big", [9007199254740993])
+    page.reload()
+    expect(tile.locator("strong")).to_have_text(["9007199254740993", "0.875"])
     post("test/acc", [0.9], [8])
     expect(description(page, "test/acc")).to_contain_text("2 points, step 7 to 8")
-    expect(tile).to_have_count(0)
+    expect(tile).to_have_count(1)
 
 
 def test_values_that_are_not_finite_are_counted_and_read(
