@@ -15,6 +15,10 @@ const help = document.getElementById("help");
 const leave = document.getElementById("log-out");
 const ICON = icon.href;
 const DOTS = { running: "#2f7fd6", completed: "#1a9c5b", failed: "#d6383d", cancelled: "#8a8f98", pending: "#c9a227" };
+// milliseconds without the service, after which the page says what to do
+const AWAY = 3000;
+const away = document.getElementById("away");
+let missed = null;
 let view = null;
 let shownPath = null;
 
@@ -23,6 +27,7 @@ const shell = {
   state(name, text) {
     connection.textContent = text;
     connection.className = `connection ${name}`;
+    sayAway(name === "reconnecting");
   },
   title(text, status) {
     document.title = text;
@@ -30,6 +35,21 @@ const shell = {
     icon.href = dot ? `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7" fill="${dot}"/></svg>`)}` : ICON;
   },
 };
+
+// Says what to do if the service does not answer for a while.
+function sayAway(isAway) {
+  if (!isAway) {
+    clearTimeout(missed);
+    missed = null;
+    away.hidden = true;
+    return;
+  }
+  missed ??= setTimeout(() => {
+    const why = navigator.onLine ? `The service at ${location.host} does not answer. Is it running? Start it with “athanor serve”, or ask who runs it.` : "This computer is offline.";
+    away.textContent = `${why} This page connects again by itself; what it shows may be old.`;
+    away.hidden = false;
+  }, AWAY);
+}
 
 function route() {
   const address = new Address();
@@ -63,7 +83,7 @@ async function start(shown, tries) {
   } catch (error) {
     if (view !== shown) return;
     if (error.status === 404) {
-      root.replaceChildren(element("section", { class: "card" }, element("p", {}, error.message)));
+      root.replaceChildren(shown.missing?.(error) ?? element("section", { class: "card" }, element("p", {}, error.message)));
       shell.state("ended", "not found");
       return;
     }

@@ -119,7 +119,8 @@ class RunProgress(Event, tag="run_progress", kw_only=True):
     """`bars`: the states of several bars, outermost first; the other fields are the first one's."""
 
     run_id: str
-    instance_id: str
+    # a service of an earlier version does not send it
+    instance_id: str = ""
     current: Amount
     total: Amount | None
     message: str | None

@@ -9,8 +9,8 @@ from ..protocol.records import LevelCounts
 from .session import Params, Session
 
 _LEVELS = LevelCounts.__struct_fields__
-_COLUMNS = [f"{level}_count" for level in _LEVELS]
-ADD = ", ".join(f"{column} = {column} + ?" for column in _COLUMNS)
+COLUMNS = [f"{level}_count" for level in _LEVELS]
+ADD = ", ".join(f"{column} = {column} + ?" for column in COLUMNS)
 """Assignments in an UPDATE of `runs`; `row` gives their parameters."""
 
 UPGRADE = """
@@ -35,7 +35,7 @@ def row(counts: Mapping[str, int]) -> Params:
 
 async def counts(session: Session, run_id: str) -> LevelCounts:
     """The counts of a run, all 0 if there is no such run."""
-    sql = f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE id = ?"
+    sql = f"SELECT {', '.join(COLUMNS)} FROM runs WHERE id = ?"
     rows = await session.execute(sql, (run_id,))
     return LevelCounts(**dict(zip(_LEVELS, rows[0], strict=True))) if rows else LevelCounts()
 

@@ -2,9 +2,11 @@
 
 resource                        read                            write
 experiments:run:{id}            the run, its entries, stream    report, change, delete
-experiments:instance:{id}       the instance, its runs' life    change, delete, create runs
+experiments:instance:{id}       the instance, its runs' life*   change, delete, create runs
 experiments:instances, …:runs   lists and streams, filtered     nothing
 /metrics, /openapi.json         the document                    nothing
+
+* and their progress
 """
 
 from __future__ import annotations

@@ -27,6 +27,12 @@ export class Address {
     history.replaceState(history.state, "", this.hash);
   }
 
+  // Replaces the path, and keeps the query.
+  turn(...parts) {
+    this.parts = parts;
+    history.replaceState(history.state, "", this.hash);
+  }
+
   // Replaces the path, and removes the query.
   go(...parts) {
     this.parts = parts;

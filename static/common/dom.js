@@ -1,6 +1,8 @@
 // Creates and fills elements. Data of a run becomes text, never markup.
 
+import { serviceNow } from "./clock.js";
 import { number, span } from "./format.js";
+import { Pace } from "./pace.js";
 
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -48,19 +50,17 @@ export function framed(draw) {
 
 // A run's progress bar; without a total it shows activity only.
 export class Bar {
-  constructor() {
+  // `startedAt` is when the bar began, in milliseconds by the service's clock, if that is known
+  constructor(startedAt = null) {
     this.meter = element("progress", { "aria-label": "progress" });
     this.text = element("span", { class: "bar-text" });
     this.root = element("div", { class: "bar", hidden: true }, this.meter, this.text);
-    this.first = null;
+    this.pace = new Pace(startedAt);
   }
 
   show(progress) {
     if (!progress) return;
     const { current, total, message, bars = [] } = progress;
-    const now = performance.now();
-    // a new bar, of another epoch for example, has its own pace
-    if (!this.first || this.first.total !== total || current < this.first.current) this.first = { current, total, at: now };
     this.root.hidden = false;
     if (total) {
       this.meter.max = total;
@@ -69,9 +69,9 @@ export class Bar {
       this.meter.removeAttribute("value");
     }
     const count = total ? `${number(current)} of ${number(total)}` : number(current);
-    const done = current - this.first.current;
-    const left = total && done > 0 && current < total ? ((total - current) * (now - this.first.at)) / done / 1000 : 0;
-    this.text.textContent = [count, message, left > 0 ? `${span(left)} left` : null, ...bars.slice(1).map(brief)].filter(Boolean).join(" · ");
+    // only progress that was requested has a time
+    const left = this.pace.left(progress, progress.updated_at ? Date.parse(progress.updated_at) : serviceNow());
+    this.text.textContent = [count, message, left ? `${span(left)} left` : null, ...bars.slice(1).map(brief)].filter(Boolean).join(" · ");
   }
 
   end() {

@@ -29,6 +29,15 @@ export function duration(run) {
   return span((end - Date.parse(run.started_at)) / 1000);
 }
 
+// A time with its date, and how long ago it was by the service's clock.
+export function moment(timestamp) {
+  return new Date(timestamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+}
+
+export function ago(timestamp) {
+  return `${span((serviceNow() - Date.parse(timestamp)) / 1000)} ago`;
+}
+
 export function clock(timestamp) {
   const at = new Date(timestamp);
   const two = (part) => String(part).padStart(2, "0");

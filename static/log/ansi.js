@@ -1,45 +1,45 @@
-// Terminal colours: SGR sequences become spans with classes; other escape sequences are removed.
+// Terminal colours: SGR sequences become the classes of parts of the text; other escape sequences are removed.
 
-const SEQUENCE = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?/g;
-// the most spans in one line; the rest of the line is plain text
-const MOST_SPANS = 200;
+// the same as the service's (athanor/protocol/safe_text.py), so that a search finds what is seen
+const SEQUENCE = /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-~]?/g;
+// the sequences of one message that count; what follows them has no colours
+const MOST_SEQUENCES = 2000;
+const NO_STYLE = { colour: "", background: "", bold: false, dim: false, italic: false, underline: false };
 
 export function plain(text) {
   return text.includes("\x1b") ? text.replace(SEQUENCE, "") : text;
 }
 
-// Replaces the content of the element `into` by `text` with its colours.
-export function paint(into, text) {
-  if (!text.includes("\x1b")) {
-    into.textContent = text;
-    return;
-  }
-  into.textContent = "";
-  let style = { colour: "", background: "", bold: false, dim: false, italic: false, underline: false };
+// The text without sequences, and its styled parts as [begin, end, classes], in order.
+export function styled(message) {
+  if (!message.includes("\x1b")) return { text: message, parts: [] };
+  const parts = [];
+  let text = "";
+  let style = NO_STYLE;
   let place = 0;
-  let spans = 0;
-  for (const found of text.matchAll(SEQUENCE)) {
-    add(into, text.slice(place, found.index), style);
+  let sequences = 0;
+  const add = (piece) => {
+    const name = classes(style);
+    if (piece && name) parts.push([text.length, text.length + piece.length, name]);
+    text += piece;
+  };
+  for (const found of message.matchAll(SEQUENCE)) {
+    add(message.slice(place, found.index));
     place = found.index + found[0].length;
     if (found[1] !== undefined) style = next(style, found[1]);
-    spans += 1;
-    if (spans > MOST_SPANS) break;
+    sequences += 1;
+    if (sequences === MOST_SEQUENCES) {
+      style = NO_STYLE;
+      break;
+    }
   }
-  add(into, plain(text.slice(place)), style);
+  add(plain(message.slice(place)));
+  return { text, parts };
 }
 
-function add(into, text, { colour, background, bold, dim, italic, underline }) {
-  if (!text) return;
-  const classes = [colour && `fg-${colour}`, background && `bg-${background}`, bold && "bold", dim && "dim", italic && "italic", underline && "underline"];
-  const name = classes.filter(Boolean).join(" ");
-  if (!name) {
-    into.append(text);
-    return;
-  }
-  const span = document.createElement("span");
-  span.className = name;
-  span.textContent = text;
-  into.append(span);
+function classes({ colour, background, bold, dim, italic, underline }) {
+  const names = [colour && `fg-${colour}`, background && `bg-${background}`, bold && "bold", dim && "dim", italic && "italic", underline && "underline"];
+  return names.filter(Boolean).join(" ");
 }
 
 // The style after an SGR sequence. Indexed and true colours become the nearest of the 16 colours
@@ -49,7 +49,7 @@ function next(style, codes) {
   const list = (codes || "0").split(/[;:]/).map(Number);
   for (let at = 0; at < list.length; at += 1) {
     const code = list[at];
-    if (code === 0) Object.assign(made, { colour: "", background: "", bold: false, dim: false, italic: false, underline: false });
+    if (code === 0) Object.assign(made, NO_STYLE);
     else if (code === 1) made.bold = true;
     else if (code === 2) made.dim = true;
     else if (code === 3) made.italic = true;

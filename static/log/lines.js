@@ -1,12 +1,10 @@
 // A run's lines, as far as they are loaded. Other lines are requested when they become visible.
 
-import { getJson, runPath } from "../common/api.js";
+import { getExactJson, runPath } from "../common/api.js";
 
 export const FIRST = 5000;
 const CHUNK = 500;
 const MOST_CHUNKS = 120;
-const MOST_MATCHES = 50000;
-const NEWEST = Number.MAX_SAFE_INTEGER;
 
 // All lines by seq: line `index` has seq index + 1. They are kept in chunks; the chunks that were
 // not needed for the longest time are dropped.
@@ -17,6 +15,21 @@ export class AllLines {
     this.count = 0;
     this.chunks = new Map();
     this.requested = new Set();
+  }
+
+  // The number of line `index`.
+  key(index) {
+    return index + 1;
+  }
+
+  // Where line `seq` is; -1 if it is not in the list.
+  place(seq) {
+    return seq >= 1 && seq <= this.count ? seq - 1 : -1;
+  }
+
+  // Where the first line is that is not before `seq`.
+  nearest(seq) {
+    return Math.max(0, seq - 1);
   }
 
   get(index) {
@@ -68,7 +81,7 @@ export class AllLines {
     try {
       const after = key * CHUNK;
       const upTo = Math.min(this.count, after + CHUNK);
-      const page = await getJson(`${runPath(this.id)}/logs?after=${after}&before=${upTo + 1}&limit=${CHUNK}`);
+      const page = await getExactJson(`${runPath(this.id)}/logs?after=${after}&before=${upTo + 1}&limit=${CHUNK}`);
       this.take(page.logs);
       const chunk = this.chunks.get(key) ?? [];
       this.chunks.set(key, chunk);
@@ -92,95 +105,4 @@ export class AllLines {
   drop() {
     while (this.chunks.size > MOST_CHUNKS) this.chunks.delete(this.chunks.keys().next().value);
   }
-}
-
-// Lines that match a search, the newest last; the service searches the stored lines.
-export class Matches {
-  constructor(id, levels, text, onChange) {
-    this.id = id;
-    this.levels = levels;
-    this.text = text;
-    this.needle = ascii(text);
-    this.onChange = onChange;
-    this.entries = [];
-    this.total = 0;
-    this.isLoading = false;
-    this.hasOlder = false;
-    this.newest = 0;
-    this.pending = [];
-  }
-
-  get count() {
-    return this.entries.length;
-  }
-
-  get(index) {
-    return this.entries[index];
-  }
-
-  async load() {
-    this.isLoading = true;
-    const page = await getJson(this.path(NEWEST));
-    this.entries = page.logs;
-    this.total = page.total;
-    this.hasOlder = page.next != null;
-    this.newest = page.logs.at(-1)?.seq ?? 0;
-    this.isLoading = false;
-    const pending = this.pending;
-    this.pending = null;
-    this.append(pending);
-    this.onChange();
-  }
-
-  append(entries) {
-    if (this.pending) {
-      this.pending.push(...entries);
-      return 0;
-    }
-    const before = this.entries.length;
-    for (const entry of entries) {
-      if (entry.seq > this.newest && this.matches(entry)) this.entries.push(entry);
-    }
-    const added = this.entries.length - before;
-    if (added) this.newest = this.entries.at(-1).seq;
-    this.total += added;
-    if (this.entries.length > MOST_MATCHES + 5000) {
-      this.entries.splice(0, this.entries.length - MOST_MATCHES);
-      this.hasOlder = true;
-      this.dropped = true;
-    }
-    return added;
-  }
-
-  matches({ level, message }) {
-    return (!this.levels || this.levels.includes(level)) && (!this.needle || ascii(message).includes(this.needle));
-  }
-
-  // Loads older matches, and puts them in front; returns their number.
-  async older() {
-    if (this.isLoading || !this.hasOlder) return 0;
-    this.isLoading = true;
-    try {
-      const page = await getJson(this.path(this.entries[0]?.seq ?? NEWEST));
-      this.entries = page.logs.concat(this.entries);
-      this.hasOlder = page.next != null;
-      return page.logs.length;
-    } finally {
-      this.isLoading = false;
-    }
-  }
-
-  need() {}
-
-  path(before) {
-    const query = new URLSearchParams({ before, limit: FIRST });
-    if (this.levels) query.set("level", this.levels.join(","));
-    if (this.text) query.set("q", this.text);
-    return `${runPath(this.id)}/logs?${query}`;
-  }
-}
-
-// Lower case as the service's search has it: of ASCII letters only.
-function ascii(text) {
-  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }

@@ -2,6 +2,8 @@
 // EventSource has all topics, and begins at the oldest cursor. Its events come in the order of their
 // numbers, so a stream drops what is not after its own cursor.
 
+import { parse } from "../common/json.js";
+
 const TYPES = [
   "run_created", "run_started", "run_updated", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested",
   "run_deleted", "run_log", "run_logs", "run_result", "run_results", "run_progress",
@@ -109,7 +111,8 @@ export class Hub {
 
   take(event) {
     this.receivedAt = performance.now();
-    const data = JSON.parse(event.data);
+    // integers in the metadata of lines stay exact
+    const data = event.type.startsWith("run_log") ? parse(event.data) : JSON.parse(event.data);
     if (data.type === "gap") {
       this.gap(data);
       return;

@@ -126,6 +126,32 @@ async def test_progress_cancel_and_signs_of_life_are_known_on_every_node(cluster
     assert clients[1].get(f"/runs/{other}").json()["log_count"] == 1
 
 
+async def test_the_topic_of_an_instance_has_progress_of_runs_on_every_node(cluster: Cluster) -> None:
+    first, second = (node.client() for node in cluster.nodes[:2])
+    run = new_run(first)
+    instance = first.get(f"/runs/{run}").json()["instance_id"]
+
+    def current_of(reader: Reader) -> list[int]:
+        return [data["current"] for _, data in reader.events if data["type"] == "run_progress"]
+
+    # the second node learns of the run from this message, or from the run's events
+    query = f"topic=experiments:instance:{instance}&types=run_progress,run_completed"
+    live, late = (Reader(cluster, query, cluster.nodes[1]) for _ in range(2))
+    ended = Reader(cluster, query, cluster.nodes[0])
+    async with reading([live]):
+        for current in range(1, 4):
+            first.post(f"/runs/{run}/progress", json={"current": current, "total": 3}).raise_for_status()
+        await until(lambda: current_of(live)[-1:] == [3])
+        async with reading([late]):
+            await until(lambda: current_of(late) == [3])
+            second.post(f"/runs/{run}/complete").raise_for_status()
+            await until(lambda: live.events[-1][1]["type"] == "run_completed")
+            async with reading([ended]):
+                await until(lambda: bool(ended.events))
+                first.delete(f"/instances/{instance}").raise_for_status()
+    assert [data["type"] for _, data in ended.events] == ["run_completed"]
+
+
 def test_a_node_reads_only_what_its_subscribers_want(cluster: Cluster) -> None:
     first, second, third = cluster.nodes
     run = new_run(first.client())

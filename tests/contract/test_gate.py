@@ -354,6 +354,27 @@ def test_lists_and_wide_topics_show_a_tenant_its_own(guarded: Service) -> None:
         assert {event.event for event in seen} >= {"run_created", "run_updated", "instance_created"}
 
 
+def test_who_may_read_an_instance_sees_the_progress_of_its_runs(guarded: Service) -> None:
+    """By the topic of the instance, and by that of all runs, which is filtered."""
+    token = bearer(jwt_of("experiments:instance:mine"))
+    with guarded.client(headers=token) as client, guarded.client(headers=bearer(TOKEN)) as admin:
+        for path in (
+            "/events/experiments:instance:mine?types=run_progress",
+            "/events/experiments:runs?types=run_progress",
+            "/events?topic=experiments:runs&topic=experiments:instance:mine&types=run_progress",
+        ):
+            with connect_sse(client, "GET", path) as stream:
+                assert stream.response.status_code == 200
+                for name in ("others", "mine"):
+                    progress = {"current": 1, "message": f"of {name} {path}"}
+                    admin.put(f"/runs/{name}-1/progress", json=progress).raise_for_status()
+                for event in stream.iter_sse():
+                    assert "others-1" not in event.data
+                    if f"of mine {path}" in event.data:
+                        break
+        assert client.get("/events/experiments:instance:others").status_code == 403
+
+
 def test_a_filtered_list_goes_on_over_what_is_hidden(guarded: Service) -> None:
     with guarded.client(headers=bearer(TOKEN)) as admin:
         for number in range(30):

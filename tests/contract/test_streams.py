@@ -199,8 +199,13 @@ def test_late_viewer_gets_the_last_progress_without_an_id(client: httpx.Client) 
     run = new_run(client)
     for current in range(5):
         client.post(f"/runs/{run}/progress", json={"current": current, "total": 10, "message": "m"})
-    shown = {"type": "run_progress", "run_id": run, "current": 4, "total": 10, "message": "m"}
-    for path in (path_of(run), f"{path_of(run)}?types=run_progress"):
+    instance = client.get(f"/runs/{run}").json()["instance_id"]
+    shown = {
+        **{"type": "run_progress", "run_id": run, "instance_id": instance},
+        **{"current": 4, "total": 10, "message": "m"},
+    }
+    of_instance = f"/events/experiments:instance:{instance}?types=run_progress"
+    for path in (path_of(run), f"{path_of(run)}?types=run_progress", of_instance):
         with stream(client, path) as events:
             assert next(events) == ("", shown)
     with stream(client, "/events/experiments:runs?types=run_progress") as events:
@@ -215,6 +220,51 @@ def test_late_viewer_gets_the_last_progress_without_an_id(client: httpx.Client) 
     path = f"/events?topic=experiments:run:{run}&topic=experiments:run:{other}"
     with stream(client, path) as events:
         assert next(events)[1]["run_id"] == other
+
+
+def test_the_topic_of_an_instance_carries_the_progress_of_its_runs(client: httpx.Client) -> None:
+    first, other = new_run(client), new_run(client)
+    instance = client.get(f"/runs/{first}").json()["instance_id"]
+    second = client.post(f"/instances/{instance}/runs", json={}).json()["id"]
+    client.post(f"/runs/{second}/start").raise_for_status()
+    for run, current in ((first, 1), (second, 2), (other, 3)):
+        client.post(f"/runs/{run}/progress", json={"current": current}).raise_for_status()
+    topic = f"/events/experiments:instance:{instance}"
+
+    def shown(event: tuple[str, dict[str, Any]]) -> tuple[str, str, int]:
+        id, data = event
+        assert data["type"] == "run_progress"
+        assert data["instance_id"] == instance
+        return id, data["run_id"], data["current"]
+
+    with stream(client, topic) as events:
+        # those known on connecting, then live ones
+        known = {shown(next(events)), shown(next(events))}
+        assert known == {("", first, 1), ("", second, 2)}
+        client.post(f"/runs/{other}/progress", json={"current": 4}).raise_for_status()
+        client.post(f"/runs/{first}/progress", json={"current": 5}).raise_for_status()
+        assert shown(next(events)) == ("", first, 5)
+        client.post(f"/runs/{second}/fail").raise_for_status()
+        id, data = next(events)
+        assert (bool(id), data["type"]) == (True, "run_failed")
+    # nothing of a run that has ended; and nothing if other types are wanted
+    with stream(client, topic) as events:
+        assert shown(next(events)) == ("", first, 5)
+        client.patch(f"/instances/{instance}", json={"name": "renamed"}).raise_for_status()
+        assert next(events)[1]["type"] == "instance_updated"
+    with stream(client, f"{topic}?types=run_completed,instance_updated") as events:
+        client.post(f"/runs/{first}/progress", json={"current": 6}).raise_for_status()
+        client.post(f"/runs/{first}/complete").raise_for_status()
+        assert next(events)[1]["type"] == "run_completed"
+    # one subscription to both topics receives a progress once
+    third = client.post(f"/instances/{instance}/runs", json={}).json()["id"]
+    client.post(f"/runs/{third}/start").raise_for_status()
+    path = f"/events?topic=experiments:instance:{instance}&topic=experiments:run:{third}"
+    with stream(client, path) as events:
+        client.post(f"/runs/{third}/progress", json={"current": 7}).raise_for_status()
+        assert shown(next(events)) == ("", third, 7)
+        client.post(f"/runs/{third}/complete").raise_for_status()
+        assert next(events)[1]["type"] == "run_completed"
 
 
 def test_newest_progress_arrives_before_the_end_and_not_all_of_it(client: httpx.Client) -> None:

@@ -164,7 +164,7 @@ def test_the_cancel_button_asks_for_confirmation_and_shows_the_request(
 
 def test_an_unknown_run_is_reported_as_unknown(service: Service, tab: Tab) -> None:
     tab.page.goto(f"{service.url}/#/runs/nowhere")
-    expect(tab.page.locator("main")).to_have_text("there is no run nowhere")
+    expect(tab.page.locator("main h1")).to_have_text("there is no run nowhere")
 
 
 def messages(first: int, count: int) -> str:

@@ -36,6 +36,20 @@ def run_sql(sql: str, database: str = "postgres", server: str = SERVER) -> list[
         return runner.run(fetch())
 
 
+def run_script(sql: str, database: str) -> None:
+    """Run several statements as the server's owner."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(f"{SERVER}/{database}", timeout=5)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    with asyncio.Runner() as runner:
+        runner.run(run())
+
+
 def answers(server: str = SERVER) -> bool:
     try:
         return run_sql("SELECT 1", server=server) == [(1,)]

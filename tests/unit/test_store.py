@@ -30,6 +30,7 @@ from athanor.store.store import Store
 from athanor.store.upgrades import SCHEMA, Schema
 
 from ..support import postgres
+from ..support.old_tables import make_old
 
 pytestmark = pytest.mark.anyio
 
@@ -260,7 +261,7 @@ async def test_a_database_of_version_1_is_upgraded_and_keeps_its_runs(settings: 
     async with Athanor(settings) as athanor:
         run = await running_run(athanor, "r")
         await athanor.log(run, "of version 1")
-    await plain_sql(settings, "UPDATE meta SET value = '1' WHERE key = 'version'")
+    await asyncio.to_thread(make_old, settings, 1)
     async with Athanor(settings) as athanor:
         assert (await athanor.update_run("r", name="renamed")).metadata == {"name": "renamed"}
     version = "SELECT value FROM meta WHERE key = 'version'"
@@ -278,7 +279,7 @@ async def test_an_upgrade_that_fails_leaves_the_database_as_it_was(settings: Set
     async with Athanor(settings) as athanor:
         assert (await athanor.get_run("r")).status == "running"
     columns = "SELECT * FROM runs"
-    assert len((await plain_sql(settings, columns))[0]) == 14
+    assert len((await plain_sql(settings, columns))[0]) == 18
 
 
 async def test_the_rest_of_a_deleted_run_is_not_looked_for_in_a_new_run_of_its_id(
