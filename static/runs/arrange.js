@@ -74,12 +74,30 @@ export class Arrangement {
     return named.filter(([name, id]) => /^(config|last|least|greatest)\./.test(id) && name !== id && `config.${name}` !== id).map(([name, id]) => `${name} is ${id}`);
   }
 
-  // Arranges the items of a collection.
-  update(items) {
+  // Whether the order, the groups or the filter may depend on the progress, or on the metrics, of a run.
+  dependsOn(what) {
+    const ids = [this.sort?.id, ...(this.group ? this.columns.map(({ id }) => id) : [])].filter(Boolean);
+    const isOf = what === "progress" ? (id) => id === "progress" : (id) => /^(last|least|greatest)\./.test(id);
+    const names = this.fault ? [] : (this.terms ?? []).filter(({ name }) => name).map(({ name }) => this.names.find(name).id);
+    return [...ids, ...names].some(isOf);
+  }
+
+  // Arranges the items of a collection, whose `version` grows when configurations change.
+  update(items, version = -1) {
     const began = performance.now();
     this.all = [...items];
-    this.names = new Names({ configs: configKeys(this.all), metrics: new Set(this.metrics.map(({ key }) => key)), arePartial: this.hasExperiments });
+    if (version < 0 || version !== this.version) this.configs = configKeys(this.all);
+    this.version = version;
+    this.names = new Names({ configs: this.configs, metrics: new Set(this.metrics.map(({ key }) => key)), arePartial: this.hasExperiments });
     this.select();
+    // what is derived from configurations stays while the same runs are shown
+    const shown = this.items.reduce((hash, { rank }) => (hash * 31 + rank) | 0, this.items.length);
+    const signature = `${version} ${shown} ${this.all.length}`;
+    if (version < 0 || signature !== this.signature) {
+      this.differingKeys = null;
+      this.lengths = new Map();
+    }
+    this.signature = signature;
     this.order();
     this.columns = this.chooseColumns();
     this.took = performance.now() - began;
@@ -131,6 +149,10 @@ export class Arrangement {
 
   // The keys of the configuration that differ between the shown runs; between all of them if one is shown.
   differing() {
+    return (this.differingKeys ??= this.findDiffering());
+  }
+
+  findDiffering() {
     const items = this.items.length > 1 ? this.items : (this.all ?? []);
     const keys = new Map();
     for (const { config } of items) {
@@ -162,7 +184,8 @@ export class Arrangement {
     const isName = column.id === NAME.id;
     const fitted = { ...column };
     if (column.kind || isName || column.id === "experiment" || column.id === "tags") {
-      let longest = this.items.slice(0, 300).reduce((most, item) => Math.max(most, this.lengthOf(column, item)), 0);
+      if (!this.lengths.has(column.id)) this.lengths.set(column.id, this.items.slice(0, 300).reduce((most, item) => Math.max(most, this.lengthOf(column, item)), 0));
+      let longest = this.lengths.get(column.id);
       const title = column.title.length * 0.47 + 2.4;
       const [least, most] = isName ? [9, this.isNarrow ? 15 : 20] : column.kind === "metric" ? [5.6, 9] : [4, 14];
       if (isName) for (const group of this.groups ?? []) longest = Math.max(longest, group.name.length + 6);
@@ -172,7 +195,7 @@ export class Arrangement {
     if (column.id === "status" && this.groups) fitted.width = 10;
     if (["least", "greatest"].includes(column.which)) {
       const sign = column.which === "least" ? 1 : -1;
-      fitted.best = this.items.map(column.value).filter((value) => value !== undefined).sort((one, other) => compare(one, other, sign))[0];
+      fitted.best = this.items.map(column.value).filter((value) => value !== undefined).reduce((best, value) => (best !== undefined && compare(best, value, sign) <= 0 ? best : value), undefined);
     }
     return fitted;
   }

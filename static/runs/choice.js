@@ -34,9 +34,14 @@ export class Choice {
   }
 
   set(ids, wanted) {
+    let isFull = false;
     for (const id of ids) {
       if (!wanted) this.slots.delete(id);
-      else if (!this.slots.has(id)) this.slots.set(id, this.free());
+      else if (!this.slots.has(id)) {
+        const slot = isFull ? null : this.free();
+        isFull = slot === null;
+        this.slots.set(id, slot);
+      }
     }
     this.keep();
   }

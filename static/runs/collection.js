@@ -17,7 +17,7 @@ const SILENCE = 61000;
 const REFRESH = 4000;
 
 export class Runs {
-  // `path` is that of a list of runs. `handlers` are `changed(item)`, for one run's data; `listed()`, when runs
+  // `path` is that of a list of runs. `handlers` are `changed(item, what)`, for a run's progress or metric; `listed()`, when runs
   // came or went or ended; `reported()`, when there may be new metrics; and `experimentOf(run)`, which gives
   // {name, config} of the run's experiment. `keys` are the metrics that are shown.
   constructor(path, handlers) {
@@ -28,6 +28,8 @@ export class Runs {
     this.keys = [];
     this.loaded = new Set();
     this.isComplete = false;
+    // grows when any configuration may be another one
+    this.version = 0;
     this.cursor = null;
     this.newest = 0;
     this.closed = false;
@@ -51,6 +53,7 @@ export class Runs {
       if (isFirst) this.handlers.listed();
     }
     this.items = fresh;
+    this.version += 1;
     this.loaded = new Set(this.keys);
     this.newest = 0;
     this.isComplete = true;
@@ -83,6 +86,7 @@ export class Runs {
   }
 
   describe(item, run) {
+    this.version += 1;
     const experiment = this.handlers.experimentOf(run);
     item.run = run;
     item.heardAt ??= performance.now();
@@ -101,6 +105,7 @@ export class Runs {
   take(event) {
     if (event.type === "run_progress") return this.advance(event);
     if (event.type === "run_deleted") {
+      this.version += 1;
       if (this.items.delete(event.run_id)) this.handlers.listed();
     } else if (event.run) this.replace(event);
     else return false;
@@ -112,14 +117,14 @@ export class Runs {
     this.progress.set(event.run_id, event);
     if (!item) return true;
     item.progress = event;
-    this.sign(item);
+    this.sign(item, "progress");
     return true;
   }
 
   // The run may have given a sign of life; a stream begins with progress that is old, though.
-  sign(item) {
+  sign(item, what) {
     item.heardAt = performance.now();
-    this.handlers.changed(item);
+    this.handlers.changed(item, what);
     this.refresh();
   }
 
@@ -133,6 +138,7 @@ export class Runs {
   }
 
   delete(instanceId) {
+    this.version += 1;
     for (const [id, { run }] of this.items) if (run.instance_id === instanceId) this.items.delete(id);
     this.handlers.listed();
   }
@@ -177,7 +183,6 @@ export class Runs {
       if (!item) continue;
       if (run.summary) item.summary = { ...item.summary, ...run.summary };
       if (item.run.status === "running" && run.stale !== undefined) item.run = { ...item.run, stale: run.stale };
-      this.handlers.changed(item);
     }
     this.handlers.listed();
   }
@@ -195,7 +200,7 @@ export class Runs {
       now.greatest = before.greatest === null || value > before.greatest ? value : before.greatest;
     }
     item.summary = { ...item.summary, [key]: now };
-    this.sign(item);
+    this.sign(item, "metric");
   }
 
   // Progress says that there may be new metrics: reads those of the running runs, at most every few seconds.

@@ -10,7 +10,9 @@ import { Stream } from "../stream/stream.js";
 import { statusOf, took } from "./columns.js";
 import { plain } from "./values.js";
 
+// rows and columns of the differences
 const MOST_ROWS = 200;
+const MOST_COMPARED = 30;
 const FIELDS = { filter: "charts", group: "panels" };
 
 export class Comparison {
@@ -36,7 +38,7 @@ export class Comparison {
     this.note.textContent = drawn.length < items.length ? `the charts show ${drawn.length} of them` : "";
     this.note.hidden = !this.note.textContent;
     const runs = drawn.map((item) => ({ id: item.id, name: displayName(item.run), slot: slots.get(item.id), isLive: item.run.status === "running", group: groupOf(item), startedAt: item.run.started_at ? Date.parse(item.run.started_at) / 1000 : undefined }));
-    const signature = JSON.stringify([runs, items.map(({ id, run }) => [id, statusOf(run), run.metadata])]);
+    const signature = JSON.stringify([runs, items.slice(0, MOST_COMPARED).map(({ id, run }) => [id, statusOf(run), run.metadata]), items.length]);
     if (signature === this.signature) return;
     this.signature = signature;
     this.compare(items, slots);
@@ -82,7 +84,8 @@ export class Comparison {
   }
 
   // A row for each key whose values differ.
-  compare(items, slots) {
+  compare(all, slots) {
+    const items = all.slice(0, MOST_COMPARED);
     const keys = [...new Set(items.flatMap(({ config }) => [...config.keys()]))];
     const differing = keys.filter((key) => new Set(items.map(({ config }) => config.get(key))).size > 1);
     const seconds = (item) => (took(item.run) === undefined ? "–" : span(took(item.run)));
@@ -95,6 +98,7 @@ export class Comparison {
       element("table", {},
         element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "key"), ...items.map(head))),
         element("tbody", {}, ...rows.map(([key, ...cells]) => element("tr", {}, element("th", { scope: "row" }, key), ...cells.map((cell) => element("td", {}, cell)))))),
+      all.length > items.length ? element("p", { class: "faint" }, `of the first ${items.length} chosen runs`) : "",
       ...(differing.length || items.length < 2 ? [] : [element("p", { class: "faint" }, "the configurations are the same")]));
     this.differences.hidden = items.length < 2;
   }

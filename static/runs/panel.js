@@ -24,7 +24,7 @@ export class RunsPanel {
   constructor(options) {
     this.options = options;
     this.address = options.address;
-    this.runs = new Runs(options.path, { experimentOf: options.experimentOf, changed: (item) => this.changed(item), listed: () => this.plan(), reported: () => this.options.reported?.() });
+    this.runs = new Runs(options.path, { experimentOf: options.experimentOf, changed: (item, what) => this.changed(item, what), listed: () => this.plan(), reported: () => this.options.reported?.() });
     this.arrangement = new Arrangement(this.address, options);
     this.choice = new Choice(this.address);
     this.place = new Place();
@@ -81,11 +81,11 @@ export class RunsPanel {
     return this.runs.take(event);
   }
 
-  // One run has other data. Its place may depend on them.
-  changed(item) {
+  // A run has another progress or metric. Its place may depend on that.
+  changed(item, what) {
     this.table.update(item.id);
     this.options.updated?.(item);
-    if (this.arrangement.sort || this.arrangement.group || this.arrangement.terms?.length || this.runs.keys.length) this.plan();
+    if (this.arrangement.dependsOn(what)) this.plan();
   }
 
   // Arranges soon, once for many changes.
@@ -104,7 +104,7 @@ export class RunsPanel {
     if (this.closed) return;
     const { arrangement, runs, choice } = this;
     arrangement.isNarrow = choice.size > 0;
-    arrangement.update(runs.items.values());
+    arrangement.update(runs.items.values(), runs.version);
     const slots = arrangement.groups ? choice.grouped(arrangement.groups) : choice.slots;
     this.table.show({ entries: arrangement.entries, columns: arrangement.columns, sort: arrangement.sort, slots, isGrouped: Boolean(arrangement.groups) });
     this.compare(slots);

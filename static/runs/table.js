@@ -10,6 +10,8 @@ import { isNumeric, plain, shown } from "./values.js";
 // the height of a row in CSS pixels; runs.css has it too
 const ROW = 30;
 const BEYOND = 6;
+const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const DAY = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
 // the width of the column with the check boxes, in rem, without and with marks
 const CHOICE = [2.2, 4.6];
 
@@ -147,13 +149,26 @@ export class RunTable {
     const place = this.places.get(this.current) ?? (this.entries.length ? 0 : null);
     if (place !== null && (place < first || place >= last)) wanted[place < first ? "unshift" : "push"]([this.entries[place], place]);
     const ids = new Set(wanted.map(([{ id }]) => id));
+    const free = [];
     for (const [id, row] of this.rows) {
       if (ids.has(id)) continue;
-      row.remove();
       this.rows.delete(id);
+      free.push(row);
     }
+    this.reuse(free, wanted);
     this.place(wanted);
     this.markAll();
+  }
+
+  // Rows that are no longer seen show others: new elements cost more. One with the focus or a selection is not reused.
+  reuse(free, wanted) {
+    const selected = getSelection();
+    for (const row of free) {
+      const isHeld = row.contains(document.activeElement) || (!selected.isCollapsed && selected.containsNode(row, true));
+      const next = isHeld ? null : wanted.find(([entry]) => !this.rows.has(entry.id) && entry.kind === row.entry.kind);
+      if (next) this.rows.set(next[0].id, row);
+      else row.remove();
+    }
   }
 
   // Brings the rows into the order of `wanted` without moving the one that has the focus: that would take it away.
@@ -197,6 +212,7 @@ export class RunTable {
   }
 
   fill(row, entry) {
+    if (row.entry?.id !== entry.id) row.classList.remove("lit");
     row.entry = entry;
     row.isStale = false;
     const ids = idsOf(entry);
@@ -363,13 +379,15 @@ function fillRun(row, item, columns) {
     if (column.id === "name") fillName(cell, item, value);
     else if (column.id === "status") fillStatus(cell, run);
     else if (column.id === "progress") fillProgress(cell, item, value);
-    else if (column.id === "began" || column.type === "time") setText(cell, whenOf(value), value === undefined ? "" : new Date(value).toLocaleString());
+    else if (column.kind !== "metric" && cell.was === value && "was" in cell) return;
+    else if (column.type === "time") setText(cell, whenOf(value), value === undefined ? "" : TIME.format(value));
     else if (column.type === "span") setText(cell, value === undefined ? "" : span(value));
     else if (column.type === "tags") setText(cell, value.join(", "), value.join(", "));
     else if (column.kind === "metric") {
-      setText(cell, shown(value), value === undefined ? "" : `${column.which} ${column.key}: ${plain(value)}`);
+      if (cell.was !== value || !("was" in cell)) setText(cell, shown(value), value === undefined ? "" : `${column.which} ${column.key}: ${plain(value)}`);
       cell.classList.toggle("best", value !== undefined && value === column.best);
     } else setText(cell, column.type === "number" ? shown(value) : plain(value), plain(value));
+    cell.was = value;
   });
 }
 
@@ -385,8 +403,9 @@ function setText(cell, text, title = "") {
 }
 
 function fillName(cell, item, name) {
-  if (cell.said === name) return;
+  if (cell.said === name && cell.saidId === item.id) return;
   cell.said = name;
+  cell.saidId = item.id;
   cell.link.href = `#/runs/${encodeURIComponent(item.id)}`;
   cell.link.textContent = name;
   cell.link.title = name === item.id ? name : `${name} (${item.id})`;
@@ -460,6 +479,6 @@ export function whenOf(milliseconds) {
   const time = `${two(at.getHours())}:${two(at.getMinutes())}`;
   const now = new Date();
   if (at.toDateString() === now.toDateString()) return time;
-  const day = at.toLocaleDateString("en", { month: "short", day: "numeric" });
+  const day = DAY.format(at);
   return at.getFullYear() === now.getFullYear() ? `${day} ${time}` : `${day} ${at.getFullYear()}`;
 }
