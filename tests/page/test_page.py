@@ -137,7 +137,10 @@ def test_a_runs_data_is_shown_as_text_and_never_as_markup(service: Service, tab:
 def test_an_id_of_dots_leads_to_no_other_path(shared_service: Service, tab: Tab) -> None:
     requested: list[str] = []
     tab.page.on("request", lambda request: requested.append(request.url))
-    for path, text in {"runs/..": "there is no run ..", "instances/.": "There is no experiment ."}.items():
+    for path, text in {
+        "runs/..": "there is no run ..",
+        "instances/.": "There is no experiment .",
+    }.items():
         tab.page.goto(f"{shared_service.url}/#/{path}")
         expect(tab.page.locator("main")).to_contain_text(text)
     assert {url.removeprefix(shared_service.url) for url in requested if "static" not in url} == {

@@ -76,7 +76,9 @@ def test_chosen_runs_stay_in_their_place_with_charts_beside_them(
     wait_until(lambda: curves(page) == {"loss": "200"}, "both curves")
     # beside the table
     table, charts = page.locator(".grid-scroll").bounding_box(), comparison.bounding_box()
-    assert table and charts and table["x"] + table["width"] <= charts["x"]
+    assert table
+    assert charts
+    assert table["x"] + table["width"] <= charts["x"]
     # only what differs
     keys = comparison.locator(".difference tbody th").all_text_contents()
     assert keys == ["lr", "deep.seed", "status", "took"]
@@ -87,7 +89,8 @@ def test_chosen_runs_stay_in_their_place_with_charts_beside_them(
     assert marks == [swatch(legend.nth(0)), swatch(legend.nth(1))]
     heads = comparison.locator(".difference th[data-id]")
     assert marks == [swatch(heads.nth(0)), swatch(heads.nth(1))]
-    assert marks[0][0] != marks[1][0] and marks[0][1] != marks[1][1]
+    assert marks[0][0] != marks[1][0]
+    assert marks[0][1] != marks[1][1]
     # removing the first one leaves the other's mark
     legend.nth(0).get_by_role("button", name="remove run-1").click()
     expect(row(page, "run-1").get_by_role("checkbox")).not_to_be_checked()
@@ -115,7 +118,9 @@ def test_on_a_narrow_screen_the_charts_are_below_the_table(
         comparison = page.get_by_role("region", name="comparison")
         expect(comparison.locator(".chart")).to_have_count(1)
         table, charts = page.locator(".grid-scroll").bounding_box(), comparison.bounding_box()
-        assert table and charts and table["y"] + table["height"] <= charts["y"]
+        assert table
+        assert charts
+        assert table["y"] + table["height"] <= charts["y"]
         # the head takes no more than a quarter
         assert table["y"] < 200
 
@@ -141,9 +146,7 @@ def test_row_legend_and_chart_point_at_the_same_run(
     assert tab.errors == []
 
 
-def test_a_chosen_group_has_one_mark_and_a_mean(
-    shared_service: Service, digits: str, tabs: Tabs
-) -> None:
+def test_a_chosen_group_has_one_mark_and_a_mean(shared_service: Service, digits: str, tabs: Tabs) -> None:
     tab = tabs(viewport=WIDE)
     page = tab.page
     page.goto(f"{shared_service.url}/#/instances/{digits}?group=config.lr")

@@ -90,7 +90,8 @@ def test_one_glance_says_what_runs_what_failed_and_what_ended_since_the_last_vis
     tab.page.evaluate(
         f"""() => {{
           const {{ at, since }} = JSON.parse(localStorage.getItem("athanor visit"));
-          localStorage.setItem("athanor visit", JSON.stringify({{ at: at - {HOUR}, since: since - 2 * {HOUR} }}));
+          const earlier = {{ at: at - {HOUR}, since: since - 2 * {HOUR} }};
+          localStorage.setItem("athanor visit", JSON.stringify(earlier));
         }}"""
     )
     tab.page.goto("about:blank")
@@ -151,7 +152,9 @@ def test_the_overview_follows_experiments_and_returns_to_its_place(lab: Service,
     client.patch("/instances/exp-3", json={"name": "Renamed"})
     expect(tab.page.get_by_role("link", name="Renamed")).to_be_attached()
     client.put("/instances/fresh", json={"name": "Fresh"})
-    expect(tab.page.get_by_role("table", name="experiments").get_by_role("row").nth(1)).to_contain_text("Fresh")
+    expect(tab.page.get_by_role("table", name="experiments").get_by_role("row").nth(1)).to_contain_text(
+        "Fresh"
+    )
     client.delete("/instances/exp-1")
     expect(tab.page.get_by_role("tab", name="Experiments 77")).to_be_visible()
     expect(tab.page.get_by_role("tab", name="Runs 39")).to_be_visible()

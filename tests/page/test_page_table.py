@@ -74,11 +74,10 @@ def head(page: Page, column: str) -> Locator:
 
 
 @pytest.fixture
-def sweep(shared_service: Service, client: httpx.Client) -> dict[str, float]:
-    """The least validation loss of each of 30 runs, by name; the instance is `sweep-{n}`."""
+def sweep(shared_service: Service, client: httpx.Client) -> tuple[str, dict[str, float]]:
+    """An instance, and the least validation loss of each of its 30 runs, by name."""
     instance = new_instance(client, "Sweep", configuration={"model": "vit"})
     noise = random.Random(18)
-    best = {"instance": instance}
     losses: dict[str, float] = {}
     for rate in RATES:
         for seed in range(6):
@@ -99,15 +98,15 @@ def sweep(shared_service: Service, client: httpx.Client) -> dict[str, float]:
                 client.post(f"/runs/{run}/fail", json={"error": error})
             elif values[-1] != 0.4:
                 client.post(f"/runs/{run}/complete")
-    return losses | {"instance": best["instance"]}  # type: ignore[dict-item]
+    return instance, losses
 
 
 def test_a_researcher_finds_the_best_run_why_one_failed_and_what_explains_it(
-    shared_service: Service, sweep: dict[str, float], tabs: Callable[..., Tab]
+    shared_service: Service, sweep: tuple[str, dict[str, float]], tabs: Callable[..., Tab]
 ) -> None:
     tab = tabs(viewport={"width": 1440, "height": 1200})
     page = tab.page
-    instance = sweep.pop("instance")
+    instance, losses = sweep
     page.goto(f"{shared_service.url}/#/instances/{instance}")
     expect(page.locator(".count")).to_have_text("30 runs")
     # settings that differ have a column, those that do not have none
@@ -116,7 +115,7 @@ def test_a_researcher_finds_the_best_run_why_one_failed_and_what_explains_it(
     expect(head(page, "config.epochs")).to_have_count(0)
     head(page, "least.val/loss").click()
     expect(page.locator('[role=columnheader][aria-sort="ascending"]')).to_contain_text("val/loss")
-    expected = sorted(sweep, key=lambda name: sweep[name])
+    expected = sorted(losses, key=lambda name: losses[name])
     assert names(page) == expected
     assert names(page)[0] == "lr0.001-5"
     # why one failed
@@ -132,7 +131,7 @@ def test_a_researcher_finds_the_best_run_why_one_failed_and_what_explains_it(
     page.get_by_label("group runs by").select_option(label="Group by optimizer.lr")
     expect(page.locator(".grid-row")).to_have_count(5)
     means = {
-        rate: statistics.mean(loss for name, loss in sweep.items() if name.startswith(f"lr{rate:g}-"))
+        rate: statistics.mean(loss for name, loss in losses.items() if name.startswith(f"lr{rate:g}-"))
         for rate in RATES
     }
     rates = [re.sub(r".* = (\S+) · 6$", r"\1", text) for text in cells(page, "name")]
@@ -204,10 +203,9 @@ def test_the_filter_finds_what_it_says_and_says_what_is_wrong(
         {"optimizer": {"lr": 1e-3}, "flag": False},
         {"optimizer": {"lr": 1e-2}, "key with space": 3},
     ]
-    for name, config, shown, tags in zip(
-        "abc", configs, ("Alpha", "Beta", "Gamma"), ([], ["baseline", "old"], ["old"]), strict=True
-    ):
-        add_run(client, instance, ids[name], name=shown, config=config, tags=tags)
+    shown = {"a": "Alpha", "b": "Beta", "c": "Gamma"}
+    for name, config, tags in zip("abc", configs, ([], ["baseline", "old"], ["old"]), strict=True):
+        add_run(client, instance, ids[name], name=shown[name], config=config, tags=tags)
     report(client, ids["a"], loss=[0.5, 0.1], acc=[0.9])
     report(client, ids["b"], loss=[0.15, 0.3], acc=[0.8])
     report(client, ids["c"], loss=[0.4], noise=["NaN"])
@@ -218,7 +216,6 @@ def test_the_filter_finds_what_it_says_and_says_what_is_wrong(
     field, count = tab.page.get_by_label("filter runs"), tab.page.locator(".count")
     expect(count).to_have_text("3 runs")
     expect(tab.page.locator(".grid-row progress:visible")).to_have_count(1)
-    shown = {"a": "Alpha", "b": "Beta", "c": "Gamma"}
     for text, found in LANGUAGE:
         field.fill(text)
         expect(count).to_contain_text("3 runs" if len(found) == 3 else f"{len(found)} of 3 runs")
@@ -247,7 +244,8 @@ def test_any_text_is_a_filter_or_a_fault_with_its_place(shared_service: Service,
           const { parse, QueryError } = await import("./static/runs/query.js");
           return texts.filter((text) => {
             try {
-              return parse(text).some(({ at, length }) => at < 0 || length < 1 || at + length > text.length);
+              const isOutside = ({ at, length }) => at < 0 || length < 1 || at + length > text.length;
+              return parse(text).some(isOutside);
             } catch (fault) {
               return !(fault instanceof QueryError) || fault.at < 0 || fault.at >= text.length;
             }
@@ -278,9 +276,9 @@ def test_every_column_sorts_and_what_is_missing_comes_last(
     ):
         for order, direction in ((first, "ascending"), (second, "descending"), ("edcba", "none")):
             head(tab.page, column).click()
-            expect(
-                tab.page.locator("[role=columnheader]", has=head(tab.page, column))
-            ).to_have_attribute("aria-sort", direction)
+            expect(tab.page.locator("[role=columnheader]", has=head(tab.page, column))).to_have_attribute(
+                "aria-sort", direction
+            )
             assert names(tab.page) == list(order), (column, direction)
     # the least or the greatest: a choice of the header
     assert cells(tab.page, "least.loss")[2] == "1"
@@ -429,7 +427,9 @@ def test_the_keyboard_alone_finds_renames_tags_and_deletes_runs(
     press("Enter")
     type_("odd")
     press("Enter")
-    wait_until(lambda: client.get(f"/runs/{instance}-01").json()["metadata"].get("tags") == ["odd"], "tags")
+    wait_until(
+        lambda: client.get(f"/runs/{instance}-01").json()["metadata"].get("tags") == ["odd"], "tags"
+    )
     # deleting asks in its place; going on without a second press does nothing
     tab.page.get_by_role("button", name="Edit 3 chosen").focus()
     press("Enter")
@@ -515,7 +515,9 @@ def test_a_stale_run_is_marked_as_failed_and_a_running_one_cancelled(tmp_path: P
         assert tab.errors == []
 
 
-def test_500_runs_with_50_live_ones_lose_no_update_and_keep_their_rows(service: Service, tab: Tab) -> None:
+def test_500_runs_with_50_live_ones_lose_no_update_and_keep_their_rows(
+    service: Service, tab: Tab
+) -> None:
     client = service.client()
     instance = new_instance(client, "Many")
     live = [f"run-{n:03}" for n in range(0, 500, 10)]
@@ -538,13 +540,14 @@ def test_500_runs_with_50_live_ones_lose_no_update_and_keep_their_rows(service: 
     tab.page.get_by_label("filter runs").fill("status:running")
     expect(tab.page.locator(".count")).to_have_text("25 of 500 runs")
     tab.page.locator(".grid-row").first.focus()
-    expected = {run: "97 %" for run in live[1::2]}
+    expected = dict.fromkeys(live[1::2], "97 %")
 
     def shown() -> dict[str, str]:
-        rows: list[list[str]] = tab.page.eval_on_selector_all(
-            ".grid-row", "rows => rows.map(row => [row.dataset.id, row.querySelector('.bar-text').textContent])"
+        rows: list[tuple[str, str]] = tab.page.eval_on_selector_all(
+            ".grid-row",
+            "rows => rows.map(row => [row.dataset.id, row.querySelector('.bar-text').textContent])",
         )
-        return {id: text for id, text in rows}
+        return dict(rows)
 
     wait_until(lambda: shown().items() <= expected.items(), "the last progress")
     tab.page.keyboard.press("End")

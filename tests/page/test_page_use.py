@@ -94,7 +94,8 @@ def views(service: Service, client: httpx.Client, instance: str) -> dict[str, st
         "overview": f"{service.url}/",
         "runs": f"{service.url}/#/?view=runs",
         "instance": f"{service.url}/#/instances/{instance}",
-        "groups": f"{service.url}/#/instances/{instance}?group=config.lr&open=0.1&plot=config.lr&plot=took",
+        "groups": f"{service.url}/#/instances/{instance}?group=config.lr&open=0.1"
+        "&plot=config.lr&plot=took",
         "fault": f"{service.url}/#/instances/{instance}?filter=lr<x",
         "nothing": f"{service.url}/#/instances/{instance}?filter=nothing",
         "missing": f"{service.url}/#/instances/nowhere",
@@ -110,7 +111,12 @@ def in_each_view(tab: Tab, addresses: dict[str, str], script: str) -> dict[str, 
     """The result of `script` in each view, run after the view is drawn."""
     found = {}
     marks = {
-        **{"overview": ".experiments a", "runs": ".grid-row", "instance": ".grid-row", "fault": ".fault mark"},
+        **{
+            "overview": ".experiments a",
+            "runs": ".grid-row",
+            "instance": ".grid-row",
+            "fault": ".fault mark",
+        },
         **{"groups": ".plot-point", "nothing": ".nothing", "missing": "h1"},
         **{"comparison": ".chart", "results": ".chart", "line": ".detail .whole"},
     }
