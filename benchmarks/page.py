@@ -1,4 +1,4 @@
-"""The page in Chromium: a run of a million lines, and one that grows by 5,000 lines per second.
+"""The page in Chromium: a run of a million lines, one that grows by 5,000 lines per second, 500 runs.
 
 The longest task is the browser's figure; a task of over 50 ms blocks input noticeably.
 """
@@ -16,6 +16,7 @@ from tests.support.service import Service, new_run
 from .harness import Figures, report, service_alone
 
 LINES, SECONDS, RATE = 1_000_000, 60, 5_000
+RUNS, TABLE_SECONDS = 500, 20
 WATCH = """
 window.longest = 0;
 new PerformanceObserver((list) => {
@@ -30,7 +31,7 @@ def measure() -> Figures:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.add_init_script(WATCH)
         try:
-            return {**million(service, page), **flood(service, page)}
+            return {**million(service, page), **flood(service, page), **table(service, page)}
         finally:
             browser.close()
 
@@ -41,7 +42,7 @@ def million(service: Service, page: Page) -> Figures:
         body = "".join(f'{{"message": "line {n}"}}\n' for n in range(first, first + 10_000))
         client.post(f"/runs/{run}/logs", content=body, headers={"Content-Type": "application/x-ndjson"})
     page.goto(service.url)
-    page.wait_for_selector(".runs a")
+    page.wait_for_selector(".experiments a")
     began = time.perf_counter()
     page.goto(f"{service.url}/#/runs/{run}")
     page.get_by_text(f"line {LINES}", exact=True).wait_for()
@@ -80,6 +81,55 @@ def flood(service: Service, page: Page) -> Figures:
         "5,000 lines/s for 60 s: longest task, ms": float(page.evaluate("window.longest")),
         "5,000 lines/s for 60 s: heap, MiB": heap(page),
     }
+
+
+def table(service: Service, page: Page) -> Figures:
+    """500 runs of one instance, of which 50 report progress and results."""
+    client = service.client()
+    instance = client.post("/instances", json={"name": "many"}).json()["id"]
+    live = [f"many-{n}" for n in range(0, RUNS, 10)]
+    for n in range(RUNS):
+        settings = {f"k{key}": n if key < 15 else key for key in range(30)}
+        metadata = {"name": f"run {n}", "config": {"lr": 10.0 ** -(n % 4), "seed": n, **settings}}
+        client.post(f"/instances/{instance}/runs", json={"id": f"many-{n}", "metadata": metadata})
+        client.post(f"/runs/many-{n}/start")
+        keys = ("train/loss", "val/loss", "val/acc")
+        points = [{"key": key, "value": 1 / (n + 1), "step": step} for key in keys for step in range(5)]
+        client.post(f"/runs/many-{n}/results", json=points)
+        if f"many-{n}" not in live:
+            client.post(f"/runs/many-{n}/complete")
+    page.goto("about:blank")
+    began = time.perf_counter()
+    page.goto(f"{service.url}/#/instances/{instance}?sort=least.val/loss")
+    page.get_by_text(f"{RUNS} runs", exact=True).wait_for()
+    figures = {f"{RUNS} runs: seconds to open": time.perf_counter() - began}
+    figures[f"{RUNS} runs: longest task to open, ms"] = longest(page)
+    until = time.perf_counter() + TABLE_SECONDS
+    number = 0
+    while time.perf_counter() < until:
+        for run in live:
+            number += 1
+            client.post(f"/runs/{run}/progress", json={"current": number % 100, "total": 100})
+            client.post(
+                f"/runs/{run}/results", json={"key": "val/loss", "value": 1 / number, "step": number}
+            )
+    figures[f"{RUNS} runs, {len(live)} live: longest task, ms"] = longest(page)
+    for top in range(0, RUNS * 30, 600):
+        page.locator(".grid-scroll").evaluate("(root, top) => { root.scrollTop = top }", top)
+    figures[f"{RUNS} runs: longest task of scrolling, ms"] = longest(page)
+    for text in ("lr<0.05", "status:running loss<1", ""):
+        page.get_by_label("filter runs").fill(text)
+        page.wait_for_timeout(500)
+    figures[f"{RUNS} runs: longest task of filtering, ms"] = longest(page)
+    return figures
+
+
+def longest(page: Page) -> float:
+    """The longest task since the last call."""
+    page.wait_for_timeout(1000)
+    return float(
+        page.evaluate("() => { const found = window.longest; window.longest = 0; return found; }")
+    )
 
 
 def heap(page: Page) -> float:

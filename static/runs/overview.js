@@ -1,142 +1,209 @@
-// All instances with their newest runs, updated by the stream.
+// The overview: what is new, all experiments, and all runs; updated by the stream.
 
-import { getJson } from "../common/api.js";
-import { copyButton, element, statusPill } from "../common/dom.js";
-import { counted, displayName, duration, lastLine, number } from "../common/format.js";
-import { RunList } from "./list.js";
+import { getJson, nextPath } from "../common/api.js";
+import { element, framed } from "../common/dom.js";
+import { counted, number } from "../common/format.js";
 import { Stream } from "../stream/stream.js";
+import { DIFFERING, METRICS } from "./columns.js";
+import { Experiments } from "./experiments.js";
+import { News } from "./news.js";
+import { RunsPanel } from "./panel.js";
+import { Place } from "./place.js";
+import { welcome } from "./welcome.js";
 
-const RUNS_SHOWN = 5;
-const CARDS_SHOWN = 100;
+const STANDARD = ["status", "experiment", "began", "took", "progress", DIFFERING, METRICS];
 
-export class Overview extends RunList {
-  constructor(root, route, shell) {
-    super(root, shell);
+export class Overview {
+  constructor(root, { address }, shell) {
+    this.root = root;
+    this.address = address;
+    this.shell = shell;
     this.instances = new Map();
-    this.counts = new Map();
+    this.closed = false;
     shell.title("Athanor", null);
+    this.panel = new RunsPanel({
+      address, shell, path: "runs", standard: STANDARD, mostDiffering: 4, mostMetrics: 3, hasExperiments: true, hint: "Search experiments and runs  /",
+      experimentOf: (run) => this.instances.get(run.instance_id), empty: () => element("section", { class: "card" }, element("p", {}, "No experiment has a run yet. Open one to see how to report.")),
+      cursor: () => this.stream?.cursor, changed: () => this.arranged(), updated: (item) => this.news.update(item),
+    });
+    this.news = new News((filter) => this.turnTo("runs", filter));
+    this.experiments = new Experiments();
+    this.drawSoon = framed(() => this.draw());
+  }
+
+  get view() {
+    return this.address.get("view") === "runs" ? "runs" : "experiments";
   }
 
   async start() {
-    const instances = await getJson("instances?limit=1000");
-    const runs = await getJson("runs?limit=1000");
+    const cursor = await this.load();
     if (this.closed) return;
-    this.search = element("input", { type: "search", placeholder: "Search instances and runs  /", "aria-label": "search instances and runs", oninput: () => this.draw() });
-    this.summary = element("span", { class: "faint" });
-    this.cards = element("div", {});
-    this.tools = element("div", { class: "tools" }, this.search, this.summary);
-    this.root.replaceChildren(this.tools, this.cards);
-    this.begin(instances, runs);
-    // both lists are at least as new as this cursor; an event that is repeated changes nothing
-    this.stream = new Stream(["experiments:instances", "experiments:runs"], instances.last_event_id, {
+    if (!this.tabs) this.build();
+    await this.panel.load();
+    if (this.closed) return;
+    this.clock = setInterval(() => this.tick(), 1000);
+    this.draw();
+    this.place.restore();
+    this.stream = new Stream(["experiments:instances", "experiments:runs"], cursor, {
       event: (event) => this.take(event),
       state: (name, text) => this.shell.state(name, text),
       resume: async () => {
-        const instances = await getJson("instances?limit=1000");
-        this.begin(instances, await getJson("runs?limit=1000"));
-        return instances.last_event_id;
+        const cursor = await this.load();
+        await this.panel.load();
+        return cursor;
       },
     });
-    this.clock = setInterval(() => this.tick(), 1000);
+    if (this.view === "runs") this.discover();
   }
 
-  begin(instances, runs) {
-    this.instances = new Map(instances.instances.map((instance) => [instance.id, instance]));
-    this.counts = new Map(instances.instances.map(({ id, run_count }) => [id, run_count]));
-    this.runs = new Map(runs.runs.reverse().map((run) => [run.id, run]));
+  // Reads all experiments; returns the cursor, which is older than all that is read later.
+  async load() {
+    let path = "instances?limit=1000";
+    let cursor = null;
+    const found = new Map();
+    while (path && !this.closed) {
+      const page = await getJson(path);
+      cursor ??= page.last_event_id;
+      for (const instance of page.instances) found.set(instance.id, described(instance));
+      path = nextPath(path, page.next);
+    }
+    this.instances = found;
+    return cursor;
+  }
+
+  build() {
+    const tab = (name) => element("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `panel-${name}`, onclick: () => this.turnTo(name) });
+    this.tabs = { experiments: tab("experiments"), runs: tab("runs") };
+    this.tablist = element("div", { class: "tabs", role: "tablist", "aria-label": "lists", onkeydown: (event) => this.turn(event) }, this.tabs.experiments, this.tabs.runs);
+    this.nothing = element("div", { class: "card", hidden: true });
+    this.list = element("div", { class: "overview-list", role: "tabpanel", id: "panel-experiments", "aria-labelledby": "tab-experiments" }, this.news.root, this.experiments.root, this.nothing);
+    this.panel.split.id = "panel-runs";
+    this.panel.split.setAttribute("role", "tabpanel");
+    this.panel.split.setAttribute("aria-labelledby", "tab-runs");
+    this.panel.tools.prepend(this.tablist);
+    this.panel.root.append(this.list);
+    this.welcome = element("div", { hidden: true }, welcome());
+    this.root.replaceChildren(element("div", { class: "runs-view" }, this.panel.root, this.welcome));
+    this.place = new Place("experiments");
+    this.place.watch(this.list);
+    this.turnTo(this.view);
+  }
+
+  // Shows one of the two lists, perhaps with another filter.
+  turnTo(name, filter = null) {
+    if (name !== this.view) this.address.set({ view: name === "runs" ? name : null });
+    for (const [each, button] of Object.entries(this.tabs)) {
+      button.setAttribute("aria-selected", String(each === name));
+      button.tabIndex = each === name ? 0 : -1;
+    }
+    this.panel.root.classList.toggle("only-experiments", name !== "runs");
+    this.list.hidden = name === "runs";
+    this.panel.split.hidden = name !== "runs";
+    if (filter !== null) this.panel.filter.set(filter);
+    if (name === "runs" && this.stream) this.discover();
+    this.panel.table.draw();
     this.draw();
+  }
+
+  // The arrow keys switch between the tabs.
+  turn(event) {
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    this.turnTo(this.view === "runs" ? "experiments" : "runs");
+    this.tabs[this.view].focus();
+    event.preventDefault();
+  }
+
+  // Finds out which metrics runs have, once, when the table of runs is seen.
+  async discover() {
+    if (this.discovering) return;
+    this.discovering = true;
+    try {
+      this.panel.arrangement.metrics = await this.panel.runs.discover();
+      this.panel.plan();
+    } catch (error) {
+      this.discovering = false;
+      console.warn(error);
+    }
+  }
+
+  // A filter, an order or a column may be of a metric.
+  arranged() {
+    const { arrangement, runs } = this.panel;
+    const named = arrangement.fault || arrangement.terms?.some(({ name }) => name);
+    if (named && runs.isComplete) this.discover();
+    this.drawSoon();
   }
 
   take(event) {
-    if (event.type === "run_progress") {
-      this.bar(event.run_id).show(event);
-      return;
+    if (event.instance) {
+      this.instances.set(event.instance.id, described({ ...this.instances.get(event.instance.id), ...event.instance }));
+      this.panel.runs.redescribe(event.instance.id);
     }
-    if (event.instance) this.instances.set(event.instance.id, { ...this.instances.get(event.instance.id), ...event.instance });
     if (event.type === "instance_deleted") {
       this.instances.delete(event.instance_id);
-      for (const run of this.runs.values()) {
-        if (run.instance_id === event.instance_id) this.runs.delete(run.id);
-      }
+      this.panel.runs.delete(event.instance_id);
     }
-    if (event.type === "run_deleted" && this.runs.delete(event.run_id)) {
-      this.counts.set(event.instance_id, (this.counts.get(event.instance_id) ?? 1) - 1);
-    }
-    if (event.run) {
-      const { id, instance_id } = event.run;
-      if (event.type === "run_created" && !this.runs.has(id)) this.counts.set(instance_id, (this.counts.get(instance_id) ?? 0) + 1);
-      this.runs.set(id, event.run);
-    }
-    this.draw();
+    if (!this.panel.take(event)) this.drawSoon();
   }
 
-  render() {
-    const wanted = this.search.value.trim().toLowerCase();
-    const byInstance = new Map([...this.instances.keys()].map((id) => [id, []]));
-    for (const run of [...this.runs.values()].reverse()) byInstance.get(run.instance_id)?.push(run);
-    let cards = [...this.instances.values()].map((instance) => [instance, byInstance.get(instance.id)]);
-    if (wanted) {
-      const has = (...texts) => texts.some((text) => String(text ?? "").toLowerCase().includes(wanted));
-      cards = cards
-        .map(([instance, runs]) => [instance, has(instance.name, instance.id, instance.description) ? runs : runs.filter((run) => has(run.id, displayName(run), run.status, run.error))])
-        .filter(([instance, runs]) => runs.length || has(instance.name, instance.id, instance.description));
-    }
-    const age = ([instance, runs]) => runs[0]?.created_at ?? instance.last_run_at ?? instance.created_at;
-    cards.sort((one, other) => (age(one) < age(other) ? 1 : -1));
-    const running = [...this.runs.values()].filter((run) => run.status === "running").length;
-    this.tools.hidden = this.instances.size === 0;
-    this.summary.textContent = `${counted(this.instances.size, "instance")}, ${number(running)} running`;
-    const shown = cards.slice(0, CARDS_SHOWN).map(([instance, runs]) => this.card(instance, runs));
-    if (!this.instances.size) shown.push(this.empty());
-    else if (!cards.length) shown.push(element("p", { class: "faint" }, "nothing matches"));
-    if (cards.length > CARDS_SHOWN) shown.push(element("p", { class: "faint" }, `and ${counted(cards.length - CARDS_SHOWN, "older instance")}: search for them`));
-    const focused = document.activeElement?.closest?.("a")?.getAttribute("href");
-    this.cards.replaceChildren(...shown);
-    if (focused && document.activeElement === document.body) this.cards.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  draw() {
+    if (this.closed || !this.tabs) return;
+    const { arrangement, runs } = this.panel;
+    const isEmpty = !this.instances.size;
+    this.welcome.hidden = !isEmpty;
+    this.panel.root.hidden = isEmpty;
+    const items = [...runs.items.values()];
+    if (runs.isComplete) this.news.show(items);
+    const shown = this.experiments.show([...this.instances.values()], items, this.matches(arrangement), runs.isComplete);
+    this.describe(shown, arrangement.items.length);
   }
 
-  card(instance, runs) {
-    const count = this.counts.get(instance.id) ?? runs.length;
-    const path = `#/instances/${encodeURIComponent(instance.id)}`;
-    return element("section", { class: "card" },
-      element("div", { class: "line" },
-        element("h2", {}, element("a", { href: path }, instance.name)), element("span", { class: "faint" }, count ? counted(count, "run") : "no run yet")),
-      instance.description ? element("p", { class: "faint" }, instance.description) : null,
-      runs.length ? element("ul", { class: "runs" }, ...runs.slice(0, RUNS_SHOWN).map((run) => runRow(run, this.bar(run.id)))) : null,
-      count > RUNS_SHOWN ? element("p", {}, element("a", { href: path }, `all ${counted(count, "run")}`)) : null,
-    );
+  describe(experiments, runs) {
+    const filter = this.panel.filter.text.trim();
+    this.panel.tools.hidden = false;
+    this.tabs.experiments.textContent = `Experiments ${number(experiments)}`;
+    this.tabs.runs.textContent = `Runs ${number(runs)}`;
+    this.news.root.classList.toggle("filtered", Boolean(filter));
+    this.nothing.hidden = experiments > 0;
+    if (experiments) return;
+    const clear = element("button", { type: "button", onclick: () => this.panel.clear() }, "Clear the filter");
+    this.nothing.replaceChildren(element("p", {}, `No experiment matches, and no run of one. There are ${counted(this.instances.size, "experiment")}.`), element("p", {}, clear));
   }
 
-  empty() {
-    const base = location.href.replace(/[#?].*$/, "").replace(/\/$/, "");
-    const ways = {
-      "In Python": `import athanor\n\nwith athanor.init("first", url="${base}") as run:\n    run.log("Hello, world")`,
-      "Any program": `ATHANOR_URL=${base} athanor run -- echo 'Hello, world'`,
-      "With curl": [
-        `curl -X PUT ${base}/instances/first -d '{"name": "first"}'`,
-        `curl -X POST ${base}/instances/first/runs -d '{"id": "hello"}'`,
-        `curl -X POST ${base}/runs/hello/start`,
-        `curl -X POST ${base}/runs/hello/logs -d 'Hello, world'`,
-      ].join("\n"),
+  // Which experiments the filter finds: those with its words, and those with runs that it finds.
+  matches(arrangement) {
+    const terms = arrangement.terms ?? [];
+    const words = ({ name, id, description }) => [name, id, description ?? ""].join("\n").toLowerCase();
+    const areWords = terms.every(({ name }) => name === null);
+    return {
+      filter: arrangement.filter.trim(),
+      accepts: (instance) => areWords && terms.every(({ not, value }) => words(instance).includes(value.toLowerCase()) !== not),
+      shown: new Set(terms.length ? arrangement.items.map(({ run }) => run.instance_id) : []),
     };
-    return element("section", { class: "card" },
-      element("h2", {}, "No experiments yet"),
-      element("p", {}, "An experiment appears here when it reports for the first time."),
-      ...Object.entries(ways).flatMap(([title, text]) => [
-        element("div", { class: "line way" }, element("h3", {}, title), element("span", { class: "space" }), copyButton(text)), element("pre", {}, text)]),
-    );
+  }
+
+  tick() {
+    this.panel.tick();
+    this.news.tick();
+    if (this.view === "experiments" && this.news.items) for (const item of this.news.items) if (item.run.status === "running") this.news.update(item);
+  }
+
+  key(event) {
+    return this.panel.key(event);
+  }
+
+  close() {
+    this.closed = true;
+    clearInterval(this.clock);
+    this.drawSoon.cancel();
+    this.place?.close();
+    this.stream?.close();
+    this.panel.close();
   }
 }
 
-export function runRow(run, bar) {
-  const name = displayName(run);
-  return element("li", {},
-    element("a", { href: `#/runs/${encodeURIComponent(run.id)}` },
-      statusPill(run),
-      element("code", { title: run.id }, name),
-      run.status === "running" ? bar.root : element("span", { class: "bar error-line" }, run.error ? lastLine(run.error) : ""),
-      element("span", { class: "faint right" }, run.status === "running" || !run.log_count ? "" : counted(run.log_count, "line")),
-      element("time", { class: "right", "data-run": run.id }, duration(run)),
-    ),
-  );
+// An instance with what a run needs of it.
+function described(instance) {
+  return { ...instance, config: instance.configuration };
 }
+

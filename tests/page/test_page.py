@@ -70,23 +70,27 @@ def test_every_line_is_shown_once_after_restarts_of_the_service(service: Service
 
 def test_the_overview_updates_itself(service: Service, tab: Tab) -> None:
     tab.page.goto(service.url)
-    expect(tab.page.locator("main h2")).to_have_text("No experiments yet")
+    expect(tab.page.get_by_role("heading", name="No experiments yet")).to_be_visible()
     client = service.client()
     client.put("/instances/digits", json={"name": "Digits", "description": "read by a machine"})
-    expect(tab.page.locator("main h2")).to_have_text("Digits")
+    row = tab.page.get_by_role("table", name="experiments").get_by_role("row").nth(1)
+    expect(row).to_contain_text("Digits")
+    expect(row).to_contain_text("no run yet")
     client.post("/instances/digits/runs", json={"id": "first"})
-    expect(tab.page.locator(".runs .pill")).to_have_text("pending")
+    expect(row).to_contain_text("1 pending")
     client.post("/runs/first/start")
     client.post("/runs/first/progress", json={"current": 1, "total": 4})
-    expect(tab.page.locator(".runs .bar-text")).to_contain_text("1 of 4")
+    expect(tab.page.locator(".news-list").first).to_contain_text("25 %")
     client.post("/runs/first/fail", json={"error": "Traceback\nValueError: no digits"})
-    expect(tab.page.locator(".runs .pill")).to_have_text("failed")
-    expect(tab.page.locator(".runs")).to_contain_text("ValueError: no digits")
-    tab.page.locator(".runs a").click()
+    expect(row.locator(".pill")).to_have_text("failed")
+    failed = tab.page.get_by_role("region", name="failed")
+    expect(failed).to_contain_text("ValueError: no digits")
+    failed.get_by_role("link").click()
     expect(tab.page.locator(".head .error")).to_contain_text("ValueError: no digits")
     tab.page.go_back()
+    expect(row).to_contain_text("Digits")
     client.delete("/instances/digits")
-    expect(tab.page.locator("main h2")).to_have_text("No experiments yet")
+    expect(tab.page.get_by_role("heading", name="No experiments yet")).to_be_visible()
     assert tab.errors == []
 
 
@@ -133,7 +137,10 @@ def test_a_runs_data_is_shown_as_text_and_never_as_markup(service: Service, tab:
 def test_an_id_of_dots_leads_to_no_other_path(shared_service: Service, tab: Tab) -> None:
     requested: list[str] = []
     tab.page.on("request", lambda request: requested.append(request.url))
-    for path, text in {"runs/..": "there is no run ..", "instances/.": "there is no instance ."}.items():
+    for path, text in {
+        "runs/..": "there is no run ..",
+        "instances/.": "There is no experiment .",
+    }.items():
         tab.page.goto(f"{shared_service.url}/#/{path}")
         expect(tab.page.locator("main")).to_contain_text(text)
     assert {url.removeprefix(shared_service.url) for url in requested if "static" not in url} == {
@@ -263,35 +270,6 @@ def test_every_line_is_shown_once_after_a_network_outage(service: Service, tab: 
     expect(tab.page.locator("#connection")).to_have_text("caught up, 312 new")
     tab.expect_lines(412)
     assert tab.read() == [(seq, f"line {seq}") for seq in range(1, 413)]
-
-
-def test_an_instance_page_compares_chosen_runs(service: Service, tab: Tab) -> None:
-    client = service.client()
-    client.put("/instances/digits", json={"name": "Digits", "configuration": {"layers": [64]}})
-    for run in range(3):
-        config = {"lr": 0.1 * (run + 1), "same": 1, "deep": {"seed": run}}
-        client.post("/instances/digits/runs", json={"id": f"run-{run}", "metadata": {"config": config}})
-        client.post(f"/runs/run-{run}/start")
-        points = [{"key": "loss", "value": 1 / (step + 1 + run), "step": step} for step in range(100)]
-        client.post(f"/runs/run-{run}/results", json=points).raise_for_status()
-    tab.page.goto(service.url)
-    tab.page.get_by_role("link", name="Digits").click()
-    for run in range(3):
-        tab.page.get_by_label(f"compare run-{run}").check()
-    expect(tab.page.locator(".chart")).to_have_count(1)
-    keys = tab.page.locator(".difference tbody th").all_text_contents()
-    assert keys == ["lr", "deep.seed", "status", "took"]
-    canvas = tab.page.get_by_role("application")
-
-    def read_at(x: int) -> list[str]:
-        canvas.hover(position={"x": x, "y": 50})
-        return tab.page.locator(".reading strong").all_text_contents()
-
-    wait_until(lambda: len(read_at(300)) == 3, "all three curves")
-    assert tab.page.url.endswith("?compare=run-0&compare=run-1&compare=run-2")
-    tab.page.reload()
-    expect(tab.page.locator(".difference thead th")).to_have_count(4)
-    assert tab.errors == []
 
 
 def test_downloads_are_complete(service: Service, tab: Tab) -> None:

@@ -92,7 +92,13 @@ def views(service: Service, client: httpx.Client, instance: str) -> dict[str, st
     runs = [run["id"] for run in client.get(f"/instances/{instance}/runs").json()["runs"]]
     return {
         "overview": f"{service.url}/",
+        "runs": f"{service.url}/#/?view=runs",
         "instance": f"{service.url}/#/instances/{instance}",
+        "groups": f"{service.url}/#/instances/{instance}?group=config.lr&open=0.1"
+        "&plot=config.lr&plot=took",
+        "fault": f"{service.url}/#/instances/{instance}?filter=lr<x",
+        "nothing": f"{service.url}/#/instances/{instance}?filter=nothing",
+        "missing": f"{service.url}/#/instances/nowhere",
         "comparison": f"{service.url}/#/instances/{instance}?compare={','.join(runs)}",
         "running": f"{service.url}/#/runs/{runs[0]}",
         "failed": f"{service.url}/#/runs/{runs[1]}",
@@ -104,7 +110,16 @@ def views(service: Service, client: httpx.Client, instance: str) -> dict[str, st
 def in_each_view(tab: Tab, addresses: dict[str, str], script: str) -> dict[str, Any]:
     """The result of `script` in each view, run after the view is drawn."""
     found = {}
-    marks = {"overview": ".runs a", "comparison": ".chart", "results": ".chart", "line": ".detail .whole"}
+    marks = {
+        **{
+            "overview": ".experiments a",
+            "runs": ".grid-row",
+            "instance": ".grid-row",
+            "fault": ".fault mark",
+        },
+        **{"groups": ".plot-point", "nothing": ".nothing", "missing": "h1"},
+        **{"comparison": ".chart", "results": ".chart", "line": ".detail .whole"},
+    }
     for name, address in addresses.items():
         tab.page.goto("about:blank")
         tab.page.goto(address)
@@ -233,8 +248,8 @@ def test_links_from_the_overview_lead_to_the_error_the_curve_and_the_downloads(
     shared_service: Service, client: httpx.Client, experiment: str, tab: Tab
 ) -> None:
     tab.page.goto(shared_service.url)
-    card = tab.page.locator(".card", has=tab.page.locator(f'a[href="#/instances/{experiment}"]'))
-    failed = card.get_by_role("link", name="failed")
+    tab.page.locator(f'a[href="#/instances/{experiment}"]').click()
+    failed = tab.page.get_by_role("row", name="failed")
     expect(failed).to_contain_text("ValueError: loss became NaN")
     failed.click()
     expect(tab.page.get_by_label("the run's error")).to_contain_text("ValueError: loss became NaN")

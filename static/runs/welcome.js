@@ -1,0 +1,28 @@
+// What to do while there is nothing to show: the ways to report a first run.
+
+import { copyButton, element } from "../common/dom.js";
+
+// `name` is the experiment's name and `id` its id, if there is one already.
+export function welcome(name = "first", id = null) {
+  const base = location.href.replace(/[#?].*$/, "").replace(/\/$/, "");
+  const path = id ?? "first";
+  const ways = {
+    "In Python": `import athanor\n\nwith athanor.init(${JSON.stringify(name)}, url="${base}") as run:\n    run.log("Hello, world")`,
+    "Any program": `ATHANOR_URL=${base} athanor run${id ? ` -i ${quoted(name)}` : ""} -- echo 'Hello, world'`,
+    "With curl": [
+      ...(id ? [] : [`curl -X PUT ${base}/instances/first -d '{"name": "first"}'`]),
+      `curl -X POST ${base}/instances/${path}/runs -d '{"id": "hello"}'`,
+      `curl -X POST ${base}/runs/hello/start`,
+      `curl -X POST ${base}/runs/hello/logs -d 'Hello, world'`,
+    ].join("\n"),
+  };
+  return element("section", { class: "card" },
+    element("h2", {}, id ? "No runs yet" : "No experiments yet"),
+    element("p", {}, id ? "A run appears here when it is created. Report one of this experiment:" : "An experiment appears here when it reports for the first time."),
+    ...Object.entries(ways).flatMap(([title, text]) => [
+      element("div", { class: "line way" }, element("h3", {}, title), element("span", { class: "space" }), copyButton(text)), element("pre", {}, text)]));
+}
+
+function quoted(text) {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
