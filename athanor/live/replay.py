@@ -17,6 +17,7 @@ from ..store.store import Store
 from .frames import Frame, WireEvent, frames_of
 from .hub import Hub
 from .progress import ProgressBoard
+from .run_positions import RunPositions
 from .segments import Memo, Segment, segments_of
 from .shared_pages import MOST_FRAMES, SharedPage, SharedPages
 from .text_segment import TextSegment
@@ -74,6 +75,7 @@ class Replay:
         self.settings = settings
         self.limits = limits
         self.shared = SharedPages(store, limits)
+        self.runs = RunPositions(store)
         self._progress = progress
         self._reads: dict[tuple[Selection, int, int, int], asyncio.Task[replay.Few]] = {}
         self._events: Memo = WeakValueDictionary()

@@ -192,7 +192,7 @@ class Subscription:
         """Find where the events of the runs are, and with that how to read them."""
         ids = [topic.id for topic in self.selection.topics if topic.kind == "run" and topic.id]
         if ids:
-            self._runs = await self._source.store.read(partial(queries.run_positions, run_ids=ids))
+            self._runs = await self._source.runs.get(ids)
         self._reading = Reading(self.selection, self._runs, self._source.limits)
 
     async def _instance_end(self, id: str) -> int | None:
