@@ -193,6 +193,8 @@ export class Arrangement {
     }
     if (column.kind === "metric" && this.groups) fitted.width = Math.max(fitted.width, 8.5);
     if (column.id === "status" && this.groups) fitted.width = 10;
+    // an error's last line has room
+    if (column.id === "progress" && !this.isNarrow && this.items.some(({ run }) => run.error)) fitted.width = 17;
     if (["least", "greatest"].includes(column.which)) {
       const sign = column.which === "least" ? 1 : -1;
       fitted.best = this.items.map(column.value).filter((value) => value !== undefined).reduce((best, value) => (best !== undefined && compare(best, value, sign) <= 0 ? best : value), undefined);

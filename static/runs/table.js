@@ -138,9 +138,10 @@ export class RunTable {
   }
 
   render() {
-    if (!this.all) return;
     const top = this.root.scrollTop;
     const height = this.root.clientHeight;
+    // a table that is not seen is drawn when its size changes
+    if (!this.all || !height) return;
     const first = Math.max(0, Math.floor(top / ROW) - BEYOND);
     const last = Math.min(this.entries.length, Math.ceil((top + height) / ROW) + BEYOND);
     const focusedRow = this.body.contains(document.activeElement) ? document.activeElement.closest("[role=row]") : null;
@@ -306,7 +307,7 @@ export class RunTable {
     this.current = entry.id;
     this.reveal(this.places.get(entry.id));
     this.render();
-    this.rows.get(entry.id).focus({ preventScroll: true });
+    this.rows.get(entry.id)?.focus({ preventScroll: true });
   }
 
   // Puts the focus on a run's row, else on the current one.

@@ -77,7 +77,7 @@ def test_the_login_shows_the_wanted_run_in_all_tabs_and_log_out_hides_it(
     for each in (tab, other):
         each.expect_state("live")
         expect(each.page.get_by_role("button", name="Log out")).to_have_attribute("title", "token")
-    expect(other.page.locator(".pill.running")).to_be_visible()
+    expect(other.page.locator(".pill.running").first).to_be_visible()
     assert streams(writer) == 1
     cookies = tab.page.context.cookies()
     assert [cookie["httpOnly"] for cookie in cookies] == [True]

@@ -570,6 +570,7 @@ def test_all_pages_of_a_long_list_are_read(service: Service, tab: Tab) -> None:
 
 
 def test_what_is_empty_says_what_to_do(shared_service: Service, client: httpx.Client, tab: Tab) -> None:
+    new_instance(client, "Another")
     instance = new_instance(client, "Empty 'one'")
     tab.page.goto(f"{shared_service.url}/#/instances/{instance}")
     expect(tab.page.get_by_role("heading", name="No runs yet")).to_be_visible()

@@ -249,7 +249,7 @@ def test_links_from_the_overview_lead_to_the_error_the_curve_and_the_downloads(
 ) -> None:
     tab.page.goto(shared_service.url)
     tab.page.locator(f'a[href="#/instances/{experiment}"]').click()
-    failed = tab.page.get_by_role("row", name="failed")
+    failed = tab.page.get_by_role("grid", name="runs").get_by_role("row", name="failed")
     expect(failed).to_contain_text("ValueError: loss became NaN")
     failed.click()
     expect(tab.page.get_by_label("the run's error")).to_contain_text("ValueError: loss became NaN")
