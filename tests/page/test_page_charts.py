@@ -215,9 +215,11 @@ def test_settings_stay_when_the_log_is_looked_at_between(
     page.wait_for_url(re.compile(r"smooth=0.51"))
     page.keyboard.press("Tab")
     page.get_by_role("tab", name="Logs").click()
-    page.wait_for_url(lambda url: "smooth" not in url)
+    page.wait_for_url(re.compile(r"/logs\?"))
     page.get_by_role("tab", name=re.compile("Results")).click()
-    page.wait_for_url(re.compile(r"x=time&smooth=0.51&log=loss"))
+    page.wait_for_url(re.compile(r"/results\?.*smooth=0.51"))
+    assert {"x=time", "smooth=0.51", "log=loss"} == set(page.url.partition("?")[2].split("&"))
+    expect(slider).to_have_value("0.51")
     assert tab.errors == []
 
 
