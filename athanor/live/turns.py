@@ -12,9 +12,9 @@ from collections import deque
 SEND = 16 * 1024
 """A small write costs as much as this many bytes of a large one."""
 SMALL = 32 * 1024
-MANY = 160
+MANY = 240
 """Writes of at most `SMALL` bytes wait only after so many times a turn: waiting costs as much as they do,
-and five thousand of them take 60 ms."""
+and six thousand of them take 75 ms."""
 
 
 class Turns:

@@ -30,10 +30,10 @@ async def test_writers_take_turns_in_their_order(size: int, at_once: int) -> Non
             await take(turns, size)
             written.append(number)
 
-    writers = [asyncio.ensure_future(write(number)) for number in range(1000)]
+    writers = [asyncio.ensure_future(write(number)) for number in range(1500)]
     # one that leaves while it waits takes no turn
     await asyncio.sleep(0)
-    writers.pop(900).cancel()
+    writers.pop(1200).cancel()
     most, before = 0, 0
     while not all(writer.done() for writer in writers):
         # the writers that were woken, and those that then go on without waiting
@@ -41,7 +41,7 @@ async def test_writers_take_turns_in_their_order(size: int, at_once: int) -> Non
         most, before = max(most, len(written) - before), len(written)
         await asyncio.sleep(0)
     assert most >= at_once
-    assert sorted(written) == sorted([number for number in range(1000) if number != 900] * 3)
+    assert sorted(written) == sorted([number for number in range(1500) if number != 1200] * 3)
     # the first to wait was the first to go on
     firsts = list(dict.fromkeys(written))
     assert firsts == sorted(firsts)
