@@ -1,0 +1,1 @@
+"""What Athanor is measured beside, and the readers that load it: programs of their own."""
