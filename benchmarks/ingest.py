@@ -1,4 +1,4 @@
-"""Lines acknowledged per second over HTTP, compared with sqlite3 alone writing the same rows.
+"""Lines acknowledged over HTTP, beside sqlite3 alone writing the same rows, and other stores.
 
 NDJSON, 1,000 lines a request, 64 requests in flight; the service on one core, `synchronous=FULL`.
 """
@@ -6,21 +6,33 @@ NDJSON, 1,000 lines a request, 64 requests in flight; the service on one core, `
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import socket
 import sqlite3
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from athanor.store.sqlite import PRAGMAS, TABLES
 from tests.support.service import new_run
 
+from . import servers
 from .harness import Figures, cpu_seconds, report, service_alone
+from .load import PEERS
+from .measurement import Measurement, Party, Scale, Target
+from .trackers import python_with
 
 LINES, CONNECTIONS, REQUESTS = 1000, 64, 10
 TOTAL = LINES * CONNECTIONS * REQUESTS
 TRANSACTION = 20_000
+AT_ONCE = (1000, 4000)
+"""Rows in one statement of sqlite3; the faster one counts."""
 
 
 def message(number: int) -> str:
@@ -30,6 +42,11 @@ def message(number: int) -> str:
 async def post_all(port: int, runs: list[str]) -> None:
     """Every connection posts its requests in sequence, and waits for each 201."""
     body = "\n".join(json.dumps({"message": message(n)}) for n in range(LINES)).encode()
+    await post_bodies(port, [runs[n % len(runs)] for n in range(CONNECTIONS)], body, REQUESTS)
+
+
+async def post_bodies(port: int, runs: list[str], body: bytes, requests: int) -> None:
+    """For each of `runs`, a connection that posts the body so many times, and waits for each 201."""
 
     async def producer(run: str) -> None:
         head = (
@@ -37,7 +54,7 @@ async def post_all(port: int, runs: list[str]) -> None:
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(REQUESTS):
+        for _ in range(requests):
             writer.write(head.encode() + body)
             response = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", response)
@@ -46,11 +63,10 @@ async def post_all(port: int, runs: list[str]) -> None:
             await reader.readexactly(int(length[1]))
         writer.close()
 
-    await asyncio.gather(*(producer(runs[n % len(runs)]) for n in range(CONNECTIONS)))
+    await asyncio.gather(*map(producer, runs))
 
 
-def through_athanor(runs: int) -> tuple[float, float]:
-    """Lines per second, and lines per CPU second of the service."""
+def through_athanor(runs: int) -> Figures:
     with service_alone() as service:
         client = service.client()
         ids = [new_run(client) for _ in range(runs)]
@@ -58,46 +74,147 @@ def through_athanor(runs: int) -> tuple[float, float]:
         asyncio.run(post_all(service.port, ids))
         seconds, cpu = time.perf_counter() - began, cpu_seconds(service) - cpu
         assert sum(client.get(f"/runs/{id}").json()["log_count"] for id in ids) == TOTAL
-        return TOTAL / seconds, TOTAL / cpu
+        return {"lines per second": TOTAL / seconds, "lines per CPU second": TOTAL / cpu}
 
 
-def through_sqlite3() -> float:
-    """Rows per second of `executemany` into the same table, with the same indexes and pragmas."""
+def rows_of(count: int) -> list[tuple[str, None, str, int, str, int, str]]:
+    """Rows as Athanor stores them."""
+    rows = []
+    for n in range(1, count + 1):
+        entry = {
+            "seq": n,
+            "level": "info",
+            "message": message(n),
+            "metadata": None,
+            "timestamp": servers.STAMP,
+        }
+        data = json.dumps(entry, separators=(",", ":"))
+        rows.append(("run_log", None, "1a209f64162930498d882", n, "info", len(data), data))
+    return rows
+
+
+def through_sqlite3() -> Figures:
+    """Rows of the fastest way into the same table, with the same indexes and pragmas."""
+    tried = [_many_rows_a_statement(at_once) for at_once in AT_ONCE]
+    return max(tried, key=lambda figures: figures["lines per second"])
+
+
+def _many_rows_a_statement(at_once: int) -> Figures:
+    rows = rows_of(TRANSACTION)
+    columns = "type, instance_id, run_id, seq, label, size, data"
+    places = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * at_once)
+    sql = f"INSERT INTO events ({columns}) VALUES {places}"
+    groups = [
+        list(chain.from_iterable(rows[first : first + at_once]))
+        for first in range(0, TRANSACTION, at_once)
+    ]
+    transactions = max(1, TOTAL // TRANSACTION)
     with tempfile.TemporaryDirectory() as folder:
         connection = sqlite3.connect(Path(folder) / "plain.db", isolation_level=None)
         for pragma in PRAGMAS:
             connection.execute(pragma)
         connection.executescript(TABLES)
-        at = "2026-11-23T17:30:00.123456Z"
-        rows = []
-        for n in range(1, TRANSACTION + 1):
-            entry = {"seq": n, "level": "info", "message": message(n), "metadata": None, "timestamp": at}
-            data = json.dumps(entry, separators=(",", ":"))
-            rows.append(("run_log", None, "1a209f64162930498d882", n, "info", len(data), data))
-        columns = "type, instance_id, run_id, seq, label, size, data"
-        sql = f"INSERT INTO events ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-        began = time.perf_counter()
-        for _ in range(TOTAL // TRANSACTION):
+        began, cpu = time.perf_counter(), time.process_time()
+        for _ in range(transactions):
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(sql, rows)
+            for group in groups:
+                connection.execute(sql, group)
             connection.execute("COMMIT")
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         connection.close()
-        return TOTAL / seconds
+    written = transactions * TRANSACTION
+    return {"lines per second": written / seconds, "lines per CPU second": written / cpu}
+
+
+def through_redis(batches: int) -> Figures:
+    """XADD, 1,000 in a pipeline; the append-only file is synced before each response."""
+    entry = servers.xadd("*", json.dumps({"message": message(17)}))
+    with (
+        servers.redis("--appendonly", "yes", "--appendfsync", "always") as server,
+        socket.create_connection(("127.0.0.1", server.port)) as connection,
+    ):
+        cpu, began = cpu_seconds(server.process), time.perf_counter()
+        for _ in range(batches):
+            connection.sendall(entry * LINES)
+            answered = 0
+            while answered < LINES:
+                piece = connection.recv(1 << 20)
+                assert piece
+                answered += piece.count(b"$")
+        seconds, cpu = time.perf_counter() - began, cpu_seconds(server.process) - cpu
+    written = batches * LINES
+    return {"lines per second": written / seconds, "lines per CPU second": written / cpu}
+
+
+def through_tracker(python: str, name: str, count: int) -> Figures:
+    command = [python, str(PEERS / "trackers.py"), name, str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    if done.returncode or not done.stdout.strip():
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise RuntimeError(lines[-1])
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+@contextlib.contextmanager
+def parties(scale: Scale) -> Iterator[dict[str, Party]]:
+    found: dict[str, Party] = {
+        "Athanor, one run": partial(through_athanor, 1),
+        "Athanor, eight runs": partial(through_athanor, 8),
+        "sqlite3, many rows a statement": through_sqlite3,
+        "Redis, XADD (fsync always)": servers.reason_without(servers.redis_program)
+        or partial(through_redis, scale.of(200, 20)),
+    }
+    for title, name, count in (
+        ("MLflow, log_batch of 1,000 metrics", "mlflow", scale.of(20_000, 2000)),
+        ("Trackio, log of a metric", "trackio", scale.of(5000, 500)),
+    ):
+        try:
+            found[title] = partial(through_tracker, python_with(name, scale), name, count)
+        except LookupError as error:
+            found[title] = str(error)
+    yield found
 
 
 def measure() -> Figures:
-    plain = through_sqlite3()
-    one, one_cpu = through_athanor(1)
-    many, many_cpu = through_athanor(8)
+    plain, one, many = through_sqlite3(), through_athanor(1), through_athanor(8)
     return {
-        "sqlite3.executemany, rows/s": plain,
-        "Athanor, one run, lines/s": one,
-        "Athanor, one run, lines per CPU second": one_cpu,
-        "Athanor, eight runs, lines/s": many,
-        "Athanor, eight runs, lines per CPU second": many_cpu,
-        "one run over sqlite3": one / plain,
+        "sqlite3, many rows a statement, rows/s": plain["lines per second"],
+        "Athanor, one run, lines/s": one["lines per second"],
+        "Athanor, one run, lines per CPU second": one["lines per CPU second"],
+        "Athanor, eight runs, lines/s": many["lines per second"],
+        "Athanor, eight runs, lines per CPU second": many["lines per CPU second"],
+        "one run over sqlite3": one["lines per second"] / plain["lines per second"],
     }
+
+
+MEASUREMENT = Measurement(
+    name="ingest",
+    title="Ingest, NDJSON to commit",
+    text=(
+        "1,000 lines a request, 64 requests in flight; each is acknowledged after its commit with "
+        "`synchronous=FULL`. sqlite3 writes rows that are ready into the same table, with the same "
+        "indexes and pragmas, 20,000 in a transaction, without HTTP or JSON. MLflow and Trackio have no "
+        "log lines: a line is one metric there."
+    ),
+    parties=parties,
+    targets=[
+        Target(
+            "lines per CPU second, times those of sqlite3",
+            lambda turn: (
+                turn["Athanor, one run"]["lines per CPU second"]
+                / turn["sqlite3, many rows a statement"]["lines per CPU second"]
+            ),
+            least=0.6,
+        ),
+        Target(
+            "lines ingested per CPU second",
+            lambda turn: turn["Athanor, one run"]["lines per CPU second"],
+            least=200_000,
+        ),
+    ],
+    plotted=["lines per CPU second"],
+)
 
 
 if __name__ == "__main__":

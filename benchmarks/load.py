@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 PEERS = Path(__file__).parent / "peers"
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Seconds after which readers that do not get what they await have failed."""
 
 

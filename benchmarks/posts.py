@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
+from collections.abc import Iterator
+from functools import partial
 
 from tests.support.service import Service, new_run
 
 from .harness import Figures, cpu_seconds, report, service_alone
+from .measurement import Measurement, Party, Scale, Target
 
 TOPICS = 1000
 CONNECTIONS = 50
 ROUNDS = 10
+FIGURE = "CPU of a post and its delivery, µs"
 
 BODY = b'{"message": "epoch 3 batch 17 loss 0.1234 accuracy 0.9876"}'
 
 
 def measure() -> Figures:
+    return posting(TOPICS, ROUNDS)
+
+
+def posting(topics: int, rounds: int) -> Figures:
     with service_alone() as service:
         client = service.client()
-        runs = [new_run(client) for _ in range(TOPICS)]
+        runs = [new_run(client) for _ in range(topics)]
         posting = selectors.DefaultSelector()
         reading = [_reader(service, run) for run in runs]
         producers = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(CONNECTIONS)]
@@ -28,7 +37,7 @@ def measure() -> Figures:
             f"Content-Length: {len(BODY)}\r\n\r\n".encode()
             for run in runs
         ]
-        work = [head + BODY for head in heads] * ROUNDS
+        work = [head + BODY for head in heads] * rounds
         for producer in producers:
             posting.register(producer, selectors.EVENT_READ)
         cpu = cpu_seconds(service)
@@ -45,12 +54,12 @@ def measure() -> Figures:
                 if work:
                     key.fileobj.sendall(work.pop())
                     waiting += 1
-        delivered = sum(_lines_of(reader) for reader in reading)
+        delivered = sum(_lines_of(reader, rounds) for reader in reading)
         cpu = cpu_seconds(service) - cpu
         for connection in (*producers, *reading):
             connection.close()
-        assert delivered == TOPICS * ROUNDS
-        return {"CPU of a post and its delivery, µs": 1e6 * cpu / delivered}
+        assert delivered == topics * rounds
+        return {FIGURE: 1e6 * cpu / delivered}
 
 
 def _reader(service: Service, run: str) -> socket.socket:
@@ -61,12 +70,30 @@ def _reader(service: Service, run: str) -> socket.socket:
     return reader
 
 
-def _lines_of(reader: socket.socket) -> int:
+def _lines_of(reader: socket.socket, rounds: int) -> int:
     """The lines that a reader has got; it gets one in each round."""
     lines = 0
-    while lines < ROUNDS:
+    while lines < rounds:
         lines += reader.recv(65536).count(b'"seq":')
     return lines
+
+
+@contextlib.contextmanager
+def parties(scale: Scale) -> Iterator[dict[str, Party]]:
+    yield {"Athanor": partial(posting, scale.of(TOPICS, 100), scale.of(ROUNDS, 3))}
+
+
+MEASUREMENT = Measurement(
+    name="posts",
+    title="One-line posts to 1,000 topics with a reader each",
+    text=(
+        "50 producers post one line a request, each to the next of 1,000 runs; each run has one "
+        "subscriber. The figure has the request, its commit and the delivery."
+    ),
+    parties=parties,
+    targets=[Target("CPU of a post and its delivery, µs", lambda turn: turn["Athanor"][FIGURE], most=120)],
+    plotted=[FIGURE],
+)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def array(lines: int) -> str:
 @contextlib.contextmanager
 def athanor(also: int = 0) -> Iterator[Server]:
     """With `also`, so many selections: each has the busy run, and one run without entries."""
-    with service_alone(flush_interval=0.005, keepalive=3600, max_streams=15_000) as service:
+    with service_alone(flush_interval=0.005) as service:
         client = service.client()
         run = new_run(client)
         topic = f"experiments:run:{run}"

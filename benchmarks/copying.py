@@ -1,0 +1,92 @@
+"""Lines acknowledged by one node on PostgreSQL, beside `COPY` of the same rows alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import asyncpg
+
+from athanor import Settings
+from athanor.store.store import Store
+from tests.support.postgres import answers, new_database
+from tests.support.service import new_run
+
+from .harness import Figures, cpu_seconds, nodes_alone
+from .ingest import TOTAL, TRANSACTION, post_all, rows_of
+from .measurement import Measurement, Party, Scale, Target
+
+FIGURE = "lines per second"
+
+
+def through_athanor() -> Figures:
+    with nodes_alone(1) as (node,):
+        client = node.client()
+        runs = [new_run(client) for _ in range(8)]
+        cpu, began = cpu_seconds(node), time.perf_counter()
+        asyncio.run(post_all(node.port, runs))
+        seconds, cpu = time.perf_counter() - began, cpu_seconds(node) - cpu
+        assert sum(client.get(f"/runs/{id}").json()["log_count"] for id in runs) == TOTAL
+    return {FIGURE: TOTAL / seconds, "lines per CPU second of the node": TOTAL / cpu}
+
+
+def through_copy(transactions: int) -> Figures:
+    """Rows that are ready as text, into the same table, 20,000 in a transaction."""
+
+    async def copy(url: str) -> float:
+        store = Store(Settings(database_url=url))
+        await store.open()
+        await store.close()
+        connection = await asyncpg.connect(url)
+        columns = ["n", "type", "instance_id", "run_id", "seq", "label", "size", "data"]
+        texts = [_text(number * TRANSACTION) for number in range(transactions)]
+        began = time.perf_counter()
+        for text in texts:
+            await connection.copy_to_table("events", source=io.BytesIO(text), columns=columns)
+        seconds = time.perf_counter() - began
+        await connection.close()
+        return seconds
+
+    with new_database() as url:
+        return {FIGURE: transactions * TRANSACTION / asyncio.run(copy(url))}
+
+
+def _text(begin: int) -> bytes:
+    lines = []
+    for n, row in enumerate(rows_of(TRANSACTION), begin + 1):
+        type_, _, run, seq, label, size, data = row
+        lines.append(f"{n}\t{type_}\t\\N\t{run}\t{begin + seq}\t{label}\t{size}\t{data}\n")
+    return "".join(lines).encode()
+
+
+@contextlib.contextmanager
+def parties(scale: Scale) -> Iterator[dict[str, Party]]:
+    reason = None if answers() else "PostgreSQL does not answer (see ATHANOR_TEST_POSTGRES)"
+    yield {
+        "Athanor, one node": reason or through_athanor,
+        "COPY alone": reason or partial(through_copy, scale.of(TOTAL // TRANSACTION, 4)),
+    }
+
+
+MEASUREMENT = Measurement(
+    name="postgresql",
+    title="PostgreSQL: lines acknowledged by one node",
+    text=(
+        "As the ingest above, for eight runs, on PostgreSQL. COPY writes the same rows into the same "
+        "table with the same indexes. The server's processes share the cores with the node and with "
+        "the client."
+    ),
+    parties=parties,
+    targets=[
+        Target(
+            "lines acknowledged per second, times the rows of COPY",
+            lambda turn: turn["Athanor, one node"][FIGURE] / turn["COPY alone"][FIGURE],
+            least=0.6,
+        )
+    ],
+    plotted=[FIGURE],
+)
