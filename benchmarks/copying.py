@@ -17,21 +17,22 @@ from tests.support.postgres import answers, new_database
 from tests.support.service import new_run
 
 from .harness import Figures, cpu_seconds, nodes_alone
-from .ingest import TOTAL, TRANSACTION, post_all, rows_of
+from .ingest import CONNECTIONS, LINES, REQUESTS, TOTAL, TRANSACTION, post_all, rows_of
 from .measurement import Measurement, Party, Scale, Target
 
 FIGURE = "lines per second"
 
 
-def through_athanor() -> Figures:
+def through_athanor(requests: int) -> Figures:
+    total = LINES * CONNECTIONS * requests
     with nodes_alone(1) as (node,):
         client = node.client()
         runs = [new_run(client) for _ in range(8)]
         cpu, began = cpu_seconds(node), time.perf_counter()
-        asyncio.run(post_all(node.port, runs))
+        asyncio.run(post_all(node.port, runs, requests))
         seconds, cpu = time.perf_counter() - began, cpu_seconds(node) - cpu
-        assert sum(client.get(f"/runs/{id}").json()["log_count"] for id in runs) == TOTAL
-    return {FIGURE: TOTAL / seconds, "lines per CPU second of the node": TOTAL / cpu}
+        assert sum(client.get(f"/runs/{id}").json()["log_count"] for id in runs) == total
+    return {FIGURE: total / seconds, "lines per CPU second of the node": total / cpu}
 
 
 def through_copy(transactions: int) -> Figures:
@@ -67,8 +68,8 @@ def _text(begin: int) -> bytes:
 def parties(scale: Scale) -> Iterator[dict[str, Party]]:
     reason = None if answers() else "PostgreSQL does not answer (see ATHANOR_TEST_POSTGRES)"
     yield {
-        "Athanor, one node": reason or through_athanor,
-        "COPY alone": reason or partial(through_copy, scale.of(TOTAL // TRANSACTION, 4)),
+        "Athanor, one node": reason or partial(through_athanor, scale.of(REQUESTS, 1)),
+        "COPY alone": reason or partial(through_copy, scale.of(TOTAL // TRANSACTION, 3)),
     }
 
 

@@ -55,7 +55,7 @@ def _publish(server: Server, load: Load, lines: int, posts: int, marks: int) -> 
 
 @contextlib.contextmanager
 def parties(scale: Scale) -> Iterator[dict[str, Party]]:
-    readers, posts = scale.of(1000, 200), scale.of(100, 10)
+    readers, posts = scale.of(1000, 200), scale.of(60, 10)
     found: dict[str, Party] = {
         "Athanor": partial(_deliver, servers.athanor, readers, posts),
         "nchan": servers.reason_without(servers.nchan_files)

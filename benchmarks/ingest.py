@@ -39,10 +39,10 @@ def message(number: int) -> str:
     return f"epoch 3 batch {number} loss 0.1234 accuracy 0.9876"
 
 
-async def post_all(port: int, runs: list[str]) -> None:
-    """Every connection posts its requests in sequence, and waits for each 201."""
+async def post_all(port: int, runs: list[str], requests: int) -> None:
+    """Every connection posts so many requests in sequence, and waits for each 201."""
     body = "\n".join(json.dumps({"message": message(n)}) for n in range(LINES)).encode()
-    await post_bodies(port, [runs[n % len(runs)] for n in range(CONNECTIONS)], body, REQUESTS)
+    await post_bodies(port, [runs[n % len(runs)] for n in range(CONNECTIONS)], body, requests)
 
 
 async def post_bodies(port: int, runs: list[str], body: bytes, requests: int) -> None:
@@ -66,15 +66,16 @@ async def post_bodies(port: int, runs: list[str], body: bytes, requests: int) ->
     await asyncio.gather(*map(producer, runs))
 
 
-def through_athanor(runs: int) -> Figures:
+def through_athanor(runs: int, requests: int) -> Figures:
+    total = LINES * CONNECTIONS * requests
     with service_alone() as service:
         client = service.client()
         ids = [new_run(client) for _ in range(runs)]
         began, cpu = time.perf_counter(), cpu_seconds(service)
-        asyncio.run(post_all(service.port, ids))
+        asyncio.run(post_all(service.port, ids, requests))
         seconds, cpu = time.perf_counter() - began, cpu_seconds(service) - cpu
-        assert sum(client.get(f"/runs/{id}").json()["log_count"] for id in ids) == TOTAL
-        return {"lines per second": TOTAL / seconds, "lines per CPU second": TOTAL / cpu}
+        assert sum(client.get(f"/runs/{id}").json()["log_count"] for id in ids) == total
+        return {"lines per second": total / seconds, "lines per CPU second": total / cpu}
 
 
 def rows_of(count: int) -> list[tuple[str, None, str, int, str, int, str]]:
@@ -93,13 +94,13 @@ def rows_of(count: int) -> list[tuple[str, None, str, int, str, int, str]]:
     return rows
 
 
-def through_sqlite3() -> Figures:
+def through_sqlite3(transactions: int) -> Figures:
     """Rows of the fastest way into the same table, with the same indexes and pragmas."""
-    tried = [_many_rows_a_statement(at_once) for at_once in AT_ONCE]
+    tried = [_many_rows_a_statement(at_once, transactions) for at_once in AT_ONCE]
     return max(tried, key=lambda figures: figures["lines per second"])
 
 
-def _many_rows_a_statement(at_once: int) -> Figures:
+def _many_rows_a_statement(at_once: int, transactions: int) -> Figures:
     rows = rows_of(TRANSACTION)
     columns = "type, instance_id, run_id, seq, label, size, data"
     places = ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * at_once)
@@ -108,7 +109,6 @@ def _many_rows_a_statement(at_once: int) -> Figures:
         list(chain.from_iterable(rows[first : first + at_once]))
         for first in range(0, TRANSACTION, at_once)
     ]
-    transactions = max(1, TOTAL // TRANSACTION)
     with tempfile.TemporaryDirectory() as folder:
         connection = sqlite3.connect(Path(folder) / "plain.db", isolation_level=None)
         for pragma in PRAGMAS:
@@ -158,10 +158,11 @@ def through_tracker(python: str, name: str, count: int) -> Figures:
 
 @contextlib.contextmanager
 def parties(scale: Scale) -> Iterator[dict[str, Party]]:
+    requests = scale.of(REQUESTS, 1)
     found: dict[str, Party] = {
-        "Athanor, one run": partial(through_athanor, 1),
-        "Athanor, eight runs": partial(through_athanor, 8),
-        "sqlite3, many rows a statement": through_sqlite3,
+        "Athanor, one run": partial(through_athanor, 1, requests),
+        "Athanor, eight runs": partial(through_athanor, 8, requests),
+        "sqlite3, many rows a statement": partial(through_sqlite3, scale.of(TOTAL // TRANSACTION, 3)),
         "Redis, XADD (fsync always)": servers.reason_without(servers.redis_program)
         or partial(through_redis, scale.of(200, 20)),
     }
@@ -177,7 +178,8 @@ def parties(scale: Scale) -> Iterator[dict[str, Party]]:
 
 
 def measure() -> Figures:
-    plain, one, many = through_sqlite3(), through_athanor(1), through_athanor(8)
+    plain = through_sqlite3(TOTAL // TRANSACTION)
+    one, many = through_athanor(1, REQUESTS), through_athanor(8, REQUESTS)
     return {
         "sqlite3, many rows a statement, rows/s": plain["lines per second"],
         "Athanor, one run, lines/s": one["lines per second"],

@@ -15,6 +15,9 @@ Party = Callable[[], Figures] | str
 Turn = Mapping[str, Figures]
 """The figures of all parties in one repeat."""
 
+LONGEST = 420.0
+"""Seconds after which a measurement begins no further repeat."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -83,6 +86,9 @@ def measure(
                 else:
                     runs[name] = party
             for number, turn in enumerate(turns):
+                if time.monotonic() > began + LONGEST:
+                    result.skipped[f"repeats from number {number + 1} on"] = f"{LONGEST:g} s were over"
+                    break
                 # each party is first in every other turn
                 for name in sorted(runs, key=list(runs).index, reverse=number % 2 == 1):
                     announce(f"{measurement.name}: {name}, {number + 1} of {repeats}")
@@ -110,7 +116,7 @@ def _ratios(target: Target, turns: list[dict[str, Figures]]) -> list[float]:
     for turn in turns:
         try:
             found.append(target.value(turn))
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, ZeroDivisionError):
             continue
     return found
 

@@ -27,7 +27,7 @@ from tests.support.postgres import new_database
 from tests.support.service import new_run
 
 from .harness import Figures, nodes, report
-from .ingest import TOTAL, message, post_all
+from .ingest import REQUESTS, TOTAL, message, post_all
 
 NODES = (1, 2, 4, 8)
 LINES = (1, 1000)
@@ -138,7 +138,7 @@ def ingest(count: int) -> float:
     """Lines acknowledged per second over HTTP by `count` nodes together."""
 
     async def all_nodes(cluster: Cluster, runs: list[str]) -> None:
-        await asyncio.gather(*(post_all(node.port, runs) for node in cluster.nodes))
+        await asyncio.gather(*(post_all(node.port, runs, REQUESTS) for node in cluster.nodes))
 
     with nodes(count) as cluster:
         runs = [new_run(cluster.nodes[0].client()) for _ in range(8)]

@@ -91,7 +91,9 @@ MEASUREMENT = Measurement(
         "subscriber. The figure has the request, its commit and the delivery."
     ),
     parties=parties,
-    targets=[Target("CPU of a post and its delivery, µs", lambda turn: turn["Athanor"][FIGURE], most=120)],
+    targets=[
+        Target("CPU of a post and its delivery, µs", lambda turn: turn["Athanor"][FIGURE], most=120)
+    ],
     plotted=[FIGURE],
 )
 

@@ -133,7 +133,7 @@ def send_loop(readers: int) -> Iterator[Server]:
 
         def publish(lines: int) -> None:
             assert process.stdin is not None
-            size = len(array(lines)) + len("id: 1a209f64162930498d882-100000\nevent: run_logs\ndata: \n\n")
+            size = len(array(lines)) + len("id: 1a209f641629-100000\nevent: run_logs\ndata: \n\n")
             process.stdin.write(f"{size} {lines}\n".encode())
             process.stdin.flush()
 
@@ -222,9 +222,7 @@ def _fetch(names: list[str], place: Path) -> int:
     """The exit code of `apt-get download`."""
     try:
         command = ["apt-get", "download", "-qq", *names]
-        return subprocess.run(
-            command, cwd=place, timeout=60, check=False, capture_output=True
-        ).returncode
+        return subprocess.run(command, cwd=place, timeout=60, check=False, capture_output=True).returncode
     except subprocess.TimeoutExpired:
         return 1
 

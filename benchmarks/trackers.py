@@ -40,9 +40,7 @@ def _installed(name: str, place: Path) -> str:
         venv.create(place, with_pip=True)
     command = [str(python), "-m", "pip", "install", "-q", *PACKAGES[name]]
     try:
-        done = subprocess.run(
-            command, timeout=INSTALLING, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, timeout=INSTALLING, capture_output=True, text=True, check=False)
     except subprocess.TimeoutExpired:
         raise LookupError(f"pip did not install {name} within {INSTALLING:g} s") from None
     if done.returncode:
