@@ -22,11 +22,10 @@ check:
 	.venv/bin/mypy
 	$(PYTHON) -m pytest -q -n0 tests/unit/test_floors.py
 
-# Measure ingest, fan-out and idle streams. benchmarks/README.md has the other benchmarks.
+# Measure Athanor beside its peers and write docs/performance.md, in about 25 minutes.
+# benchmarks/README.md has a quicker check, and the other benchmarks.
 bench:
-	$(PYTHON) -m benchmarks.ingest
-	$(PYTHON) -m benchmarks.fanout
-	$(PYTHON) -m benchmarks.idle
+	$(PYTHON) -m benchmarks
 
 # Start the service and an experiment that reports to it. Ctrl-C ends both.
 demo:

@@ -32,12 +32,15 @@ def write(path: Path, machine: Machine, results: Results) -> None:
 
 
 def plot(measurement: Measurement, result: Result) -> str:
-    groups = []
+    """A group of bars for each figure; and for each word before a colon in the parties' names."""
+    groups: dict[str, list[tuple[str, list[float]]]] = {}
     for figure in measurement.plotted:
-        bars = [(name, of[figure]) for name, of in result.values.items() if figure in of]
-        if bars:
-            groups.append((figure, bars))
-    return svg(measurement.title, groups)
+        for name, figures in result.values.items():
+            if figure in figures:
+                before, colon, _ = name.partition(": ")
+                group = f"{figure} ({before.removeprefix('Athanor, ')})" if colon else figure
+                groups.setdefault(group, []).append((name, figures[figure]))
+    return svg(measurement.title, list(groups.items()))
 
 
 def tables(machine: Machine, results: Results, folder: str) -> str:
