@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 import time
 from pathlib import Path
 
 from . import copying, document, frames, growth, idle, ingest, posts, replay, returning
-from .machine import this_machine
+from .machine import this_machine, versions
 from .measurement import Measurement, Result, Scale, measure, middle
 from .plots import number
 
@@ -73,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
         result = measure(MEASUREMENTS[name], scale, options.repeats, announce)
         results[name] = (MEASUREMENTS[name], result)
         show(MEASUREMENTS[name], result)
+    # with those of the peers that were fetched
+    machine = dataclasses.replace(machine, versions=versions())
     if options.json:
         measured = {name: dataclasses.asdict(result) for name, (_, result) in results.items()}
         found = {"machine": dataclasses.asdict(machine), "measurements": measured}
@@ -84,4 +87,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # so that what was started is ended, and temporary folders are removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

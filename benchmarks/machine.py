@@ -13,7 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from .load import is_compiled
+from tests.support.postgres import answers, run_sql
+
+from . import trackers
+from .load import folder, is_compiled
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("uvicorn", "uvloop", "httptools", "sse-starlette", "starlette", "msgspec", "asyncpg")
@@ -50,7 +53,7 @@ def this_machine(mode: str) -> Machine:
         cores=len(os.sched_getaffinity(0)),
         memory_gib=psutil.virtual_memory().total / 1024**3,
         system=f"{platform.system()} {platform.release().partition('-')[0]}",
-        versions=_versions(),
+        versions=versions(),
         readers="C" if is_compiled("load") else "Python",
         mode=mode,
     )
@@ -74,7 +77,8 @@ def _processor() -> str:
     return names[0] if names and names[0] else platform.machine()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What is on the machine, and what the benchmarks have fetched until now."""
     found = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     for name in PACKAGES:
         try:
@@ -91,4 +95,8 @@ def _versions() -> dict[str, str]:
             continue
         words = (done.stdout + done.stderr).replace("/", " ").replace("v=", "").split()
         found[name] = next((word for word in words if word[:1].isdigit()), "unknown")
-    return found
+    for package in folder().glob("debian/libnginx-mod-nchan_*.deb"):
+        found["nchan"] = package.name.split("_")[1].replace("%3a", ":").partition(":")[2]
+    if answers():
+        found["PostgreSQL"] = str(run_sql("SHOW server_version")[0][0]).split()[0]
+    return found | trackers.versions()

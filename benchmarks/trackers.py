@@ -19,6 +19,7 @@ PACKAGES = {
 }
 INSTALLING = 240.0
 """Seconds."""
+_pythons: dict[str, str] = {}
 
 
 def python_with(name: str, scale: Scale) -> str:
@@ -46,7 +47,20 @@ def _installed(name: str, place: Path) -> str:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise LookupError(f"pip could not install {name}: {last[:150]}")
+    _pythons[name] = str(python)
     return str(python)
+
+
+def versions() -> dict[str, str]:
+    """The versions of the trackers that were installed."""
+    program = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+    found = {}
+    for name, python in _pythons.items():
+        command = [python, "-c", program, PACKAGES[name][0]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            found[PACKAGES[name][0]] = done.stdout.strip()
+    return found
 
 
 def _python(place: Path) -> Path:
