@@ -70,7 +70,7 @@ def _bar(name: str, values: Sequence[float], most: float, y: int) -> list[str]:
 
 def number(value: float) -> str:
     """Three digits that matter, and thousands apart."""
-    if value >= 1000:
+    if value >= 999.5:
         scale = 10 ** max(0, len(str(int(value))) - 3)
         return f"{round(value / scale) * scale:,}"
     return f"{value:.3g}"

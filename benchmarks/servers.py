@@ -146,7 +146,16 @@ def redis(*options: str) -> Iterator[Server]:
     """A stream, and readers that wait by XREAD for each of its entries."""
     port = free_port()
     command = [redis_program(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder())]
-    command += ["--save", "", "--dbfilename", f"{port}.rdb", "--maxclients", "15000"]
+    command += [
+        "--save",
+        "",
+        "--dbfilename",
+        f"{port}.rdb",
+        "--maxclients",
+        "15000",
+        "--loglevel",
+        "warning",
+    ]
     command += ["--appenddirname", f"aof-{port}", *options]
     with _process(command) as process:
         _await_port(port)
