@@ -65,7 +65,7 @@ class Once:
 
 @contextlib.contextmanager
 def parties(scale: Scale) -> Iterator[dict[str, Party]]:
-    posts, readers = scale.of(40, 5), scale.of(1000, 200)
+    posts, readers = scale.of(20, 5), scale.of(1000, 200)
     found: dict[str, Party] = {}
     for count in (10, 100, 1000, *([] if scale.quick else [10_000])):
         turn = partial(to_subscribers, count, max(posts, 2000 // count))

@@ -15,7 +15,7 @@ Party = Callable[[], Figures] | str
 Turn = Mapping[str, Figures]
 """The figures of all parties in one repeat."""
 
-LONGEST = 420.0
+LONGEST = 480.0
 """Seconds after which a measurement begins no further repeat."""
 
 
