@@ -58,9 +58,9 @@ def through_copy(transactions: int) -> Figures:
 
 def _text(begin: int) -> bytes:
     lines = []
-    for n, row in enumerate(rows_of(TRANSACTION), begin + 1):
+    for n, row in enumerate(rows_of(TRANSACTION, begin), begin + 1):
         type_, _, run, seq, label, size, data = row
-        lines.append(f"{n}\t{type_}\t\\N\t{run}\t{begin + seq}\t{label}\t{size}\t{data}\n")
+        lines.append(f"{n}\t{type_}\t\\N\t{run}\t{seq}\t{label}\t{size}\t{data}\n")
     return "".join(lines).encode()
 
 
