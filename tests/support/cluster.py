@@ -54,9 +54,9 @@ class Cluster:
         for node in self.nodes:
             node.close()
 
-    def any(self) -> str:
+    def any(self, chance: random.Random | None = None) -> str:
         """The URL of a random node."""
-        return random.choice(self.nodes).url
+        return (chance or random.Random()).choice(self.nodes).url
 
     def output(self) -> str:
         """What all nodes have logged."""
@@ -87,8 +87,15 @@ def on_hosts(folder: Path, count: int = 2) -> Iterator[tuple[Cluster, list[netwo
 class Reader:
     """Follows topics on any node that answers, and reconnects with its cursor, until 204."""
 
-    def __init__(self, cluster: Cluster, query: str, node: Service | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        query: str,
+        node: Service | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
         self.cluster = cluster
+        self.chance = chance or random.Random()
         self.path = f"/events?{query}"
         self.node = node
         self.last_id = "0"
@@ -99,7 +106,7 @@ class Reader:
     async def run(self) -> None:
         async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=60)) as client:
             while not self.ended:
-                url = self.node.url if self.node else self.cluster.any()
+                url = self.node.url if self.node else self.cluster.any(self.chance)
                 with contextlib.suppress(httpx.TransportError):
                     await self._follow(client, url)
                 await asyncio.sleep(0.05)
@@ -117,6 +124,16 @@ class Reader:
                 for event in decoder.feed(chunk):
                     self.last_id = event.id or self.last_id
                     self.events.append((event.id, json.loads(event.data)))
+                    if not self.stays():
+                        return
+
+    def stays(self) -> bool:
+        """Whether it reads on after this event; it comes back in any case."""
+        return True
+
+    def count(self, kind: str) -> int:
+        """How many events of a type have come."""
+        return sum(data.get("type") == kind for _, data in self.events)
 
     @property
     def numbers(self) -> list[int]:

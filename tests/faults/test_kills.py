@@ -1,0 +1,33 @@
+"""`kill -9` at random moments: nothing that a producer or a reader was told is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from ..support.cluster import Cluster
+from ..support.load import number_of, under_load
+from ..support.service import Service
+from .schedule import rounds
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.long
+async def test_kills_lose_and_duplicate_nothing(service: Service, chance: Random) -> None:
+    kills = rounds(5, 100)
+    async with under_load(Cluster([service]), chance) as load:
+        for _ in range(kills):
+            await load.more(chance.randint(1, 25))
+            # any moment of a flush
+            await asyncio.sleep(chance.uniform(0, 0.1))
+            service.kill()
+            told = load.newest
+            await asyncio.to_thread(service.start)
+            stored = service.client().get("/instances").json()["last_event_id"]
+            assert number_of(stored) >= told
+    stay = [reader for reader in load.readers if not reader.leaves]
+    assert all(reader.connections > kills / 2 for reader in stay)
+    assert sum(one.requests for one in load.producers) > load.acknowledgements
