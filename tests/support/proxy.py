@@ -7,6 +7,7 @@ import itertools
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -14,11 +15,15 @@ from .service import Service
 
 
 class Proxy:
-    """A TCP proxy. The n-th connection ends after the n-th of `limits` bytes of response."""
+    """A TCP proxy. The n-th connection ends after the n-th of `limits` bytes of response.
+
+    Each piece, in both directions, arrives `delay` seconds late.
+    """
 
     def __init__(self, port: int, limits: Iterable[int] = ()) -> None:
         self.target = port
         self.refusing = False
+        self.delay = 0.0
         self.connections = 0
         self._limits = itertools.chain(limits, itertools.repeat(sys.maxsize))
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -76,6 +81,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, limit: int) -> None:
         with contextlib.suppress(OSError):
             while limit and (piece := source.recv(min(limit, 1 << 16))):
+                time.sleep(self.delay)
                 sink.sendall(piece)
                 limit -= len(piece)
         _shut(source)
