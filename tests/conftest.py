@@ -102,6 +102,14 @@ def shared_database() -> Iterator[str]:
 
 
 @pytest.fixture
+def server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server of this test's own, which it may stop and start."""
+    _need(postgres.programs() is not None, "PostgreSQL to start a server of")
+    with postgres.new_server() as server:
+        yield server
+
+
+@pytest.fixture
 def need() -> Callable[[bool, str], None]:
     """Skip with a reason where something is not on this machine; fail if all has to be there."""
     return _need

@@ -20,37 +20,6 @@ pytestmark = pytest.mark.anyio
 Need = Callable[[bool, str], None]
 
 
-@pytest.fixture
-def server(need: Need) -> Iterator[postgres.Server]:
-    need(postgres.programs() is not None, "PostgreSQL to start a server of")
-    with postgres.new_server() as server:
-        yield server
-
-
-@pytest.mark.parametrize("crash", [False, True], ids=["restarted", "crashed"])
-async def test_a_database_that_goes_and_comes_back_costs_time_and_no_line(
-    crash: bool, server: postgres.Server, tmp_path: Path
-) -> None:
-    cluster = Cluster.on(tmp_path, f"{server.url}/postgres")
-    told = set()
-
-    async def trouble() -> None:
-        for _ in range(2):
-            await asyncio.sleep(0.5)  # some load before it
-            await asyncio.to_thread(server.stop, crash)
-            for node in cluster.nodes:
-                await asyncio.to_thread(wait_until, node.trouble, "a complaint")
-                told.add(str(node.trouble()))
-            await asyncio.to_thread(server.start)
-            await asyncio.to_thread(cluster.await_all_ready)
-
-    with contextlib.closing(cluster):
-        cluster.start()
-        await under_load(cluster, trouble)
-    assert all("can't be" in words for words in told)
-    assert "Traceback" not in cluster.said()
-
-
 def test_a_node_that_is_idle_says_when_its_database_is_away(
     server: postgres.Server, tmp_path: Path
 ) -> None:
