@@ -33,13 +33,14 @@ class LoadProducer:
     Now and then it does not wait for the response and posts the batch again, perhaps to another node.
     """
 
-    def __init__(self, cluster: Cluster, run: str, name: str, chance: Random) -> None:
+    def __init__(self, cluster: Cluster, run: str, name: str, chance: Random, size: int = 0) -> None:
+        """`size` is how many characters are added to each message."""
         self.run_id = run
         self.name = name
         self.acknowledged: list[Item] = []
         self.numbers: list[int] = []
         self.requests = 0
-        self.pause = 0.02
+        self._more = "x" * size
         self._cluster = cluster
         self._chance = chance
 
@@ -47,7 +48,7 @@ class LoadProducer:
         async with httpx.AsyncClient() as client:
             while not done.is_set():
                 await self._deliver(client)
-                await asyncio.sleep(self._chance.uniform(0, self.pause))
+                await asyncio.sleep(self._chance.uniform(0, 0.02))
 
     async def _deliver(self, client: httpx.AsyncClient) -> None:
         first = len(self.acknowledged)
@@ -81,7 +82,7 @@ class LoadProducer:
             return {
                 "type": "run_log",
                 "level": chance.choice(LEVELS),
-                "message": f"{self.name} {number}",
+                "message": f"{self.name} {number}{self._more}",
             }
         value = chance.choice([chance.uniform(-9, 9), number, "NaN", "-Infinity", f"{self.name} {number}"])
         step = chance.choice([None, number, chance.randint(0, 99)])
@@ -123,11 +124,13 @@ class Load:
     `check` compares what was acknowledged, what is stored, and what every reader received.
     """
 
-    def __init__(self, cluster: Cluster, chance: Random, runs: int = 2, readers: int = 3) -> None:
+    def __init__(
+        self, cluster: Cluster, chance: Random, runs: int = 2, readers: int = 3, size: int = 0
+    ) -> None:
         self.cluster = cluster
         self.runs = [new_run(cluster.nodes[0].client()) for _ in range(runs)]
         self.producers = [
-            LoadProducer(cluster, run, f"{run}.{name}", Random(chance.random()))
+            LoadProducer(cluster, run, f"{run}.{name}", Random(chance.random()), size)
             for run in self.runs
             for name in ("a", "b")
         ]

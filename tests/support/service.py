@@ -120,9 +120,13 @@ class Service:
             self.process.send_signal(number)
         return self.process.wait(timeout)
 
-    def close(self) -> None:
+    def close_clients(self) -> None:
         for client in self._clients:
             client.close()
+        self._clients.clear()
+
+    def close(self) -> None:
+        self.close_clients()
         if self.process is not None and self.process.poll() is None:
             try:
                 self.terminate(10)
