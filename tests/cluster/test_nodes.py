@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,12 @@ from typing import Any
 import pytest
 
 from ..support import postgres
-from ..support.cluster import NODES, Cluster, Reader, check, finish, produce, reading, under_load, until
+from ..support.cluster import NODES, Cluster, Reader, check, finish, produce, reading, until
 from ..support.follower import Follower, wait_until
+from ..support.load import under_load
 from ..support.service import Service, metric, new_run
 
 pytestmark = pytest.mark.anyio
-
-KILLS = int(os.environ.get("ATHANOR_TEST_KILLS", "8"))
-"""Times that a node is killed; the figure in the documents is of two minutes of it."""
 
 
 @pytest.fixture
@@ -53,46 +50,22 @@ async def test_300_subscribers_of_three_nodes_see_the_same_sequence(cluster: Clu
     assert "Traceback" not in cluster.said()
 
 
-@pytest.mark.long
-async def test_nodes_that_are_killed_again_and_again_lose_and_double_nothing(cluster: Cluster) -> None:
-    kills = 0
-
-    async def trouble() -> None:
-        nonlocal kills
-        for _ in range(KILLS):
-            node = random.choice(cluster.nodes)
-            node.kill()
-            kills += 1
-            await asyncio.sleep(random.uniform(0, 0.3))
-            await asyncio.to_thread(node.start)
-
-    readers = await under_load(cluster, trouble)
-    events = sum(len(reader.events) for reader in readers)
-    print(f"{kills} kills, {events} events to {len(readers)} readers")
-    assert kills == KILLS
-    assert any(reader.connections > 1 for reader in readers)
-
-
 @pytest.mark.parametrize("which", ["all connections", "the listening one"])
 async def test_connections_that_are_cut_cost_time_and_no_line(
     which: str, cluster: Cluster, database: str
 ) -> None:
     name = database.rpartition("/")[2]
     listening = "AND query LIKE '%pg_notify(''athanor'', notice)%' " if which != "all connections" else ""
+    sql = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        f"WHERE datname = '{name}' AND application_name = 'athanor' {listening}"
+    )
     cuts = 0
-
-    async def trouble() -> None:
-        nonlocal cuts
+    async with under_load(cluster, random.Random()):
         for _ in range(8):
             await asyncio.sleep(0.5)
-            sql = (
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                f"WHERE datname = '{name}' AND application_name = 'athanor' {listening}"
-            )
             ((count,),) = await asyncio.to_thread(postgres.run_sql, sql)
             cuts += count
-
-    await under_load(cluster, trouble)
     assert cuts >= 4
     cluster.await_all_ready()
 

@@ -9,11 +9,11 @@ from ..support.service import Service
 
 
 def descriptors(service: Service) -> int:
-    return len(os.listdir(f"/proc/{service.pid}/fd"))
+    return sum(1 for _ in Path(f"/proc/{service.pid}/fd").iterdir())
 
 
 def threads(service: Service) -> int:
-    return len(os.listdir(f"/proc/{service.pid}/task"))
+    return sum(1 for _ in Path(f"/proc/{service.pid}/task").iterdir())
 
 
 def memory(service: Service) -> int:

@@ -77,20 +77,13 @@ async def bring(troubles: list[Trouble], service: Service, chance: Random) -> No
             await asyncio.sleep(chance.uniform(0.02, 0.6))
 
 
-async def ready_again(service: Service) -> None:
-    async with asyncio.timeout(60):
-        while await asyncio.to_thread(service.trouble) is not None:
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.long
-async def test_a_file_that_is_locked_full_or_slow_loses_nothing(
-    service: Service, chance: Random
-) -> None:
-    async with under_load(Cluster([service]), chance) as load:
+async def test_a_file_that_is_locked_full_or_slow_loses_nothing(service: Service, chance: Random) -> None:
+    cluster = Cluster([service])
+    async with under_load(cluster, chance) as load:
         for _ in range(rounds(2, 50)):
             await bring([locked, read, full, stopped], service, chance)
-            await ready_again(service)
+            await asyncio.to_thread(cluster.await_all_ready)
             await load.more(chance.randint(1, 20))
     assert metric(service, "athanor_flush_failures_total") > 0
     assert "Traceback" not in service.log.read_text()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -31,3 +33,20 @@ async def test_kills_lose_and_duplicate_nothing(service: Service, chance: Random
     stay = [reader for reader in load.readers if not reader.leaves]
     assert all(reader.connections > kills / 2 for reader in stay)
     assert sum(one.requests for one in load.producers) > load.acknowledgements
+
+
+@pytest.mark.long
+async def test_nodes_that_are_killed_lose_and_duplicate_nothing(
+    tmp_path: Path, database: str, chance: Random
+) -> None:
+    cluster = Cluster.on(tmp_path, database)
+    with contextlib.closing(cluster):
+        cluster.start()
+        async with under_load(cluster, chance) as load:
+            for _ in range(rounds(5, 100)):
+                node = chance.choice(cluster.nodes)
+                node.kill()
+                await asyncio.sleep(chance.uniform(0, 0.3))
+                await asyncio.to_thread(node.start)
+        assert any(reader.connections > 1 for reader in load.readers if not reader.leaves)
+        assert sum(one.requests for one in load.producers) > load.acknowledgements

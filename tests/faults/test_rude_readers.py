@@ -84,7 +84,8 @@ class RudeReader:
 
     async def _trickle(self, done: asyncio.Event) -> None:
         await self._ask(small=True)
-        while not done.is_set() and await self._read(self._chance.randint(1, 2000)):
+        while await self._read(self._chance.randint(1, 2000)) and not done.is_set():  # noqa: ASYNC110
+            # a few kilobytes a second
             await asyncio.sleep(self._chance.uniform(0.02, 0.2))
 
     async def _half_ask(self, done: asyncio.Event) -> None:
@@ -102,7 +103,9 @@ class RudeReader:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         # without chunks: HTTP/1.0
-        request = f"GET {self._path} HTTP/1.0\r\nHost: localhost\r\nLast-Event-ID: {self._last_id}\r\n\r\n"
+        request = (
+            f"GET {self._path} HTTP/1.0\r\nHost: localhost\r\nLast-Event-ID: {self._last_id}\r\n\r\n"
+        )
         self._head, self._decoder = b"", SseDecoder()
         self.connections += 1
         loop = asyncio.get_running_loop()
@@ -188,5 +191,7 @@ async def test_rude_readers_harm_nobody_and_miss_nothing(tmp_path: Path, chance:
         # the connections of `client`
         await asyncio.to_thread(wait_until, lambda: descriptors(service) <= held + 3, "closed sockets")
         assert "Traceback" not in service.log.read_text()
-        print(f"{count} readers, {sum(one.connections for one in rude)} connections,",
-              f"{metric(service, 'athanor_overflows_total'):.0f} overflows, {(most - begin) >> 20} MiB")
+        print(
+            f"{count} readers, {sum(one.connections for one in rude)} connections,",
+            f"{metric(service, 'athanor_overflows_total'):.0f} overflows, {(most - begin) >> 20} MiB",
+        )

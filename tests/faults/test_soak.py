@@ -93,11 +93,11 @@ class Visitors:
 
 
 @contextlib.asynccontextmanager
-async def background(*works: Awaitable[None]) -> AsyncIterator[list[asyncio.Future[None]]]:
+async def background(*works: Awaitable[None]) -> AsyncIterator[None]:
     """Run them during the block; raises what one of them raised."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        yield tasks
+        yield
         for task in tasks:
             if task.done():
                 task.result()
@@ -109,13 +109,15 @@ async def background(*works: Awaitable[None]) -> AsyncIterator[list[asyncio.Futu
 
 async def a_round(service: Service, chance: Random, visitors: list[Visitors], sizes: list[int]) -> None:
     """`SECONDS` of everything; then the runs are checked and deleted."""
-    async with under_load(Cluster([service]), chance) as load:
-        async with background(*(visitor.come(load.runs) for visitor in visitors)):
-            end = time.monotonic() + SECONDS
-            while time.monotonic() < end:
-                await load.more(1)
-                sizes.append(memory(service))
-                await asyncio.sleep(0.1)
+    async with (
+        under_load(Cluster([service]), chance) as load,
+        background(*(visitor.come(load.runs) for visitor in visitors)),
+    ):
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            await load.more(1)
+            sizes.append(memory(service))
+            await asyncio.sleep(0.1)
     async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
         for run in load.runs:
             instance = (await client.get(f"/runs/{run}")).json()["instance_id"]

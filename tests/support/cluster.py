@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import random
 import uuid
@@ -18,7 +17,7 @@ from athanor.client.sse import SseDecoder
 
 from . import network, postgres
 from .follower import wait_until
-from .service import Service, lines_in, new_run
+from .service import Service, lines_in
 
 NODES = 3
 
@@ -231,42 +230,3 @@ async def finish(cluster: Cluster, runs: list[str]) -> None:
                     if (await client.post(f"{cluster.any()}/runs/{run}/complete")).status_code == 200:
                         break
                 await asyncio.sleep(0.05)
-
-
-async def under_load(cluster: Cluster, failure: Callable[[], Any]) -> list[Reader]:
-    """Post and read during `failure`, a coroutine function; checks that every line comes once."""
-    runs = [new_run(cluster.nodes[0].client()) for _ in range(2)]
-    queries = [
-        *(f"topic=experiments:run:{run}" for run in runs),
-        "&".join(f"topic=experiments:run:{run}" for run in runs),
-    ]
-    readers = [Reader(cluster, query) for query in queries for _ in range(4)]
-    done = asyncio.Event()
-    ends = [reader for reader in readers if reader.path.count("topic=") == 1]
-    endless = [reader for reader in readers if reader not in ends]
-    tasks = [asyncio.create_task(reader.run()) for reader in endless]
-    try:
-        async with reading(ends):
-            endless_batches = itertools.takewhile(lambda _: not done.is_set(), itertools.count())
-            producers = {
-                (run, f"p{number}"): asyncio.create_task(
-                    produce(cluster, run, f"p{number}", endless_batches)
-                )
-                for number in range(2)
-                for run in runs
-            }
-            await failure()
-            done.set()
-            sent: dict[str, dict[str, int]] = {run: {} for run in runs}
-            for (run, name), producer in producers.items():
-                sent[run][name] = await producer
-            await finish(cluster, runs)
-        total = sum(sum(counts.values()) for counts in sent.values())
-        await until(lambda: all(sum(len(one.seqs(run)) for run in runs) >= total for one in endless))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    check(readers, runs, sent)
-    assert total > 50
-    return readers

@@ -84,7 +84,9 @@ class LoadProducer:
                 "level": chance.choice(LEVELS),
                 "message": f"{self.name} {number}{self._more}",
             }
-        value = chance.choice([chance.uniform(-9, 9), number, "NaN", "-Infinity", f"{self.name} {number}"])
+        value = chance.choice(
+            [chance.uniform(-9, 9), number, "NaN", "-Infinity", f"{self.name} {number}"]
+        )
         step = chance.choice([None, number, chance.randint(0, 99)])
         return {"type": "run_result", "key": chance.choice(KEYS), "value": value, "step": step}
 
@@ -230,14 +232,17 @@ class Load:
         told: list[Item] = []
         for one in producers:
             assert one.numbers == sorted(set(one.numbers))
-            sent = [(i["level"], i["message"]) for i in one.acknowledged if i["type"] == "run_log"]
-            assert [
-                (log["level"], log["message"]) for log in logs if log["message"].startswith(f"{one.name} ")
-            ] == sent
+            own = [log for log in logs if log["message"].startswith(f"{one.name} ")]
+            sent = [item for item in one.acknowledged if item["type"] == "run_log"]
+            assert [(log["level"], log["message"]) for log in own] == [
+                (item["level"], item["message"]) for item in sent
+            ]
             told += [item for item in one.acknowledged if item["type"] == "run_result"]
         assert Counter(map(_shown, results)) == Counter(map(_shown, told))
         numbers = {number for one in producers for number in one.numbers}
-        found = rows(self.cluster.nodes[0], f"SELECT n FROM events WHERE run_id = '{producers[0].run_id}'")
+        found = rows(
+            self.cluster.nodes[0], f"SELECT n FROM events WHERE run_id = '{producers[0].run_id}'"
+        )
         assert numbers <= {n for (n,) in found}
 
 
