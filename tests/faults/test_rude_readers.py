@@ -164,7 +164,7 @@ async def test_rude_readers_harm_nobody_and_miss_nothing(tmp_path: Path, chance:
             ]
             tasks = [asyncio.create_task(one.behave(done)) for one in rude]
             most = begin
-            for _ in range(12 if count < 1000 else 60):
+            for _ in range(12):
                 await load.more(20)
                 most = max(most, memory(service))
             # normal readers are served beside them
