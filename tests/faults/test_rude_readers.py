@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import re
 import socket
 import struct
 from pathlib import Path
@@ -12,12 +12,10 @@ from random import Random
 
 import pytest
 
-from athanor.client.sse import SseDecoder
-
 from ..support.cluster import Cluster
 from ..support.follower import wait_until
-from ..support.load import results_in, under_load
-from ..support.service import Service, lines_in, metric, running
+from ..support.load import under_load
+from ..support.service import Service, metric, running
 from .process import descriptors, memory
 from .schedule import rounds
 
@@ -27,12 +25,15 @@ MOST_GROWTH = 192 << 20
 """Bytes: 48 MiB that wait for clients, what the kernel does not count, and SQLite's caches."""
 
 
+EVENT = re.compile(rb"^id: (\w+-(\d+))\nevent: run_([a-z_]+?)s?$", re.MULTILINE)
+SEQ = re.compile(rb'"seq":(\d+),')
+
+
 class RudeReader:
     """A reader over a bare socket; what it has read, it records, and it continues with its cursor."""
 
     def __init__(self, service: Service, run: str, chance: Random) -> None:
-        self.logs: list[int] = []
-        self.results: list[int] = []
+        self.seqs: dict[str, list[int]] = {"log": [], "result": []}
         self.numbers: list[int] = []
         self.ended = False
         self.connections = 0
@@ -41,7 +42,7 @@ class RudeReader:
         self._chance = chance
         self._socket: socket.socket | None = None
         self._head: bytes | None = b""
-        self._decoder = SseDecoder()
+        self._rest = b""
         self._last_id = "0"
 
     async def behave(self, done: asyncio.Event) -> None:
@@ -106,7 +107,7 @@ class RudeReader:
         request = (
             f"GET {self._path} HTTP/1.0\r\nHost: localhost\r\nLast-Event-ID: {self._last_id}\r\n\r\n"
         )
-        self._head, self._decoder = b"", SseDecoder()
+        self._head, self._rest = b"", b""
         self.connections += 1
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
@@ -131,13 +132,14 @@ class RudeReader:
         return bool(piece) and self._record(piece)
 
     def _record(self, piece: bytes) -> bool:
-        for event in self._decoder.feed(piece):
-            data = json.loads(event.data)
-            assert "reason" not in data, data
-            self._last_id = event.id
-            self.numbers.append(int(event.id.rpartition("-")[2]))
-            self.logs += [line["seq"] for line in lines_in(data)]
-            self.results += [result["seq"] for result in results_in(data)]
+        """Keep the numbers only: thousands of these readers share a process, which is to be quick."""
+        *events, self._rest = (self._rest + piece).split(b"\n\n")
+        for event in events:
+            if found := EVENT.search(event):
+                self._last_id, number, kind = (part.decode() for part in found.groups())
+                self.numbers.append(int(number))
+                if kind in self.seqs:
+                    self.seqs[kind] += map(int, SEQ.findall(event))
         return True
 
     def leave(self, reset: bool = False) -> None:
@@ -157,7 +159,7 @@ async def test_rude_readers_harm_nobody_and_miss_nothing(tmp_path: Path, chance:
         client = service.client()
         client.get("/healthz")
         begin, held = memory(service), descriptors(service)
-        async with under_load(Cluster([service]), chance, size=2000) as load:
+        async with under_load(Cluster([service]), chance, size=2000, patience=60 + count // 2) as load:
             rude = [
                 RudeReader(service, chance.choice(load.runs), Random(chance.random()))
                 for _ in range(count)
@@ -174,7 +176,7 @@ async def test_rude_readers_harm_nobody_and_miss_nothing(tmp_path: Path, chance:
             )
             done.set()
         assert most - begin < MOST_GROWTH, f"{(most - begin) >> 20} MiB"
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(60 + count // 2):
             await asyncio.gather(*tasks)
             for one in rude:
                 await one.finish()
@@ -182,8 +184,8 @@ async def test_rude_readers_harm_nobody_and_miss_nothing(tmp_path: Path, chance:
         totals = {run: client.get(f"/runs/{run}").json() for run in load.runs}
         for one in rude:
             detail = totals[one._path.rpartition(":")[2]]
-            assert one.logs == list(range(1, detail["log_count"] + 1))
-            assert one.results == list(range(1, detail["result_count"] + 1))
+            for kind, seqs in one.seqs.items():
+                assert seqs == list(range(1, detail[f"{kind}_count"] + 1))
             assert one.numbers == sorted(set(one.numbers))
         assert metric(service, "athanor_overflows_total") > 0, "nobody was slow"
         for name in ("athanor_subscribers", "athanor_backlog_bytes"):

@@ -34,7 +34,6 @@ class LoadProducer:
     """
 
     def __init__(self, cluster: Cluster, run: str, name: str, chance: Random, size: int = 0) -> None:
-        """`size` is how many characters are added to each message."""
         self.run_id = run
         self.name = name
         self.acknowledged: list[Item] = []
@@ -127,8 +126,15 @@ class Load:
     """
 
     def __init__(
-        self, cluster: Cluster, chance: Random, runs: int = 2, readers: int = 3, size: int = 0
+        self,
+        cluster: Cluster,
+        chance: Random,
+        runs: int = 2,
+        readers: int = 3,
+        size: int = 0,
+        patience: float = PATIENCE,
     ) -> None:
+        """`size` characters are added to each message. What takes `patience` seconds has failed."""
         self.cluster = cluster
         self.runs = [new_run(cluster.nodes[0].client()) for _ in range(runs)]
         self.producers = [
@@ -141,6 +147,7 @@ class Load:
         self.readers = self.endless + [
             reader for topic in topics for reader in self._readers(topic, chance, readers)
         ]
+        self._patience = patience
         self._done = asyncio.Event()
         self._producing: list[asyncio.Task[None]] = []
         self._reading: dict[Reader, asyncio.Task[None]] = {}
@@ -163,7 +170,7 @@ class Load:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition. Raises what a producer or a reader raised."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while not condition():
             for task in [*self._producing, *self._reading.values()]:
                 if task.done():
@@ -185,7 +192,7 @@ class Load:
     async def end(self) -> None:
         """Have the producers and the runs end, and every reader receive the rest."""
         self._done.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self._patience):
             await asyncio.gather(*self._producing)
             await finish(self.cluster, self.runs)
             await asyncio.gather(
@@ -247,8 +254,11 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def under_load(cluster: Cluster, chance: Random, **shape: int) -> AsyncIterator[Load]:
-    """Post and read during the block, which brings the faults; then check everything."""
+async def under_load(cluster: Cluster, chance: Random, **shape: Any) -> AsyncIterator[Load]:
+    """Post and read during the block, which brings the faults; then check everything.
+
+    `shape` is what `Load` takes.
+    """
     load = Load(cluster, chance, **shape)
     load.begin()
     try:
