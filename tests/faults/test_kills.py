@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.long
 async def test_kills_lose_and_duplicate_nothing(service: Service, chance: Random) -> None:
     kills = rounds(5, 100)
-    async with under_load(Cluster([service]), chance) as load:
+    async with under_load(Cluster([service]), chance, killed=True) as load:
         for _ in range(kills):
             await load.more(chance.randint(1, 25))
             # any moment of a flush
@@ -42,7 +42,7 @@ async def test_nodes_that_are_killed_lose_and_duplicate_nothing(
     cluster = Cluster.on(tmp_path, database)
     with contextlib.closing(cluster):
         cluster.start()
-        async with under_load(cluster, chance) as load:
+        async with under_load(cluster, chance, killed=True) as load:
             for _ in range(rounds(5, 100)):
                 node = chance.choice(cluster.nodes)
                 node.kill()

@@ -153,27 +153,40 @@ class Reader:
         ]
 
 
+async def deliver(
+    client: httpx.AsyncClient, attempt: Callable[[], tuple[str, float]], body: str, key: str | None
+) -> dict[str, Any]:
+    """Post NDJSON until it is acknowledged; without a key, only again if it was refused.
+
+    `attempt` gives the URL and the seconds to wait for a response. Returns the acknowledgement.
+    """
+    headers = {"Content-Type": "application/x-ndjson"} | ({"Idempotency-Key": key} if key else {})
+    while True:
+        url, timeout = attempt()
+        try:
+            response = await client.post(url, content=body, headers=headers, timeout=timeout)
+        except httpx.TransportError:
+            if key is None:
+                raise
+            await asyncio.sleep(0.02)
+            continue
+        if response.status_code == 503:
+            await asyncio.sleep(0.05)
+            continue
+        assert response.status_code == 201, response.text
+        return dict(response.json())
+
+
 async def produce(cluster: Cluster, run: str, name: str, batches: Iterator[int]) -> int:
     """Post small batches, each with its key to any node until one acknowledges it; counts lines."""
     sent = 0
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient() as client:
         for _ in batches:
             count = random.randint(1, 9)
             body = "\n".join(json.dumps({"message": f"{name} {sent + n}"}) for n in range(count))
-            headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid.uuid4().hex}
-            while True:
-                try:
-                    response = await client.post(
-                        f"{cluster.any()}/runs/{run}/logs", content=body, headers=headers
-                    )
-                except httpx.TransportError:
-                    await asyncio.sleep(0.02)
-                    continue
-                if response.status_code == 503:
-                    await asyncio.sleep(0.05)
-                    continue
-                assert response.status_code == 201, response.text
-                break
+            await deliver(
+                client, lambda: (f"{cluster.any()}/runs/{run}/logs", 10), body, uuid.uuid4().hex
+            )
             sent += count
             await asyncio.sleep(random.uniform(0, 0.02))
     return sent

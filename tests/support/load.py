@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from . import postgres
-from .cluster import Cluster, Reader, finish
+from .cluster import Cluster, Reader, deliver, finish
 from .service import Service, lines_in, new_run
 
 LEVELS = ("debug", "info", "warn", "error")
@@ -31,9 +31,12 @@ class LoadProducer:
     """Posts batches of lines and results, each with a key of its own until it is acknowledged.
 
     Now and then it does not wait for the response and posts the batch again, perhaps to another node.
+    One that is not `keyed` posts each batch once: the service itself repeats a flush that fails.
     """
 
-    def __init__(self, cluster: Cluster, run: str, name: str, chance: Random, size: int = 0) -> None:
+    def __init__(
+        self, cluster: Cluster, run: str, name: str, chance: Random, size: int = 0, keyed: bool = True
+    ) -> None:
         self.run_id = run
         self.name = name
         self.acknowledged: list[Item] = []
@@ -42,6 +45,7 @@ class LoadProducer:
         self._more = "x" * size
         self._cluster = cluster
         self._chance = chance
+        self._keyed = keyed
 
     async def run(self, done: asyncio.Event) -> None:
         async with httpx.AsyncClient() as client:
@@ -52,28 +56,19 @@ class LoadProducer:
     async def _deliver(self, client: httpx.AsyncClient) -> None:
         first = len(self.acknowledged)
         items = [self._item(first + at) for at in range(self._chance.randint(1, 9))]
-        headers = {
-            "Content-Type": "application/x-ndjson",
-            "Idempotency-Key": f"{self.name}-{first}",
-        }
         body = "\n".join(map(json.dumps, items))
-        while True:
+        key = f"{self.name}-{first}" if self._keyed else None
+        path = f"/runs/{self.run_id}/events"
+
+        def attempt() -> tuple[str, float]:
             self.requests += 1
-            url = f"{self._cluster.any(self._chance)}/runs/{self.run_id}/events"
-            timeout = 0.03 if self._chance.random() < 0.05 else 10.0
-            try:
-                response = await client.post(url, content=body, headers=headers, timeout=timeout)
-            except httpx.TransportError:
-                await asyncio.sleep(0.02)
-                continue
-            if response.status_code == 503:
-                await asyncio.sleep(0.05)
-                continue
-            break
-        assert response.status_code == 201, response.text
-        assert response.json()["accepted"] == len(items)
+            impatient = self._keyed and self._chance.random() < 0.05
+            return self._cluster.any(self._chance) + path, 0.03 if impatient else PATIENCE
+
+        receipt = await deliver(client, attempt, body, key)
+        assert receipt["accepted"] == len(items)
         self.acknowledged += items
-        self.numbers.append(number_of(response.json()["last_event_id"]))
+        self.numbers.append(number_of(receipt["last_event_id"]))
 
     def _item(self, number: int) -> Item:
         chance = self._chance
@@ -133,14 +128,18 @@ class Load:
         readers: int = 3,
         size: int = 0,
         patience: float = PATIENCE,
+        killed: bool = False,
     ) -> None:
-        """`size` characters are added to each message. What takes `patience` seconds has failed."""
+        """`size` characters are added to each message. What takes `patience` seconds has failed.
+
+        Unless nodes are `killed`, some producers send no keys.
+        """
         self.cluster = cluster
         self.runs = [new_run(cluster.nodes[0].client()) for _ in range(runs)]
         self.producers = [
-            LoadProducer(cluster, run, f"{run}.{name}", Random(chance.random()), size)
+            LoadProducer(cluster, run, f"{run}.{name}", Random(chance.random()), size, keyed)
             for run in self.runs
-            for name in ("a", "b")
+            for name, keyed in [("a", True), ("b", True), ("c", False)][: 2 if killed else 3]
         ]
         topics = [f"topic=experiments:run:{run}" for run in self.runs]
         self.endless = self._readers("&".join(topics), chance, 2)
