@@ -112,9 +112,11 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def broken(self, service: Service, chance: Random) -> AsyncIterator[None]:
-        """Every connection breaks, perhaps between COMMIT and its answer; new ones are accepted."""
-        self.proxy.cut()
+        """Every connection breaks, on a slow link often between COMMIT and its answer."""
+        self.proxy.delay = chance.uniform(0.02, 0.1)
         yield
+        self.proxy.cut()
+        self.proxy.delay = 0.0
 
     @contextlib.asynccontextmanager
     async def locked(self, service: Service, chance: Random) -> AsyncIterator[None]:
@@ -156,7 +158,7 @@ async def test_a_server_that_is_locked_slow_or_cut_off_loses_nothing(
         async with under_load(cluster, chance) as load:
             for _ in range(rounds(2, 50)):
                 await bring(
-                    [link.slow, link.cut, link.broken, link.locked, link.ended, stopped],
+                    [link.slow, link.cut, *[link.broken] * 4, link.locked, link.ended, stopped],
                     cluster.nodes[0],
                     chance,
                 )

@@ -91,8 +91,14 @@ class RecordingReader(Reader):
     def __init__(self, cluster: Cluster, query: str, chance: Random, leaves: float = 0.0) -> None:
         super().__init__(cluster, query, chance=chance)
         self.leaves = leaves
+        self._newest = 0
 
     def stays(self) -> bool:
+        """Raises `AssertionError` for an event that came before, or a gap."""
+        id, data = self.events[-1]
+        if data.get("type") != "run_progress":
+            assert number_of(id) > self._newest, f"{data} after event {self._newest}"
+            self._newest = number_of(id)
         return self.chance.random() >= self.leaves
 
     def entries(self, run: str) -> tuple[list[Item], list[Item]]:
