@@ -93,13 +93,15 @@ class Inbox:
         return taken
 
     def _keep(self, frame: Frame) -> bool:
-        if self._queue is None:
-            self._queue = asyncio.Queue(self._max_frames)
-        if self._queue.full() or self._bytes + frame.size > self._max_bytes:
+        full = self._queue is not None and self._queue.full()
+        # one frame alone may be too large
+        if full or self._bytes + frame.size > self._max_bytes:
             self.reset()
             self.overflowed = True
             self._wake()
             return False
+        if self._queue is None:
+            self._queue = asyncio.Queue(self._max_frames)
         self._bytes += frame.size
         self._backlog.hold(frame)
         self._queue.put_nowait(frame)
