@@ -94,3 +94,11 @@ async def test_a_closed_inbox_ends_its_subscriber(end: object) -> None:
     assert await waiting == []
     assert box.offer(frame(1))
     assert await box.get(10_000) == []
+
+
+def test_a_frame_that_is_too_large_for_an_empty_inbox_makes_it_overflow() -> None:
+    box = inbox(size=10)
+    assert not box.offer(frame(1, size=100))
+    assert box.overflowed
+    box.reset()
+    assert not box.overflowed
