@@ -90,6 +90,7 @@ class Flusher:
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="athanor-flusher")
+        self._task.add_done_callback(self._ended)
 
     async def stop(self, patience: float) -> None:
         """Take nothing more, write what is left, and end.
@@ -248,10 +249,13 @@ class Flusher:
         self._ring.release(len(batch))
         self._batch = []
         self.events_stored.update(map(_type_of, commit.events))
-        self._runs.apply(commit.events, commit.runs)
-        self._broadcaster.broadcast(commit)
-        for item, (done, outcome) in zip(batch, commit.decisions, strict=True):
-            item.settle(done, outcome)
+        try:
+            self._runs.apply(commit.events, commit.runs)
+            self._broadcaster.broadcast(commit)
+        finally:
+            # it is committed, whatever happens to the broadcast
+            for item, (done, outcome) in zip(batch, commit.decisions, strict=True):
+                item.settle(done, outcome)
 
     def _refuse_waiting(self, error: DatabaseLost) -> None:
         """Nothing of the ring was written: refuse what has a caller, keep what was accepted before."""
@@ -265,8 +269,14 @@ class Flusher:
             else:
                 item.settle(False, DatabaseLost(str(error)))
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """An error in here is a bug: nothing is stored any more, and nobody waits for it in vain."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("the flusher has ended: start the service again", exc_info=error)
+            self._abandon()
+
     def _abandon(self) -> None:
-        """The database failed and the process ends: tell the callers, and log how much is lost."""
+        """Nothing is written any more: tell the callers, and log how much is lost."""
         left = self._ring.peek(self._ring.capacity, 2**62)
         logger.error("%d entries could not be written before the end", self._ring.count)
         self._ring.release(len(left))
