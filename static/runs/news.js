@@ -61,7 +61,7 @@ class NewsList {
     this.heading = title;
     this.list = element("ul", {});
     this.none = element("p", { class: "faint" }, empty);
-    this.all = element("button", { type: "button", class: "small", onclick: onAll });
+    this.all = element("button", { type: "button", class: "small", hidden: true, onclick: onAll });
     this.root = element("section", { class: "news-list card", "aria-label": title.toLowerCase() }, this.title, this.list, this.none, this.all);
   }
 

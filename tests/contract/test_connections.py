@@ -315,12 +315,18 @@ def test_more_connections_than_files(tmp_path: Path, loop: str, dial: Dial) -> N
     assert "out of system resource" not in log
 
 
+def _open_files(service: Service) -> Iterator[tuple[int, str]]:
+    for path in Path(f"/proc/{service.pid}/fd").iterdir():
+        # a connection may be closed meanwhile
+        with contextlib.suppress(FileNotFoundError):
+            yield int(path.name), str(path.readlink())
+
+
 def _exhaust(service: Service, dial: Dial) -> None:
     """Take the last descriptor from the process, whatever it expected: it waits, and says so."""
     process = psutil.Process(service.pid)
     before = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
-    files = Path(f"/proc/{service.pid}/fd")
-    spare = max(int(path.name) for path in files.iterdir() if str(path.readlink()) == "/dev/null")
+    spare = max(number for number, target in _open_files(service) if target == "/dev/null")
     # what is free below is soon taken
     resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (spare + 1, before[1]))
     used = sum(process.cpu_times()[:2])
