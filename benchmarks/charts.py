@@ -86,7 +86,7 @@ def opened(service: Service, page: Page, run: str, name: str) -> Figures:
             sizes.append(int(response.headers.get("content-length", 0)))
 
     page.goto(service.url)
-    page.wait_for_selector(".runs a")
+    page.wait_for_selector(".news-list a")
     page.on("response", count)
     began = time.perf_counter()
     page.goto("about:blank")
@@ -117,7 +117,7 @@ def wide(service: Service, page: Page) -> Figures:
     figures = opened(service, page, run, name)
     page.evaluate("window.longest = 0")
     for _ in range(40):
-        page.locator(".panel.scrolls").evaluate("panel => panel.scrollBy(0, 2500)")
+        page.locator("#panel-results").evaluate("panel => panel.scrollBy(0, 2500)")
         page.wait_for_timeout(60)
     figures[f"{name}: longest task while scrolling, ms"] = float(page.evaluate("window.longest"))
     return figures
