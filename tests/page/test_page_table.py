@@ -430,6 +430,8 @@ def test_the_keyboard_alone_finds_renames_tags_and_deletes_runs(
     wait_until(
         lambda: client.get(f"/runs/{instance}-01").json()["metadata"].get("tags") == ["odd"], "tags"
     )
+    # the others are saved too by then
+    expect(tab.page.locator("dialog.editor[open]")).to_have_count(0)
     # deleting asks in its place; going on without a second press does nothing
     tab.page.get_by_role("button", name="Edit 3 chosen").focus()
     press("Enter")
