@@ -64,7 +64,6 @@ class Inbox:
         """Empty the inbox, and take frames again from the next one on."""
         while self._queue is not None:
             self._pop()
-        self._bytes = 0
         self.overflowed = False
 
     def discard(self) -> None:
@@ -89,7 +88,6 @@ class Inbox:
             frame = self._pop()
             taken.append(frame)
             size += frame.size
-            self._bytes -= frame.size
         return taken
 
     def _keep(self, frame: Frame) -> bool:
@@ -111,6 +109,7 @@ class Inbox:
     def _pop(self) -> Frame:
         assert self._queue is not None
         frame = self._queue.get_nowait()
+        self._bytes -= frame.size
         self._backlog.release(frame)
         if self._queue.empty():
             self._queue = None

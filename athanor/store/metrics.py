@@ -14,8 +14,10 @@ import msgspec
 from ..domain.series import Additions, Series, Tail
 from ..protocol.encoding import encode
 from ..protocol.metrics import KeyUse, Summary
+from ..protocol.pages import EntryFilter
 from ..protocol.points import Number, value_of
 from ..protocol.records import seconds_of
+from .entries import END, Span, read
 from .session import Params, Session
 
 logger = logging.getLogger("athanor")
@@ -138,28 +140,12 @@ async def fold_stored(session: Session) -> None:
     while run_id := await session.value(
         "SELECT id FROM runs WHERE id > ? AND result_count > 0 ORDER BY id LIMIT 1", (run_id,)
     ):
-        seq = 0
-        while rows := await _stored_results(session, run_id, seq):
-            seq = rows[-1][0]
+        span = Span(1, END, SLICE_ROWS, SLICE_BYTES)
+        while rows := await read(session, run_id, EntryFilter("run_result"), span):
+            span = span._replace(first=rows[-1][0] + 1)
             folded += len(rows)
             await add_results(session, {run_id: _additions(rows)}, {})
     logger.info("the database is upgraded: it has the metrics of %d results", folded)
-
-
-async def _stored_results(session: Session, run_id: str, after: int) -> list[tuple[int, bytes]]:
-    """The next results of a run by `seq`: some rows and bytes, and at least one row."""
-    return await session.entries(
-        """
-        SELECT seq, data FROM (
-            SELECT n AS measured_n,
-                sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - size AS before
-            FROM (
-                SELECT seq, n, size FROM events WHERE run_id = ? AND type = 'run_result' AND seq > ?
-                ORDER BY seq LIMIT ?
-            ) AS found
-        ) AS measured JOIN events ON n = measured_n WHERE before < ? ORDER BY seq""",
-        (run_id, after, SLICE_ROWS, SLICE_BYTES),
-    )
 
 
 def _additions(rows: list[tuple[int, bytes]]) -> dict[str, Additions]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -14,10 +14,9 @@ from ..exceptions import InvalidQuery
 from ..protocol.encoding import encode
 from ..protocol.metrics import LEAST_POINTS, MOST_POINTS, MOST_RUNS, Axis, Curve, KeyUse, Metric
 from ..protocol.topics import RUNS, Topic
-from .paced_response import PacedResponse
 from .permission import permission_of
 from .requests import engine_of, limit_of, number, real
-from .responses import JSON, json_response, next_page
+from .responses import json_response, list_response, next_page
 
 _AXES: tuple[Axis, ...] = get_args(Axis)
 
@@ -52,7 +51,7 @@ async def get_metrics(request: Request) -> Response:
     last = msgspec.json.decode(page.items[-1], type=Metric).key if page.more else None
     following = next_page(request, after=last)
     rest = {"seq": page.seq, "last_event_id": page.cursor, "next": following}
-    return _list("metrics", page.items, rest)
+    return list_response("metrics", page.items, rest)
 
 
 async def get_keys(request: Request) -> Response:
@@ -97,9 +96,4 @@ async def _curves(request: Request, run_ids: list[str]) -> Response:
         items.append(encode(curve))
         # others run in between: all together may be some megabytes
         await asyncio.sleep(0)
-    return _list("curves", items, {"last_event_id": page.cursor})
-
-
-def _list(noun: str, items: Iterable[bytes], rest: dict[str, Any]) -> Response:
-    body = b'{"%b":[%b],%b' % (noun.encode(), b",".join(items), encode(rest)[1:])
-    return PacedResponse(body, media_type=JSON)
+    return list_response("curves", items, {"last_event_id": page.cursor})

@@ -20,7 +20,7 @@ from ..protocol.records import LEVELS, LogEntry, Result
 from ..protocol.safe_text import visible
 from .paced_response import PacedResponse
 from .requests import accepted_type, engine_of, is_set, limit_of, number, until_gone
-from .responses import CSV, JSON, NDJSON, TEXT, next_page
+from .responses import CSV, JSON, NDJSON, TEXT, list_response, next_page
 
 LONG = 1000
 """A list with a larger limit than this is long."""
@@ -95,12 +95,7 @@ async def _page(request: Request, noun: str, wanted: EntryFilter) -> Response:
     media_type = accepted_type(request, (JSON, *_FORMATS))
     if media_type == JSON:
         rest = {"total": page.total, "last_event_id": page.cursor, "next": following}
-        body = b'{"%b":[%b],%b' % (
-            noun.encode(),
-            b",".join(page.items),
-            msgspec.json.encode(rest)[1:],
-        )
-        return PacedResponse(body, media_type=JSON)
+        return list_response(noun, page.items, rest)
     headers = {"athanor-last-event-id": page.cursor}
     if page.total is not None:
         headers["athanor-total"] = str(page.total)

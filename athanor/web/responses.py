@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,6 +18,12 @@ SSE = "text/event-stream"
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return PacedResponse(encode(content), status, headers, media_type=JSON)
+
+
+def list_response(noun: str, items: Iterable[bytes], rest: dict[str, Any]) -> Response:
+    """A list whose items are JSON already, under the name `noun`, with the fields in `rest`."""
+    body = b'{"%b":[%b],%b' % (noun.encode(), b",".join(items), encode(rest)[1:])
+    return PacedResponse(body, media_type=JSON)
 
 
 def next_page(request: Request, **position: int | str | None) -> str | None:
