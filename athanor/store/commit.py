@@ -12,7 +12,8 @@ from ..protocol.events import StoredEvent
 from ..protocol.records import now
 from ..protocol.stored import StoredRun
 from . import levels
-from .metrics import Place, SeriesCache, add_results, no_collection
+from .collector import no_collection
+from .metrics import Place, SeriesCache, add_results
 from .rows import INSTANCE, RUN, RUN_WITHOUT_METADATA, instance_of, instance_row, run_of, run_row
 from .session import Params, Session
 from .slices import in_slices

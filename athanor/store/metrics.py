@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -17,6 +14,7 @@ from ..protocol.metrics import KeyUse, Summary
 from ..protocol.pages import EntryFilter
 from ..protocol.points import Number, value_of
 from ..protocol.records import seconds_of
+from .collector import no_collection
 from .entries import END, Span, read
 from .session import Params, Session
 
@@ -37,21 +35,6 @@ Place = tuple[str, str]
 """A run and a key."""
 Results = dict[str, dict[str, Additions]]
 """The results of each run by key."""
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Keep the garbage collector away while many small objects are made, none of them garbage.
-
-    It would look at all of them again and again, which takes as long as making them.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class StoredResult(msgspec.Struct):
