@@ -37,8 +37,8 @@ class EventStream(EventSourceResponse):
 
     sse-starlette's own implementation needs five tasks and 41 KiB for each stream, polls for the
     server's shutdown, and has one timer for each stream's pings. Here the request's own task sends
-    the frames, one more task waits for the client to disconnect, and keep-alives come through the
-    inbox like all other events.
+    the frames, except live ones for which it waits: the broadcast sends those. Keep-alives come
+    through the inbox like all other events.
     """
 
     def __init__(
