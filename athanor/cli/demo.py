@@ -46,21 +46,53 @@ def command(epochs: int, url: str | None, opens: bool) -> None:
     log, its loss and accuracy, and its progress, as any script would. If no service answers, one is
     started; it stays until Ctrl-C.
     """
-    # SIGINT itself may be ignored: a shell without job control starts `demo &` that way
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    interrupt = Interrupt()
     try:
         if url or os.environ.get("ATHANOR_URL"):
-            _experiment(ClientSettings.from_env(url=url).url, epochs, opens)
+            with interrupt.raised():
+                _experiment(ClientSettings.from_env(url=url).url, epochs, opens)
         else:
             settings = Settings.from_env()
             configured = url_at(settings.host, settings.port)
             if _answers(configured):
-                _experiment(configured, epochs, opens)
+                with interrupt.raised():
+                    _experiment(configured, epochs, opens)
             else:
-                _with_service(settings, epochs, opens)
+                _with_service(settings, epochs, opens, interrupt)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
+
+
+class Interrupt:
+    """The first SIGINT, SIGTERM or SIGHUP: a KeyboardInterrupt, where that leaves nothing behind.
+
+    A second one changes nothing: the service is being ended, and that takes `TIMEOUT` at most.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._raises = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # a shell without job control starts `demo &` with SIGINT ignored
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, *_: object) -> None:
+        self.came = True
+        if self._raises:
+            self._raises = False
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def raised(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt in this block, also if the signal came before it."""
+        try:
+            self._raises = True
+            if self.came:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._raises = False
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -68,21 +100,26 @@ def _listen(settings: Settings) -> socket.socket:
     return listen_by(settings, or_nearby=not os.environ.get("ATHANOR_PORT"))
 
 
-def _with_service(settings: Settings, epochs: int, opens: bool) -> None:
+def _with_service(settings: Settings, epochs: int, opens: bool, interrupt: Interrupt) -> None:
     """Run both. Ctrl-C ends first the run and then the service, at any time."""
     with contextlib.closing(_listen(settings)) as listener:
         url = url_at(*listener.getsockname()[:2])
-        with _service(listener, url):
+        with _service(listener, url, interrupt) as service:
             echo_own(f"athanor is at {click.style(url + '/', bold=True)}")
             echo(f"its data is in {place_of(settings)}")
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt), interrupt.raised():
                 _experiment(url, epochs, opens)
                 echo_own("the service stays until Ctrl-C")
-                signal.pause()
+                # not `signal.pause()`, which misses a signal that comes just before it
+                while service.poll() is None:
+                    time.sleep(POLL_INTERVAL)
+                sys.exit(service.returncode or 1)
 
 
 @contextlib.contextmanager
-def _service(listener: socket.socket, url: str) -> Iterator[None]:
+def _service(
+    listener: socket.socket, url: str, interrupt: Interrupt
+) -> Iterator[subprocess.Popen[bytes]]:
     """A service in its own process group, so that Ctrl-C reaches only this process."""
     number = listener.fileno()
     # the program is our own
@@ -93,11 +130,11 @@ def _service(listener: socket.socket, url: str) -> Iterator[None]:
     )
     try:
         deadline = time.monotonic() + TIMEOUT
-        while not _answers(url):
+        while not (interrupt.came or _answers(url)):
             if process.poll() is not None or time.monotonic() > deadline:
                 sys.exit(process.returncode or 1)
             time.sleep(POLL_INTERVAL)
-        yield
+        yield process
     finally:
         process.terminate()
         try:

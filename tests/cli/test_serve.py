@@ -123,6 +123,22 @@ def test_demo_starts_a_service_and_ctrl_c_ends_the_run_and_then_the_service(tmp_
     assert not (tmp_path / ".athanor" / "spool").exists()
 
 
+@pytest.mark.parametrize(
+    "moment", [r"(athanor is at)", r"(?m)^(run )", "(the run is completed)", "(service stays)"]
+)
+def test_demo_leaves_no_service_behind_when_signals_come_at_once(tmp_path: Path, moment: str) -> None:
+    port = free_port()
+    with started(tmp_path, "demo", "--epochs", "5", port=port) as demo:
+        demo.wait_for(moment)
+        demo.process.send_signal(signal.SIGINT)
+        demo.process.terminate()
+        demo.process.send_signal(signal.SIGHUP)
+        assert demo.process.wait(30) == 0
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+    assert "Traceback" not in demo.output
+
+
 def test_demo_in_a_scripts_background_ends_by_sigterm(tmp_path: Path, service: Service) -> None:
     """A shell without job control makes what it starts with `&` ignore SIGINT."""
     # the child inherits this

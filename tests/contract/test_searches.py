@@ -81,14 +81,24 @@ def ask(service: Service, path: str) -> socket.socket:
     return connection
 
 
-def answered(connections: list[socket.socket]) -> list[bytes]:
-    """The heads of the answers that are there by now."""
-    heads = []
-    for connection in connections:
-        connection.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            heads.append(connection.recv(4096))
-    return heads
+class Searching:
+    """Clients that have asked, and what each was answered so far."""
+
+    def __init__(self, service: Service, path: str) -> None:
+        self._answers = {ask(service, path): b"" for _ in range(CLIENTS)}
+
+    def refused(self) -> list[bytes]:
+        """The complete refusals that are there by now."""
+        for connection in self._answers:
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                self._answers[connection] += connection.recv(4096)
+        answers = self._answers.values()
+        return [text for text in answers if text.startswith(b"HTTP/1.1 503") and text.endswith(b"}")]
+
+    def close(self) -> None:
+        for connection in self._answers:
+            connection.close()
 
 
 def test_abandoned_searches_end_and_slow_no_other_read(service: Service) -> None:
@@ -97,7 +107,7 @@ def test_abandoned_searches_end_and_slow_no_other_read(service: Service) -> None
     client.post(f"/runs/{run}/logs", json=[{"message": "a needle"}] * LINES).raise_for_status()
     client.post(f"/runs/{other}/logs", json={"message": "hay"}).raise_for_status()
     path = f"/runs/{run}/logs?q=needle&before={NEWEST}"
-    with slow(service):
+    with slow(service), contextlib.ExitStack() as clients:
         page = client.get(path).json()
         seqs = [line["seq"] for line in page["logs"]]
         assert seqs == list(range(LINES + 1 - len(seqs), LINES + 1))
@@ -105,23 +115,16 @@ def test_abandoned_searches_end_and_slow_no_other_read(service: Service) -> None
         assert page["total"] is None
         assert page["next"].endswith(f"before={seqs[0]}")
 
-        searching = [ask(service, path) for _ in range(CLIENTS)]
-        heads: list[bytes] = []
-
-        def some_are_refused() -> bool:
-            heads.extend(answered(searching))
-            return any(head.startswith(b"HTTP/1.1 503") for head in heads)
-
-        wait_until(some_are_refused, "503")
-        refused = [head for head in heads if head.startswith(b"HTTP/1.1 503")]
+        searching = clients.enter_context(contextlib.closing(Searching(service, path)))
+        wait_until(searching.refused, "503")
+        refused = searching.refused()
         assert len(refused) <= CLIENTS - AT_ONCE
-        assert all(b"retry-after: " in head and b"searches are under way" in head for head in refused)
+        assert all(b"retry-after: " in text and b"searches are under way" in text for text in refused)
         began = time.monotonic()
         for path in ("/runs", f"/runs/{run}", f"/runs/{other}", "/instances", "/readyz"):
             assert client.get(path).status_code == 200
         assert time.monotonic() - began < 3
-        for connection in searching:
-            connection.close()
+        clients.close()
         # those that wait would take 200 ms each if they went on
         began = time.monotonic()
         wait_until(lambda: client.get(f"/runs/{other}/logs?q=HAY").status_code == 200, "its turn")

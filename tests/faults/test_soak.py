@@ -135,19 +135,39 @@ def tasks(service: Service) -> int:
     return int(file.read_text())
 
 
-HELD: tuple[Callable[[Service], float], ...] = (
-    tasks,
-    descriptors,
-    threads,
-    lambda service: metric(service, "athanor_subscribers"),
-    lambda service: metric(service, "athanor_ring_lines"),
-    lambda service: metric(service, "athanor_backlog_bytes"),
-)
-"""What a service without clients holds: the same after the load as before it."""
+METRICS = ("athanor_subscribers", "athanor_ring_lines", "athanor_backlog_bytes")
 
 
-def held(service: Service) -> list[float]:
-    return [look(service) for look in HELD]
+def held(service: Service) -> dict[str, float]:
+    """What the service holds, when it has noticed that its clients have gone: two equal readings."""
+    kinds: dict[str, Callable[[Service], float]] = {
+        "tasks": tasks,
+        "descriptors": descriptors,
+        "threads": threads,
+        **{name: lambda service, name=name: metric(service, name) for name in METRICS},  # type: ignore[misc]
+    }
+    readings: list[dict[str, float]] = [{}]
+
+    def settled() -> bool:
+        readings.append({kind: look(service) for kind, look in kinds.items()})
+        return readings[-1] == readings[-2]
+
+    wait_until(settled, "two equal readings")
+    return readings[-1]
+
+
+def wait_until_left(service: Service, before: dict[str, float]) -> None:
+    """Wait until the service without clients holds what it held before them."""
+    now: dict[str, float] = {}
+
+    def equal() -> bool:
+        now.update(held(service))
+        return now == before
+
+    try:
+        wait_until(equal, "what was left over")
+    except AssertionError as error:
+        raise AssertionError(f"{now} instead of {before}") from error
 
 
 @pytest.mark.long
@@ -161,7 +181,7 @@ async def test_memory_stays_flat_and_nothing_is_left_over(tmp_path: Path, chance
         for _ in range(rounds(1, 180)):
             await a_round(service, chance, visitors, sizes)
             service.close_clients()
-            await asyncio.to_thread(wait_until, lambda: held(service) == before, "what was left over")
+            await asyncio.to_thread(wait_until_left, service, before)
         third = len(sizes) // 3
         middle, last = (statistics.median(sizes[at : at + third]) for at in (third, 2 * third))
         figures = f"{middle / 2**20:.0f} MiB, then {last / 2**20:.0f} MiB"

@@ -70,4 +70,10 @@ def started(folder: Path, *arguments: str, **settings: object) -> Iterator[Start
         yield command
     finally:
         command.process.terminate()
-        command.process.wait(30)
+        try:
+            command.process.wait(30)
+        except subprocess.TimeoutExpired:
+            # what hangs is reported, and reaped, so that no other test finds it
+            command.process.kill()
+            command.process.wait()
+            raise AssertionError(f"does not end: {command.output}") from None
