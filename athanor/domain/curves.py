@@ -14,26 +14,26 @@ import msgspec
 from ..protocol.metrics import Axis, Bucket
 from ..protocol.points import Number, Point
 from .blocks import FANOUT, WIDTH, Block, Points, Spot, block_of, joined
-from .series import Tail, from_offsets
+from .series import Tail, from_gaps
 
 PER_BUCKET = 4
 """The finite points that a bucket lists: the first, least, greatest and last."""
 FEWER = 2
 """A curve may have so many times fewer buckets than it may have at most."""
 
-_seqs_of = msgspec.json.Decoder(list[int]).decode
+_seqs_of = msgspec.msgpack.Decoder(list[int]).decode
 
 
 class Node(NamedTuple):
     """A part of a curve: the block number `at`, from 0, of its level, which may be open.
 
-    In level 0 it is a block of level 1 whose points are to be read. `seqs` are theirs, as text.
+    In level 0 it is a block of level 1 whose points are wanted. `seqs` are theirs, encoded.
     """
 
     level: int
     at: int
     block: Block
-    seqs: str
+    seqs: bytes
 
 
 class Span(NamedTuple):
@@ -101,6 +101,7 @@ class Walk:
     def __init__(self, count: int, tail: Tail, points: int, within: Range, most_rows: int) -> None:
         self._count = count
         self._tail = tail
+        self._newest = tail.open_points()
         self._points = points
         self._most_buckets = max(1, points // PER_BUCKET)
         self._least_buckets = max(1, self._most_buckets // FEWER)
@@ -125,11 +126,14 @@ class Walk:
 
     def _open_nodes(self, level: int) -> list[Node]:
         """The points after the last complete block of a level: the coarsest open blocks come first."""
-        nodes = []
-        for open_level in range(min(level, len(self._tail.blocks)), 0, -1):
-            if (block := self._tail.blocks[open_level - 1]) is not None:
-                nodes.append(Node(open_level, self._count // _size_of(open_level), block, ""))
-        return nodes
+        blocks: list[Block | None] = [None, *self._tail.open_blocks()]
+        if self._newest.seqs:
+            blocks[0] = block_of(self._newest)
+        return [
+            Node(open_level, self._count // _size_of(open_level), block, b"")
+            for open_level, block in reversed(list(enumerate(blocks[:level], 1)))
+            if block is not None
+        ]
 
     def _spans(self, level: int, first: int, end: int) -> list[Span]:
         # the points of blocks are read where these are too few, or where the curve has an end in one
@@ -199,13 +203,8 @@ class Walk:
 
     @property
     def seqs(self) -> list[int]:
-        """The `seq` of each result whose point the curve needs."""
-        return [seq for node in self._nodes if not node.level for seq in self._seqs(node)]
-
-    def _seqs(self, node: Node) -> list[int]:
-        if node.at == self._count // WIDTH:
-            return from_offsets(self._tail.seqs)
-        return from_offsets(_seqs_of(node.seqs))
+        """The `seq` of each result whose point is to be read."""
+        return [seq for node in self._nodes if not node.level and node.seqs for seq in _seqs(node)]
 
     def drawn(self, found: Mapping[int, Point]) -> Drawn:
         """The curve. `found` are the points by `seq`; a block stands in where some are deleted."""
@@ -229,7 +228,9 @@ class Walk:
         """The points of a node in the range; None for a block, and if some of them are deleted."""
         if node.level:
             return None
-        seqs = self._seqs(node)
+        if not node.seqs:
+            return self._within.part_of(self._newest.copy())
+        seqs = _seqs(node)
         try:
             points = [found[seq] for seq in seqs]
         except KeyError:
@@ -270,6 +271,10 @@ class Walk:
             end = min(size, following - place)
             yield block_of(part.part(start, end))
             start = end
+
+
+def _seqs(node: Node) -> list[int]:
+    return from_gaps(_seqs_of(node.seqs))
 
 
 def _size_of(level: int) -> int:

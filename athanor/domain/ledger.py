@@ -146,7 +146,7 @@ class Ledger:
                     added.others += 1
                 else:
                     added.seqs.append(seq)
-                    added.points.append(point)
+                    added.points += point
             data = b'{"seq":%d,%b' % (seq, tail)
             # in half of the time that the constructor of a named tuple takes
             add(new(StoredEvent, (n, type_, None, run_id, seq, label, data)))

@@ -6,39 +6,71 @@ Pure. `extend` adds what a flush has, and returns the blocks that are complete b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import accumulate
+from itertools import count as counted
+from operator import sub
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ..protocol.metrics import Summary
-from ..protocol.points import Point, shown
-from .blocks import FANOUT, WIDTH, Block, Points, block_of, joined
+from ..protocol.points import Number, shown
+from .blocks import FANOUT, WIDTH, Block, Points, block_of, finite_of, joined
+
+encode = msgspec.msgpack.Encoder().encode
+_parts_of = msgspec.msgpack.Decoder(
+    list[tuple[list[int], list[Number], list[float], list[Number]]]
+).decode
+_ARRAY = b"\xdd"
+"""What begins an array in MessagePack, before its length in four bytes."""
+_open_blocks = msgspec.msgpack.Decoder(list[Block | None]).decode
 
 
 class Additions:
-    """The results of one key in a flush, in their order: the points, and how many others."""
+    """The results of one key in a flush, in their order: the points, and how many others.
+
+    `points` has the three parts of each `Point`, one after the other: they are met here while they
+    are in the processor's cache, and no more by the time of the flush.
+    """
 
     __slots__ = ("others", "points", "seqs")
 
     def __init__(self) -> None:
         self.seqs: list[int] = []
-        self.points: list[Point] = []
+        self.points: list[Number | None] = []
         self.others = 0
 
 
 class Tail(msgspec.Struct, array_like=True):
-    """The points after the last complete block of each level.
+    """The points after the last complete block of level 1, and the open blocks, all of them encoded.
 
-    `blocks` begins with level 1: the block so far, None if it is empty. The block of a level has no
-    points of the open blocks below it. `seqs` are those of level 1, as `offsets`.
+    `points` has a part for each flush: the four columns of its points. So a flush encodes what it
+    adds, and no more. `blocks` is a list of the open blocks from level 2 on: each the block so far,
+    None if it is empty, without the points of the open blocks below it.
     """
 
-    seqs: list[int] = []
-    blocks: list[Block | None] = []
+    parts: int = 0
+    points: bytes = b""
+    blocks: bytes = encode([])
+
+    def add(self, points: Points) -> None:
+        self.parts += 1
+        self.points += encode(points)
+
+    def open_points(self) -> Points:
+        """The points, in columns that are lists."""
+        points = Points([], [], [], [])
+        for part in _parts_of(_ARRAY + self.parts.to_bytes(4, "big") + self.points):
+            points.add(Points(*part))
+        return points
+
+    def open_blocks(self) -> list[Block | None]:
+        """The open blocks from level 2 on."""
+        return _open_blocks(self.blocks)
 
 
 class CompleteBlock(NamedTuple):
-    """The block number `at`, from 0, of its level; the `offsets` of its points in level 1, else none."""
+    """The block number `at`, from 0, of its level; the `gaps` of its points in level 1, else none."""
 
     level: int
     at: int
@@ -55,81 +87,80 @@ class Series(msgspec.Struct):
         return cls(Summary(), Tail())
 
     def extend(self, added: Additions) -> list[CompleteBlock]:
-        """Add results; returns the blocks that are complete now, lower levels first."""
-        summary = self.summary
-        summary.count += len(added.seqs) + added.others
-        if not added.seqs:
+        """Add results; returns the blocks that are complete now."""
+        summary, tail, seqs = self.summary, self.tail, added.seqs
+        summary.count += len(seqs) + added.others
+        if not seqs:
             return []
-        steps, times, values = zip(*added.points, strict=True)
+        steps: list[Any] = added.points[0::3]
+        times: list[Any] = added.points[1::3]
+        values: list[Any] = added.points[2::3]
         if None in steps:
             # without a step, a point counts as its position
             position = summary.points
-            steps = tuple(position + at if step is None else step for at, step in enumerate(steps))
-        points = Points(added.seqs, steps, times, values)
-        complete: list[CompleteBlock] = []
-        start, count = 0, len(added.seqs)
+            steps = [position + at if step is None else step for at, step in enumerate(steps)]
+        rest = summary.points % WIDTH
+        self._note(steps, values)
+        tail.add(Points(seqs, steps, times, values))
+        return self._complete() if rest + len(seqs) >= WIDTH else []
+
+    def _note(self, steps: Sequence[Number], values: Sequence[Number]) -> None:
+        """Note the newest points in the summary."""
+        summary = self.summary
         if summary.first_step is None:
             summary.first_step = steps[0]
-        while start < count:
-            end = min(count, start + WIDTH - summary.points % WIDTH)
-            part = points if end - start == count else points.part(start, end)
-            summary.points += end - start
-            self._add(part)
-            if summary.points % WIDTH == 0:
-                self._complete(complete)
-            start = end
-        summary.last_step = steps[-1]
-        summary.last = shown(values[-1])
+        summary.points += len(steps)
+        summary.last_step, summary.last = steps[-1], shown(values[-1])
+        finite = finite_of(values)
+        if not finite:
+            return
+        least, greatest = min(finite), max(finite)
+        # the first one of equal points
+        if summary.least is None or least < summary.least:
+            summary.least, summary.least_step = least, steps[values.index(least)]
+        if summary.greatest is None or greatest > summary.greatest:
+            summary.greatest, summary.greatest_step = greatest, steps[values.index(greatest)]
+
+    def _complete(self) -> list[CompleteBlock]:
+        """Close the blocks of level 1 that have all their points, and those that they complete."""
+        complete: list[CompleteBlock] = []
+        points, open_blocks = self.tail.open_points(), self.tail.open_blocks()
+        count = len(points.seqs)
+        number, rest = (self.summary.points - count) // WIDTH, count % WIDTH
+        for start in range(0, count - rest, WIDTH):
+            part = points.part(start, start + WIDTH)
+            block = block_of(part)
+            complete.append(CompleteBlock(1, number, block, gaps(part.seqs)))
+            number += 1
+            complete += _further(open_blocks, number, block)
+        self.tail = Tail(blocks=encode(open_blocks))
+        if rest:
+            self.tail.add(points.part(count - rest, count))
         return complete
 
-    def _add(self, points: Points) -> None:
-        """Add points to the open block of level 1, which has room for them."""
-        tail, seqs, block = self.tail, points.seqs, block_of(points)
-        if tail.seqs:
-            first = tail.seqs[0]
-            tail.seqs += [seq - first for seq in seqs]
-            block = joined(tail.blocks[0], block)
-        else:
-            tail.seqs = offsets(seqs)
-        tail.blocks[:1] = [block]
-        self._note_extremes(block)
 
-    def _note_extremes(self, block: Block) -> None:
-        """Note the extremes of the newest block, of which earlier points are noted already."""
-        summary, least, greatest = self.summary, block.least, block.greatest
-        if least is None or greatest is None:
-            return
-        if summary.least is None or least[3] < summary.least:
-            summary.least, summary.least_step = least[3], least[1]
-        if summary.greatest is None or greatest[3] > summary.greatest:
-            summary.greatest, summary.greatest_step = greatest[3], greatest[1]
+def _further(open_blocks: list[Block | None], number: int, block: Block) -> list[CompleteBlock]:
+    """Add `block`, with which level 1 has `number` of them, to the further levels.
 
-    def _complete(self, complete: list[CompleteBlock]) -> None:
-        """Close the block of level 1, and those of higher levels that it completes."""
-        tail, blocks = self.tail, self.summary.points // WIDTH
-        level, seqs = 1, tail.seqs
-        tail.seqs = []
-        while True:
-            block = tail.blocks[level - 1]
-            assert block is not None
-            complete.append(CompleteBlock(level, blocks - 1, block, seqs))
-            tail.blocks[level - 1] = None
-            if len(tail.blocks) == level:
-                tail.blocks.append(None)
-            tail.blocks[level] = joined(tail.blocks[level], block)
-            if blocks % FANOUT:
-                return
-            blocks //= FANOUT
-            level += 1
-            seqs = []
+    Returns the blocks that are complete by that.
+    """
+    complete: list[CompleteBlock] = []
+    for level in counted(2):
+        if len(open_blocks) == level - 2:
+            open_blocks.append(None)
+        open_blocks[level - 2] = block = joined(open_blocks[level - 2], block)
+        number, rest = divmod(number, FANOUT)
+        if rest:
+            break
+        complete.append(CompleteBlock(level, number - 1, block, []))
+        open_blocks[level - 2] = None
+    return complete
 
 
-def offsets(seqs: Sequence[int]) -> list[int]:
-    """The first of some `seq`, and how far each other one is from it: shorter as text."""
-    first = seqs[0]
-    return [first, *(seq - first for seq in seqs[1:])]
+def gaps(seqs: Sequence[int]) -> list[int]:
+    """The first of some growing numbers, and how far each other one is from the one before it."""
+    return [seqs[0], *map(sub, seqs[1:], seqs)]
 
 
-def from_offsets(numbers: Sequence[int]) -> list[int]:
-    first = numbers[0]
-    return [first, *(first + number for number in numbers[1:])]
+def from_gaps(numbers: Sequence[int]) -> list[int]:
+    return list(accumulate(numbers))

@@ -20,7 +20,7 @@ from .session import Session
 READ_ROWS = 4000
 """Blocks or results that one statement reads: they are decoded in some 10 ms."""
 
-_blocks_of = msgspec.json.Decoder(list[Block]).decode
+_block_of = msgspec.msgpack.Decoder(Block).decode
 
 
 class _StoredPoint(msgspec.Struct):
@@ -63,8 +63,8 @@ async def _subjects(session: Session, query: CurveQuery, most_rows: int) -> list
     listed, params = session.listed("tt", places)
     rows = await session.fetch(
         f"""
-        SELECT run_id, key, points, tail FROM {listed} JOIN metrics ON run_id = c0 AND key = c1
-        WHERE points > 0""",
+        SELECT run_id, key, points, {session.dialect.hex.format("tail")}
+        FROM {listed} JOIN metrics ON run_id = c0 AND key = c1 WHERE points > 0""",
         params,
     )
     found = {(run_id, key): (points, tail) for run_id, key, points, tail in rows}
@@ -86,7 +86,7 @@ async def _read_blocks(
     session: Session, subjects: list[_Subject], wanted: list[tuple[int, Span]]
 ) -> None:
     """Read the spans, and give them to their walks."""
-    found: list[list[Node]] = [[] for _ in wanted]
+    hex, found = session.dialect.hex, [list[Node]() for _ in wanted]
     for part in _parts(wanted):
         rows = [
             (number, subjects[at].run_id, subjects[at].key, *span[:3], int(span.with_seqs))
@@ -95,15 +95,16 @@ async def _read_blocks(
         listed, params = session.listed("ittiiii", rows)
         read = await session.fetch(
             f"""
-            SELECT c0, level, block, CASE c6 WHEN 1 THEN seqs ELSE '' END, data
+            SELECT c0, level, block, CASE c6 WHEN 1 THEN {hex.format("seqs")} ELSE '' END,
+                {hex.format("data")}
             FROM {listed} CROSS JOIN blocks
             WHERE run_id = c1 AND key = c2 AND level = c3 AND block BETWEEN c4 AND c5
             ORDER BY c0, block""",
             params,
         )
-        blocks = _blocks_of(f"[{','.join([row[4] for row in read])}]")
-        for (number, level, at, seqs, _), block in zip(read, blocks, strict=True):
-            found[number].append(Node(level, at, block, seqs))
+        for number, level, at, seqs, data in read:
+            block = _block_of(bytes.fromhex(data))
+            found[number].append(Node(level, at, block, bytes.fromhex(seqs)))
     taken: dict[int, list[list[Node]]] = {}
     for (at, _), nodes in zip(wanted, found, strict=True):
         taken.setdefault(at, []).append(nodes)

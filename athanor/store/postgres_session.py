@@ -60,6 +60,8 @@ DIALECT = Dialect(
     number="BIGINT PRIMARY KEY",
     in_order=", n",
     integer="BIGINT",
+    binary="BYTEA",
+    hex="encode({}, 'hex')",
     exact=' COLLATE "C"',
     keyed="",
     view="CREATE OR REPLACE VIEW",
@@ -81,7 +83,7 @@ _RELATIONS = """
         AND pg_class.oid IN (SELECT to_regclass(name)::oid FROM unnest(?::text[]) AS name)"""
 NOTIFY = f"SELECT count(pg_notify('{CHANNEL}', notice)::text) FROM unnest(?::text[]) AS notice"
 
-_TYPES = {"t": "text", "i": "bigint"}
+_TYPES = {"t": "text", "i": "bigint", "b": "bytea"}
 
 # a text of PostgreSQL has no NUL; JSON escapes it, but names and errors may have one
 _ESCAPE = str.maketrans({"\0": "\x01\x02", "\x01": "\x01\x01"})

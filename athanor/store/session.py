@@ -75,7 +75,8 @@ class Session(ABC):
     def listed(self, kinds: str, rows: Iterable[tuple[Any, ...]]) -> tuple[str, Params]:
         """A table of `rows` for a FROM, with its parameters: the columns are `c0`, `c1` …
 
-        `kinds` has a letter for each column: `t` for a text, `i` for an integer.
+        `kinds` has a letter for each column: `t` for a text, `i` for an integer, and in `put` `b` for
+        bytes.
         """
 
     @abstractmethod

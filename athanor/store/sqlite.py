@@ -42,6 +42,8 @@ DIALECT = Dialect(
     # every index does so: the number is the row id
     in_order="",
     integer="INTEGER",
+    binary="BLOB",
+    hex="hex({})",
     exact="",
     keyed="WITHOUT ROWID",
     view="CREATE VIEW IF NOT EXISTS",

@@ -74,19 +74,19 @@ def stored(flushes: list[list[tuple[Any, float, Any, int]]]) -> tuple[Stored, li
                 added.others += 1
                 continue
             added.seqs.append(seq)
-            added.points.append((step, time, value))
+            added.points += (step, time, value)
             points[seq] = (step, time, value)
             every.append((seq, len(every) if step is None else step, time, value))
         for level, at, block, seqs in of.extend(added):
             assert (level, at) not in blocks
             blocks[level, at] = (again(block), seqs)
-        # through JSON, as in the database
-        of = Series(again(of.summary), again(of.tail))
+        # as in the database
+        of = Series(again(of.summary, msgspec.json), again(of.tail))
     return Stored(of, blocks, points), every, count
 
 
-def again(thing: Any) -> Any:
-    return msgspec.json.decode(msgspec.json.encode(thing), type=type(thing))
+def again(thing: Any, form: Any = msgspec.msgpack) -> Any:
+    return form.decode(form.encode(thing), type=type(thing))
 
 
 def walked(
@@ -111,8 +111,8 @@ def nodes_of(kept: Stored, span: Span) -> list[Node]:
     nodes = []
     for at in range(span.first, span.last + 1):
         block, seqs = kept.blocks[span.level, at]
-        text = msgspec.json.encode(seqs).decode() if span.with_seqs else ""
-        nodes.append(Node(span.level, at, block, text))
+        encoded = msgspec.msgpack.encode(seqs) if seqs and span.with_seqs else b""
+        nodes.append(Node(span.level, at, block, encoded))
     return nodes
 
 
