@@ -122,8 +122,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     page_bytes: int = 256 * 1024
     """A page of a replay: about one frame, and at least one row, however large it is."""
     short_entry: int = 512
-    text_rows: int = 4000
-    """Entries of at most `short_entry` bytes are read as one text: a page of it has 2 MB at most."""
+    text_rows: int = 1000
+    """Entries of at most `short_entry` bytes are read as one text: `text_rows` of them first, and then
+    as many as fill an event, up to `page_rows`. So a text has 1 MB at most."""
     pages_bytes: int = 4 * MIB
     most_pages: int = 256
     page_seconds: float = 1.0

@@ -33,7 +33,7 @@ MOST_FRAMES = 16
 class SharedPage:
     """All events of one topic, of the types that were read, with `after < n <= reach`."""
 
-    __slots__ = ("_events", "after", "made", "reach", "size", "types")
+    __slots__ = ("_events", "after", "count", "made", "reach", "size", "types")
 
     def __init__(self, events: list[StoredEvent] | EntryText, after: int, reach: int) -> None:
         self._events = events
@@ -41,9 +41,11 @@ class SharedPage:
         self.reach = reach
         if isinstance(events, EntryText):
             self.types = events.types
+            self.count = len(events.codes)
             self.size = len(events.data)
         else:
             self.types = frozenset(row.type for row in events)
+            self.count = len(events)
             self.size = sum(len(row.data) for row in events)
         self.made: dict[object, list[Frame]] = {}
         """Frames of the whole page, by what makes them differ."""
@@ -134,15 +136,23 @@ class SharedPages:
             read.exception()
 
     async def _read(self, selection: Selection, after: int, upto: int) -> SharedPage:
-        deletions = self._deletions
+        deletions, text_rows = self._deletions, self._text_rows(selection, after)
         events, reach = await self._store.read(
-            lambda session: replay.shared_page(session, selection, after, upto, self._limits)
+            lambda session: replay.shared_page(session, selection, after, upto, text_rows, self._limits)
         )
         self.reads += 1
         page = SharedPage(events, after, reach)
         if deletions == self._deletions:
             self._keep(selection, page)
         return page
+
+    def _text_rows(self, selection: Selection, after: int) -> int:
+        """The entries that almost fill an event, if they are as long as those of the page before."""
+        for page in self._by_selection.get(selection, ()):
+            if page.reach == after and page.count:
+                fitting = 7 * self._limits.frame_bytes * page.count // (8 * page.size)
+                return max(1, min(self._limits.page_rows, fitting))
+        return self._limits.text_rows
 
     def _keep(self, selection: Selection, page: SharedPage) -> None:
         self._kept[page] = selection

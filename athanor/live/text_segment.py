@@ -33,43 +33,42 @@ class TextSegment:
         wanted = text.types if types is None else text.types & types
         if not wanted:
             return None
-        events = list(self._of_all() if wanted == text.types else self._of_one(*wanted))
+        events = list(self._whole() if wanted == text.types else self._of_one(*wanted))
         last = events[-1]
         assert last.n is not None
         return Part(events, last.n, _stored_type(last))
 
-    def _of_all(self) -> Iterator[WireEvent]:
+    def _whole(self) -> Iterator[WireEvent]:
         text = self._text
-        if len(text.types) == 1:
-            yield from self._cut(text.data, text.numbers, *text.types)
+        if len(text.types) == 1 and len(text.data) <= self._most_bytes:
+            yield self._event(*text.types, text.numbers, text.data)
             return
         for alike in _ALIKE.finditer(text.codes):
             begin, end = alike.span()
-            data = b"\n".join(text.lines[begin:end])
-            yield from self._cut(data, text.numbers[begin:end], TYPES[alike[0][0]])
+            yield from self._cut(TYPES[alike[0][0]], text.numbers[begin:end], text.lines[begin:end])
 
     def _of_one(self, type_: str) -> Iterator[WireEvent]:
         text = self._text
         picked = [TYPES[code] == type_ for code in text.codes]
-        data = b"\n".join(compress(text.lines, picked))
-        yield from self._cut(data, list(compress(text.numbers, picked)), type_)
+        numbers, lines = compress(text.numbers, picked), compress(text.lines, picked)
+        return self._cut(type_, list(numbers), list(lines))
 
-    def _cut(self, data: bytes, numbers: Sequence[int], type_: str) -> Iterator[WireEvent]:
-        """Events of the entries in `data`, which are of one type, with about `most_bytes` each."""
-        begin = done = 0
-        while begin < len(data):
-            end = data.find(b"\n", begin + self._most_bytes)
-            entries = data[begin:] if end < 0 else data[begin:end]
-            count = entries.count(b"\n") + 1
-            key = (numbers[done], numbers[done + count - 1], count, type_)
-            event = self._memo.get(key)
-            if event is None:
-                entries = entries.replace(b"\n", b",")
-                event = entries_event(type_, self._text.run_id, entries, count, key[1])
-                self._memo[key] = event
-            yield event
-            done += count
-            begin = len(data) if end < 0 else end + 1
+    def _cut(self, type_: str, numbers: Sequence[int], lines: list[bytes]) -> Iterator[WireEvent]:
+        """Events of these entries, which are of one type, with about `most_bytes` each."""
+        begin = size = 0
+        for end, line in enumerate(lines, 1):
+            size += len(line)
+            if size >= self._most_bytes or end == len(lines):
+                yield self._event(type_, numbers[begin:end], b",".join(lines[begin:end]))
+                begin, size = end, 0
+
+    def _event(self, type_: str, numbers: Sequence[int], entries: bytes) -> WireEvent:
+        key = (numbers[0], numbers[-1], len(numbers), type_)
+        event = self._memo.get(key)
+        if event is None:
+            event = entries_event(type_, self._text.run_id, entries, len(numbers), numbers[-1])
+            self._memo[key] = event
+        return event
 
 
 def _stored_type(event: WireEvent) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
-from ..config import Limits
+import msgspec
+
 from ..protocol.events import StoredEvent
 from ..protocol.selection import Selection
 from .schema import among_types
@@ -13,33 +15,26 @@ from .session import Session
 TYPES = {"l": "run_log", "r": "run_result"}
 """The types of entries, by their codes."""
 
+_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
 
 class EntryText:
-    """Neighbouring entries of a run in the order of their numbers; `codes` has a letter for each.
+    """Neighbouring entries of a run; `codes` has a letter for each, and `numbers` its number.
 
-    `data` has their JSON, a line each.
+    `data` has their JSON, with commas between them.
     """
 
-    def __init__(self, run_id: str, codes: str, numbers: str, data: bytes) -> None:
+    def __init__(self, run_id: str, codes: str, numbers: Sequence[int], data: bytes) -> None:
         self.run_id = run_id
         self.codes = codes
+        self.numbers = numbers
         self.data = data
-        self.types = frozenset(map(TYPES.__getitem__, set(codes)))
-        self._numbers = numbers
-
-    @cached_property
-    def numbers(self) -> range | list[int]:
-        """The number of each entry."""
-        first, last = int(self._numbers.partition(",")[0]), int(self._numbers.rpartition(",")[2])
-        if last - first + 1 == len(self.codes):
-            # nothing else was written in between
-            return range(first, last + 1)
-        return list(map(int, self._numbers.split(",")))
+        self.types = frozenset(TYPES[code] for code in TYPES if code in codes)
 
     @cached_property
     def lines(self) -> list[bytes]:
         """The JSON of each entry."""
-        return self.data.split(b"\n")
+        return list(map(bytes, _entries(b"[%b]" % self.data)))
 
     @cached_property
     def rows(self) -> list[StoredEvent]:
@@ -50,29 +45,40 @@ class EntryText:
 
 
 async def entry_text(
-    session: Session, selection: Selection, after: int, upto: int, limits: Limits
+    session: Session, selection: Selection, after: int, upto: int, most: int, short: int
 ) -> EntryText | None:
-    """The first entries with `after < n <= upto` of a run, which is the only topic of the selection.
+    """The first `most` entries with `after < n <= upto` of a run, the only topic of the selection.
 
-    None if there are none, or if one of the rows is no entry or has more than `short_entry` bytes.
+    None if there are none, or if one of the rows is no entry or has more than `short` bytes.
     """
     (topic,) = selection.topics
     assert topic.id is not None
-    params = (limits.short_entry, limits.short_entry, topic.id, after, upto, limits.text_rows)
-    sql = _sql(session.dialect.joined, selection.stored_types)
-    ((codes, numbers, data),) = await session.execute(sql, params)
-    if codes is None or "x" in codes:
+    sql, numbers_sql = _sql(session.dialect.joined, selection.stored_types)
+    begin = (topic.id, after)
+    ((last, codes, data),) = await session.execute(
+        sql, (short, short, *begin, *begin, upto, most - 1, upto)
+    )
+    if last is None or b"x" in codes:
         return None
-    return EntryText(topic.id, codes, numbers, data.encode())
+    numbers: Sequence[int] = range(last - len(codes) + 1, last + 1)
+    if numbers[0] != after + 1:
+        # others wrote in between, or before
+        joined = await session.value(numbers_sql, (*begin, last))
+        numbers = list(map(int, joined.split(b",")))
+    return EntryText(topic.id, codes.decode(), numbers, data)
 
 
 @lru_cache(64)
-def _sql(joined: str, types: frozenset[str] | None) -> str:
+def _sql(joined: str, types: frozenset[str] | None) -> tuple[str, str]:
+    """The statements that read a text, and the numbers of its entries.
+
+    The rows are picked by a bound on their number, which the index alone gives: they would be copied
+    if they came from a subquery with a limit.
+    """
     code = "CASE WHEN seq IS NULL OR size > ? THEN 'x' WHEN type = 'run_log' THEN 'l' ELSE 'r' END"
-    columns = (("code", ""), ("CAST(n AS TEXT)", ","), ("data", "\n"))
-    picked = ", ".join(joined.format(column, f"'{separator}'") for column, separator in columns)
-    return f"""
-        SELECT {picked} FROM (
-            SELECT n, {code} AS code, CASE WHEN size > ? THEN '' ELSE data END AS data
-            FROM events WHERE run_id = ?{among_types(types)} AND n > ? AND n <= ? ORDER BY n LIMIT ?
-        ) AS page"""
+    short = "CASE WHEN size > ? THEN '' ELSE data END"
+    picked = f"FROM events WHERE run_id = ?{among_types(types)} AND n > ? AND n <= "
+    codes, texts = joined.format(code, "''"), joined.format(short, "','")
+    numbers = joined.format("CAST(n AS TEXT)", "','")
+    bound = f"coalesce((SELECT n {picked}? ORDER BY n LIMIT 1 OFFSET ?), ?)"
+    return f"SELECT max(n), {codes}, {texts} {picked}{bound}", f"SELECT {numbers} {picked}?"

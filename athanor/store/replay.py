@@ -70,13 +70,13 @@ async def page(
 
 
 async def shared_page(
-    session: Session, selection: Selection, after: int, upto: int, limits: Limits
+    session: Session, selection: Selection, after: int, upto: int, text_rows: int, limits: Limits
 ) -> tuple[list[StoredEvent] | EntryText, int]:
-    """As `page`; the events of a run are one text, if all of them are short entries."""
+    """As `page`; up to `text_rows` events of a run are one text, if all of them are short entries."""
     if selection.topics[0].kind == "run" and len(selection.topics) == 1:
-        text = await entry_text(session, selection, after, upto, limits)
+        text = await entry_text(session, selection, after, upto, text_rows, limits.short_entry)
         if text is not None:
-            return text, text.numbers[-1] if len(text.codes) == limits.text_rows else upto
+            return text, text.numbers[-1] if len(text.codes) == text_rows else upto
     return await page(session, selection, after, upto, limits)
 
 

@@ -48,8 +48,8 @@ DIALECT = Dialect(
     keyed="WITHOUT ROWID",
     view="CREATE VIEW IF NOT EXISTS",
     field="json_extract(data, '$.{}')",
-    # in the order of the rows, which the statement gives
-    joined="group_concat({}, {})",
+    # in the order of the rows, which is that of the index
+    joined="CAST(group_concat({}, {}) AS BLOB)",
 )
 TABLES = tables(DIALECT)
 

@@ -30,7 +30,7 @@ def texts(draw: Any) -> EntryText:
     for code in codes:
         seqs[code] += 1
         lines.append(msgspec.json.encode({"seq": seqs[code], "message": draw(MESSAGES)}))
-    return EntryText("first", codes, ",".join(map(str, numbers)), b"\n".join(lines))
+    return EntryText("first", codes, numbers, b",".join(lines))
 
 
 def entries(part: Any) -> list[tuple[str, object]]:
