@@ -122,7 +122,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     page_bytes: int = 256 * 1024
     """A page of a replay: about one frame, and at least one row, however large it is."""
     short_entry: int = 512
-    text_rows: int = 1000
+    text_rows: int = 1500
     """Entries of at most `short_entry` bytes are read as one text: `text_rows` of them first, and then
     as many as fill an event, up to `page_rows`. So a text has 1 MB at most."""
     pages_bytes: int = 4 * MIB

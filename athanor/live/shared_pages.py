@@ -31,34 +31,39 @@ MOST_FRAMES = 16
 
 
 class SharedPage:
-    """All events of one topic, of the types that were read, with `after < n <= reach`."""
+    """All events of one topic, of the types that were read, with `after < n <= reach`.
 
-    __slots__ = ("_events", "after", "count", "made", "reach", "size", "types")
+    They are rows, then perhaps a text of entries.
+    """
 
-    def __init__(self, events: list[StoredEvent] | EntryText, after: int, reach: int) -> None:
-        self._events = events
+    __slots__ = ("_rows", "_text", "after", "count", "made", "reach", "size", "types")
+
+    def __init__(
+        self, rows: list[StoredEvent], after: int, reach: int, text: EntryText | None = None
+    ) -> None:
+        self._rows = rows
+        self._text = text
         self.after = after
         self.reach = reach
-        if isinstance(events, EntryText):
-            self.types = events.types
-            self.count = len(events.codes)
-            self.size = len(events.data)
-        else:
-            self.types = frozenset(row.type for row in events)
-            self.count = len(events)
-            self.size = sum(len(row.data) for row in events)
+        self.types = frozenset(row.type for row in rows)
+        self.count = len(rows)
+        self.size = sum(len(row.data) for row in rows)
+        if text is not None:
+            self.types |= text.types
+            self.count += len(text.codes)
+            self.size += len(text.data)
         self.made: dict[object, list[Frame]] = {}
         """Frames of the whole page, by what makes them differ."""
 
     @property
     def rows(self) -> list[StoredEvent]:
-        return self._events.rows if isinstance(self._events, EntryText) else self._events
+        return self._rows if self._text is None else self._rows + self._text.rows
 
     def segments(self, most_bytes: int, memo: Memo) -> Iterable[Segment | TextSegment]:
         """The page as segments, whose events have about `most_bytes`."""
-        if isinstance(self._events, EntryText):
-            return [TextSegment(self._events, most_bytes, memo)]
-        return segments_of(self._events, most_bytes, memo)
+        yield from segments_of(self._rows, most_bytes, memo)
+        if self._text is not None:
+            yield TextSegment(self._text, most_bytes, memo)
 
     def covers(self, after: int) -> bool:
         """Whether it has the first events after this number."""
@@ -67,8 +72,9 @@ class SharedPage:
     def between(self, after: int, upto: int) -> list[StoredEvent]:
         if after <= self.after and upto >= self.reach:
             return self.rows
-        begin, end = (bisect_right(self.rows, n, key=_n_of) for n in (after, upto))
-        return self.rows[begin:end]
+        rows = self.rows
+        begin, end = (bisect_right(rows, n, key=_n_of) for n in (after, upto))
+        return rows[begin:end]
 
 
 class SharedPages:
@@ -137,11 +143,11 @@ class SharedPages:
 
     async def _read(self, selection: Selection, after: int, upto: int) -> SharedPage:
         deletions, text_rows = self._deletions, self._text_rows(selection, after)
-        events, reach = await self._store.read(
+        rows, text, reach = await self._store.read(
             lambda session: replay.shared_page(session, selection, after, upto, text_rows, self._limits)
         )
         self.reads += 1
-        page = SharedPage(events, after, reach)
+        page = SharedPage(rows, after, reach, text)
         if deletions == self._deletions:
             self._keep(selection, page)
         return page

@@ -41,7 +41,8 @@ class TextSegment:
     def _whole(self) -> Iterator[WireEvent]:
         text = self._text
         if len(text.types) == 1 and len(text.data) <= self._most_bytes:
-            yield self._event(*text.types, text.numbers, text.data)
+            (type_,) = text.types
+            yield self._event(type_, text.numbers, text.data)
             return
         for alike in _ALIKE.finditer(text.codes):
             begin, end = alike.span()

@@ -21,11 +21,14 @@ _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 class EntryText:
     """Neighbouring entries of a run; `codes` has a letter for each, and `numbers` its number.
 
-    `data` has their JSON, with commas between them.
+    `data` has their JSON, with commas between them. `lives` events of lives stand before it.
     """
 
-    def __init__(self, run_id: str, codes: str, numbers: Sequence[int], data: bytes) -> None:
+    def __init__(
+        self, run_id: str, codes: str, numbers: Sequence[int], data: bytes, lives: int = 0
+    ) -> None:
         self.run_id = run_id
+        self.lives = lives
         self.codes = codes
         self.numbers = numbers
         self.data = data
@@ -47,38 +50,44 @@ class EntryText:
 async def entry_text(
     session: Session, selection: Selection, after: int, upto: int, most: int, short: int
 ) -> EntryText | None:
-    """The first `most` entries with `after < n <= upto` of a run, the only topic of the selection.
+    """The entries among the first `most` events with `after < n <= upto` of the selection's only run.
 
-    None if there are none, or if one of the rows is no entry or has more than `short` bytes.
+    None if there are none, or if one of them has more than `short` bytes, or is before another event.
     """
     (topic,) = selection.topics
     assert topic.id is not None
-    sql, numbers_sql = _sql(session.dialect.joined, selection.stored_types)
+    sql, numbers_sql = statements(session.dialect.joined, selection.stored_types)
     begin = (topic.id, after)
     ((last, codes, data),) = await session.execute(
         sql, (short, short, *begin, *begin, upto, most - 1, upto)
     )
-    if last is None or b"x" in codes:
+    lives = 0 if codes is None else len(codes) - len(codes.lstrip(b"e"))
+    if data is None or b"x" in codes or b"e" in codes[lives:]:
         return None
     numbers: Sequence[int] = range(last - len(codes) + 1, last + 1)
     if numbers[0] != after + 1:
         # others wrote in between, or before
         joined = await session.value(numbers_sql, (*begin, last))
-        numbers = list(map(int, joined.split(b",")))
-    return EntryText(topic.id, codes.decode(), numbers, data)
+        numbers = list(map(int, joined.split(b","))) if joined else []
+        if len(numbers) != len(codes):
+            # some were deleted meanwhile
+            return None
+    return EntryText(topic.id, codes[lives:].decode(), numbers[lives:], data, lives)
 
 
 @lru_cache(64)
-def _sql(joined: str, types: frozenset[str] | None) -> tuple[str, str]:
+def statements(joined: str, types: frozenset[str] | None) -> tuple[str, str]:
     """The statements that read a text, and the numbers of its entries.
 
     The rows are picked by a bound on their number, which the index alone gives: they would be copied
     if they came from a subquery with a limit.
     """
-    code = "CASE WHEN seq IS NULL OR size > ? THEN 'x' WHEN type = 'run_log' THEN 'l' ELSE 'r' END"
-    short = "CASE WHEN size > ? THEN '' ELSE data END"
+    code = """
+        CASE WHEN seq IS NULL THEN 'e' WHEN size > ? THEN 'x' WHEN type = 'run_log' THEN 'l' ELSE 'r' END
+    """
+    codes, numbers = joined.format(code, "''", ""), joined.format("CAST(n AS TEXT)", "','", "")
+    # a filter, because SQLite copies each text that comes out of a CASE
+    texts = joined.format("data", "','", "FILTER (WHERE seq IS NOT NULL AND size <= ?)")
     picked = f"FROM events WHERE run_id = ?{among_types(types)} AND n > ? AND n <= "
-    codes, texts = joined.format(code, "''"), joined.format(short, "','")
-    numbers = joined.format("CAST(n AS TEXT)", "','")
     bound = f"coalesce((SELECT n {picked}? ORDER BY n LIMIT 1 OFFSET ?), ?)"
     return f"SELECT max(n), {codes}, {texts} {picked}{bound}", f"SELECT {numbers} {picked}?"

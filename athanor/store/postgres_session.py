@@ -66,7 +66,7 @@ DIALECT = Dialect(
     keyed="",
     view="CREATE OR REPLACE VIEW",
     field="(athanor_json(data) ->> '{}')",
-    joined="convert_to(string_agg({}, {} ORDER BY n), 'UTF8')",
+    joined="convert_to(string_agg({}, {} ORDER BY n) {}, 'UTF8')",
 )
 TABLES = _JSON + tables(DIALECT) + _CLUSTER
 

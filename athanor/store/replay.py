@@ -71,13 +71,18 @@ async def page(
 
 async def shared_page(
     session: Session, selection: Selection, after: int, upto: int, text_rows: int, limits: Limits
-) -> tuple[list[StoredEvent] | EntryText, int]:
-    """As `page`; up to `text_rows` events of a run are one text, if all of them are short entries."""
+) -> tuple[list[StoredEvent], EntryText | None, int]:
+    """As `page`; up to `text_rows` events of a run are read as one text with what stands before it."""
+    text = None
     if selection.topics[0].kind == "run" and len(selection.topics) == 1:
         text = await entry_text(session, selection, after, upto, text_rows, limits.short_entry)
-        if text is not None:
-            return text, text.numbers[-1] if len(text.codes) == text_rows else upto
-    return await page(session, selection, after, upto, limits)
+    rows: list[StoredEvent] = []
+    if text is None or text.lives:
+        end = upto if text is None else text.numbers[0] - 1
+        rows, reach = await page(session, selection, after, end, limits)
+        if text is None or reach < end:
+            return rows, None, reach
+    return rows, text, text.numbers[-1] if text.lives + len(text.codes) == text_rows else upto
 
 
 class Few(NamedTuple):

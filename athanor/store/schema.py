@@ -51,7 +51,10 @@ class Dialect(NamedTuple):
     field: str
     """A field of the JSON in `data`; `{}` stands for its name."""
     joined: str
-    """The texts of a column in the order of `n` as one; `{}` stand for the column and a separator."""
+    """The texts of a column in the order of `n` as the bytes of one.
+
+    `{}` stand for the column, a separator, and a filter of the rows or nothing.
+    """
 
 
 def among_types(types: Iterable[str] | None) -> str:

@@ -49,7 +49,7 @@ DIALECT = Dialect(
     view="CREATE VIEW IF NOT EXISTS",
     field="json_extract(data, '$.{}')",
     # in the order of the rows, which is that of the index
-    joined="CAST(group_concat({}, {}) AS BLOB)",
+    joined="CAST(group_concat({}, {}) {} AS BLOB)",
 )
 TABLES = tables(DIALECT)
 

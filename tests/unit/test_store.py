@@ -30,9 +30,9 @@ from athanor.protocol.entries import LogInput, encode_reports
 from athanor.protocol.pages import EntryFilter
 from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
-from athanor.store import replay, upkeep
+from athanor.store import entry_text, replay, upkeep
 from athanor.store.session import Session
-from athanor.store.sqlite import TABLES, texts_sql
+from athanor.store.sqlite import TABLES, SqliteSession, texts_sql
 from athanor.store.store import Store
 from athanor.store.upgrades import SCHEMA, Schema
 
@@ -87,6 +87,21 @@ async def test_pages_are_read_by_index_only(topics: list[str]) -> None:
     steps = [step for *_, step in plan if "events" in step]
     assert steps
     assert all(step.startswith("SEARCH events USING") for step in steps), steps
+    connection.close()
+
+
+@pytest.mark.parametrize("types", [None, frozenset({"run_log"}), frozenset({"run_log", "run_created"})])
+async def test_sqlite_joins_entries_in_the_order_of_their_numbers(types: frozenset[str] | None) -> None:
+    """`group_concat` takes them as they are read: by an index that has the row id after the run."""
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(TABLES)
+    for sql in entry_text.statements(SqliteSession.dialect.joined, types):
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ["x"] * sql.count("?")).fetchall()
+        steps = [step for *_, step in plan if "events" in step or "B-TREE" in step]
+        assert steps
+        for step in steps:
+            assert step.startswith("SEARCH events USING"), step
+            assert "INDEX events_by_run (run_id=? AND rowid>? AND rowid<?)" in step, step
     connection.close()
 
 
