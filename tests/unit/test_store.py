@@ -26,7 +26,7 @@ from athanor.domain.commands import (
 )
 from athanor.domain.ledger import Ledger, Receipt
 from athanor.exceptions import DatabaseUnavailable
-from athanor.protocol.entries import LogInput, encode_reports
+from athanor.protocol.entries import LogInput, Report, ResultInput, encode_reports
 from athanor.protocol.pages import EntryFilter
 from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
@@ -128,6 +128,24 @@ async def test_pages_are_read_by_index_only_on_postgresql(topics: list[str], dat
     for number in scans:
         assert "Index Scan using" in steps[number] or "Index Only Scan using" in steps[number]
         assert steps[number + 1].startswith("Index Cond: ("), steps[number : number + 2]
+
+
+async def test_rows_keep_every_character(database: str) -> None:
+    """COPY has escapes of its own, and a text of PostgreSQL has no NUL."""
+    key = "\\t \\. \\N \t \r \0 \x01 \x7f é \u2028 '"
+    async with Athanor(Settings(database_url=database)) as athanor:
+        run = await running_run(athanor, "a")
+        reports: list[Report] = [ResultInput(key=key, value={"text": key}), LogInput(message=f"{key}\n")]
+        await athanor.append(run, reports)
+
+        async def stored(session: Session) -> list[Any]:
+            return await session.execute("SELECT label, size, data FROM events WHERE seq = 1 ORDER BY n")
+
+        (label, size, data), (_, _, log) = await athanor.parts.store.read(stored)
+    assert label == key
+    assert size == len(data.encode())
+    assert msgspec.json.decode(data)["value"] == {"text": key}
+    assert msgspec.json.decode(log)["message"] == f"{key}\n"
 
 
 class Poison(AppendEntries):
