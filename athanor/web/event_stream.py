@@ -18,6 +18,7 @@ from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
 from ..live.frames import Format, Frame
 from ..live.subscription import Subscription
+from .http_chunks import http_chunks
 from .paced_writer import PacedWriter, chunks_of
 from .responses import SSE
 from .uvicorn_adapter import on_departure
@@ -58,6 +59,7 @@ class EventStream(EventSourceResponse):
         self._engine = engine
         self._subscription = subscription
         self._format = format
+        self._chunks = http_chunks(format, engine.limits.chunk_bytes)
         self._open_streams = open_streams
         self._lifetime = lifetime
         self._writer: PacedWriter | None = None
@@ -107,12 +109,9 @@ class EventStream(EventSourceResponse):
 
     def _deliver(self, frame: Frame) -> bool:
         """Send a live frame at once, if the client has taken everything before it."""
-        writer, pieces = self._writer, frame.encode(self._format)
+        writer, chunk = self._writer, self._chunks.of(frame)
         assert writer is not None
-        # a long frame takes several writes
-        if len(pieces) != 1 or len(pieces[0]) > self._engine.limits.chunk_bytes:
-            return False
-        if not writer.write_now(pieces[0], frame):
+        if chunk is None or not writer.write_now(chunk, frame):
             return False
         if writer.is_behind:
             cast("Subscription", self._subscription).rouse()
