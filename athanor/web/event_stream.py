@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import cast
 
 from sse_starlette.sse import AppStatus, EventSourceResponse
 from starlette.types import Receive, Scope, Send
 
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
-from ..live.frames import Format, Frame
+from ..live.frames import Format
 from ..live.subscription import Subscription
 from .http_chunks import http_chunks
+from .live_writer import LiveWriter
 from .paced_writer import PacedWriter, chunks_of
 from .responses import SSE
 from .uvicorn_adapter import on_departure
@@ -59,7 +59,6 @@ class EventStream(EventSourceResponse):
         self._engine = engine
         self._subscription = subscription
         self._format = format
-        self._chunks = http_chunks(format, engine.limits.chunk_bytes)
         self._open_streams = open_streams
         self._lifetime = lifetime
         self._writer: PacedWriter | None = None
@@ -97,25 +96,17 @@ class EventStream(EventSourceResponse):
             greeting = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
             await writer.write(greeting.encode())
         most = self._engine.limits.chunk_bytes
-        if isinstance(self._subscription, Subscription) and writer.is_immediate:
-            self._subscription.deliver_to(self._deliver)
-        while not writer.is_cut and (frames := await self._subscription.next()):
+        subscription, transport = self._subscription, writer.chunked_transport
+        if isinstance(subscription, Subscription) and transport is not None:
+            chunks = http_chunks(self._format)
+            subscription.deliver_to(LiveWriter(transport, chunks, writer, subscription.rouse).write)
+        while not writer.is_cut and (frames := await subscription.next()):
             if not await writer.settled():
                 return
             pieces = [piece for frame in frames for piece in frame.encode(self._format)]
             for chunk in chunks_of(pieces, most):
                 if not await writer.write(chunk, frames):
                     return
-
-    def _deliver(self, frame: Frame) -> bool:
-        """Send a live frame at once, if the client has taken everything before it."""
-        writer, chunk = self._writer, self._chunks.of(frame)
-        assert writer is not None
-        if chunk is None or not writer.write_now(chunk, frame):
-            return False
-        if writer.is_behind:
-            cast("Subscription", self._subscription).rouse()
-        return True
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

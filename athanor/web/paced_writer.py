@@ -49,34 +49,22 @@ class PacedWriter:
         self._behind: tuple[Frame, ...] = ()
 
     @property
-    def is_behind(self) -> bool:
-        """Whether `write_now` has sent more than the client has taken; `settled` waits for it."""
-        return bool(self._behind)
+    def chunked_transport(self) -> asyncio.Transport | None:
+        """The connection, if chunks of HTTP/1.1 may be written to it beside this; None if not."""
+        return self._transport if takes_chunks(self._receive, self._send) else None
 
-    @property
-    def is_immediate(self) -> bool:
-        """Whether `write_now` can send anything."""
-        return self._transport is not None and takes_chunks(self._receive, self._send)
+    def fall_behind(self, frame: Frame) -> None:
+        """A part of `frame`, which was written beside this, waits; `settled` has to follow.
 
-    def write_now(self, chunk: bytes, frame: Frame) -> bool:
-        """Write `frame`, as a chunk of HTTP, without waiting; False, and nothing is sent, if that can't be.
-
-        For other tasks than the response's own, while that one waits for frames and the client has
-        taken everything before. `Backlog.enforce` has to follow.
+        So has `Backlog.enforce`.
         """
-        transport = self._transport
-        assert transport is not None
-        if transport.is_closing() or not self._turns.take(len(chunk)):
-            return False
-        transport.write(chunk)
-        if waiting := transport.get_write_buffer_size():
-            self._behind = (frame,)
-            self._backlog.hold_for(self, self._behind, waiting)
-        return True
+        assert self._transport is not None
+        self._behind = (frame,)
+        self._backlog.hold_for(self, self._behind, self._transport.get_write_buffer_size())
 
     async def settled(self) -> bool:
-        """Wait until the client has taken what `write_now` has sent; False if the client is gone."""
-        if self.is_behind:
+        """Wait until the client is not behind any more; False if it is gone."""
+        if self._behind:
             assert self._transport is not None
             frames, self._behind = self._behind, ()
             self._backlog.unblock(self)
