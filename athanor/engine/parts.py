@@ -135,7 +135,8 @@ async def start_parts(settings: Settings, limits: Limits, store: Store, refusals
 
 
 def _assemble(settings: Settings, limits: Limits, store: Store, refusals: Refusals) -> Parts:
-    hub = Hub(store.epoch, store.newest, limits, keepalive_slots(settings), refusals)
+    turns = Turns(limits.turn_bytes)
+    hub = Hub(store.epoch, store.newest, limits, keepalive_slots(settings), refusals, turns)
     runs = RunTracker(store, hub, settings, limits)
     ring: RingBuffer[Pending] = RingBuffer(settings.ring_capacity, settings.ring_bytes)
     peers: Peers | None = None
@@ -147,5 +148,4 @@ def _assemble(settings: Settings, limits: Limits, store: Store, refusals: Refusa
     flusher = Flusher(ring, store, runs, broadcaster, settings.flush_interval, limits)
     replay = Replay(hub, store, runs.progress, settings, limits)
     maintenance = Maintenance(settings, limits, store, flusher, hub, runs, replay.shared)
-    turns = Turns(limits.turn_bytes)
     return Parts(store, hub, runs, ring, flusher, maintenance, replay, turns, relay, peers)

@@ -9,17 +9,20 @@ broadcast run on the event loop without an `await` in between, so an inbox recei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 from ..config import Limits
 from ..protocol.events import StoredEvent, topics_of
 from ..protocol.selection import Selection
 from ..protocol.topics import Topic
 from .backlog import Backlog
-from .frames import Frame, Part, WireEvent, frames_of
+from .frames import KEEPALIVE, Frame, Part, WireEvent, frames_of
 from .inbox import Inbox
 from .refusals import Refusals
 from .segments import segments_of
+from .turns import Turns
 
 
 class Channel:
@@ -51,8 +54,10 @@ class Hub:
         limits: Limits | None = None,
         keepalive_slots: int = 15,
         refusals: Refusals | None = None,
+        turns: Turns | None = None,
     ) -> None:
         limits = limits or Limits()
+        self._turns = turns or Turns(limits.turn_bytes)
         self.backlog = Backlog(limits.backlog_bytes, refusals or Refusals())
         self.epoch = epoch
         self.newest = self.reading_to = newest
@@ -62,6 +67,8 @@ class Hub:
         self._by_topic: dict[Topic, set[Channel]] = {}
         self._slots: list[set[Inbox]] = [set() for _ in range(max(1, keepalive_slots))]
         self._tick = 0
+        self._postponed: deque[tuple[Inbox, int]] = deque()
+        """Inboxes that get a frame of so many bytes in a later turn."""
         self.subscribers = 0
         self.frames_offered = 0
         self.overflows = 0
@@ -105,12 +112,33 @@ class Hub:
         for channel in channels:
             frames = self._frames_for(channel, made)
             channel.parts = []
-            for inbox in channel.inboxes:
-                for frame in frames:
-                    if not inbox.offer(frame):
-                        self.overflows += 1
-                self.frames_offered += len(frames)
+            for frame in frames:
+                self._offer(frame, channel.inboxes)
+                self.frames_offered += len(channel.inboxes)
         self.backlog.enforce()
+
+    def _offer(self, frame: Frame, inboxes: Collection[Inbox]) -> None:
+        """Put a frame into inboxes; those that are more than a turn may serve show it in later ones."""
+        rest = iter(inboxes)
+        for inbox in islice(rest, self._turns.grant(frame.size, len(inboxes))):
+            if not inbox.offer(frame):
+                self.overflows += 1
+        is_waiting = bool(self._postponed)
+        for inbox in rest:
+            if not inbox.postpone(frame):
+                self.overflows += 1
+            self._postponed.append((inbox, frame.size))
+        if self._postponed and not is_waiting:
+            asyncio.get_running_loop().call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Serve as many of the postponed inboxes as a turn may have."""
+        _, size = self._postponed[0]
+        for _ in range(self._turns.grant(size, len(self._postponed))):
+            self._postponed.popleft()[0].catch_up()
+        self.backlog.enforce()
+        if self._postponed:
+            asyncio.get_running_loop().call_soon(self._catch_up)
 
     def _frames_for(self, channel: Channel, made: dict[tuple[object, ...], list[Frame]]) -> list[Frame]:
         """The frames of its parts; `made` has those of channels before it, which may be the same."""
@@ -166,15 +194,13 @@ class Hub:
             if not channel.selection.wants_progress:
                 continue
             frame = frame or Frame(self.epoch, [WireEvent(None, "run_progress", data)])
-            for inbox in channel.inboxes:
-                inbox.offer(frame)
+            self._offer(frame, channel.inboxes)
         self.backlog.enforce()
 
     def keep_alive(self) -> None:
         """Put a keep-alive into the idle inboxes of the next slot; a round reaches all slots."""
         self._tick = (self._tick + 1) % len(self._slots)
-        for inbox in self._slots[self._tick]:
-            inbox.keep_alive()
+        self._offer(KEEPALIVE, [inbox for inbox in self._slots[self._tick] if inbox.is_empty])
         self.backlog.enforce()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from .backlog import Backlog
-from .frames import KEEPALIVE, Frame
+from .frames import Frame
 
 _EMPTY = Frame("", [])
 
@@ -19,11 +19,12 @@ class Inbox:
     Frames are shared between inboxes; `backlog` counts the bytes of all.
 
     While the subscriber waits in `get`, a frame goes to `take` first, if there is one, which returns
-    whether it has taken the frame. So only a subscriber that is behind has a queue.
+    whether it has taken the frame. So only a subscriber that is behind has a queue. A frame that is
+    postponed goes to `take` in `catch_up`.
     """
 
     __slots__ = (
-        *("_backlog", "_bytes", "_max_bytes", "_max_frames", "_queue", "_waiter"),
+        *("_backlog", "_bytes", "_max_bytes", "_max_frames", "_postponed", "_queue", "_waiter"),
         *("closed", "overflowed", "take"),
     )
 
@@ -32,6 +33,8 @@ class Inbox:
         # an idle stream needs none, and an asyncio queue takes 2.4 KiB
         self._queue: asyncio.Queue[Frame] | None = None
         self._waiter: asyncio.Future[None] | None = None
+        # stands before the queue, and only while there is none
+        self._postponed: Frame | None = None
         self._bytes = 0
         self._max_frames = max_frames
         self._max_bytes = max_bytes
@@ -39,21 +42,43 @@ class Inbox:
         self.overflowed = False
         self.closed = False
 
+    @property
+    def is_empty(self) -> bool:
+        return self._queue is None and self._postponed is None
+
     def offer(self, frame: Frame) -> bool:
         """Put a frame in, without waiting; False if the inbox overflowed by it."""
-        if self._waiter is not None and self.take is not None and self.take(frame):
-            return True
-        return self.overflowed or self.closed or self._keep(frame)
+        if self._waiter is not None:
+            if self._postponed is not None or self._queue is not None:
+                # `catch_up` follows
+                return self._keep(frame)
+            if self.take is not None and self.take(frame):
+                return True
+        kept = self.overflowed or self.closed or self._keep(frame)
+        self._wake()
+        return kept
+
+    def postpone(self, frame: Frame) -> bool:
+        """As `offer`, but a subscriber that waits does so until `catch_up`."""
+        waits = self._waiter is not None and self.take is not None
+        if not waits or self._queue is not None or self._postponed is not None:
+            return self.offer(frame)
+        self._postponed = frame
+        return True
+
+    def catch_up(self) -> None:
+        """Offer what was postponed."""
+        if self._postponed is not None:
+            frame, self._postponed = self._postponed, None
+            self.offer(frame)
+        elif self._queue is not None:
+            self._wake()
 
     def rouse(self) -> None:
         """Have `get` return a frame without events, if the subscriber waits in it."""
         if self._waiter is not None:
             self._keep(_EMPTY)
-
-    def keep_alive(self) -> None:
-        """Put a keep-alive in, if nothing else is there."""
-        if self._queue is None:
-            self.offer(KEEPALIVE)
+            self._wake()
 
     def close(self) -> None:
         """Take no more frames; those that are inside can still be taken out."""
@@ -62,6 +87,7 @@ class Inbox:
 
     def reset(self) -> None:
         """Empty the inbox, and take frames again from the next one on."""
+        self._postponed = None
         while self._queue is not None:
             self._pop()
         self.overflowed = False
@@ -82,6 +108,9 @@ class Inbox:
                 await self._waiter
             finally:
                 self._waiter = None
+        if self._postponed is not None:
+            frame, self._postponed = self._postponed, None
+            self._keep(frame)
         taken: list[Frame] = []
         size = 0
         while self._queue is not None and size < most_bytes:
@@ -91,6 +120,10 @@ class Inbox:
         return taken
 
     def _keep(self, frame: Frame) -> bool:
+        if self._postponed is not None:
+            first, self._postponed = self._postponed, None
+            if not self._keep(first):
+                return False
         full = self._queue is not None and self._queue.full()
         # one frame alone may be too large
         if full or self._bytes + frame.size > self._max_bytes:
@@ -103,7 +136,6 @@ class Inbox:
         self._bytes += frame.size
         self._backlog.hold(frame)
         self._queue.put_nowait(frame)
-        self._wake()
         return True
 
     def _pop(self) -> Frame:

@@ -45,7 +45,8 @@ class Subscription:
         self._tail = tail
         self._inbox = Inbox(settings.queue_frames, settings.queue_bytes, source.hub.backlog)
         self._runs: dict[str, RunPosition] = {}
-        self._reading = Reading(selection, {}, source.limits)
+        # made by `open`
+        self._reading: Reading
         self._at = 0
         self._upto = 0
         self._final_at: int | None = None

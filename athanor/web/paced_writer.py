@@ -8,15 +8,14 @@ what it holds counts in the `Backlog`, which may cut it off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator
 
 from starlette.types import Message, Receive, Send
 
 from ..engine.athanor import Athanor
 from ..live.frames import Frame
 from ..live.refusals import SILENCE
-from .uvicorn_adapter import bounds_writes, leave, sends_at_once, transport_of
+from .uvicorn_adapter import bounds_writes, leave, takes_chunks, transport_of
 
 
 class PacedWriter:
@@ -50,49 +49,22 @@ class PacedWriter:
         self._behind: tuple[Frame, ...] = ()
 
     @property
-    def is_behind(self) -> bool:
-        """Whether `write_now` has sent more than the client has taken; `settled` waits for it."""
-        return bool(self._behind)
+    def chunked_transport(self) -> asyncio.Transport | None:
+        """The connection, if chunks of HTTP/1.1 may be written to it beside this; None if not."""
+        return self._transport if takes_chunks(self._receive, self._send) else None
 
-    @property
-    def is_immediate(self) -> bool:
-        """Whether `write_now` can send anything."""
-        return self._transport is not None and sends_at_once(self._receive, self._send)
+    def fall_behind(self, frame: Frame) -> None:
+        """A part of `frame`, which was written beside this, waits; `settled` has to follow.
 
-    def write_now(self, chunk: bytes, frame: Frame) -> bool:
-        """Send a chunk of `frame` without waiting; False, and nothing is sent, if that can't be.
-
-        For other tasks than the response's own, while that one does not write. `Backlog.enforce` has
-        to follow.
+        So has `Backlog.enforce`.
         """
-        transport = self._transport
-        assert transport is not None
-        if self.is_cut or transport.is_closing() or transport.get_write_buffer_size():
-            return False
-        if not self._turns.take(len(chunk)):
-            return False
-        sending = cast("Coroutine[None, None, None]", self._send(_body(chunk)))
-        try:
-            # a coroutine that does not have to wait ends in its first step
-            sending.send(None)
-        except StopIteration:
-            if waiting := transport.get_write_buffer_size():
-                self._behind = (frame,)
-                self._backlog.hold_for(self, self._behind, waiting)
-            return True
-        except RuntimeError:
-            # uvloop writes nothing to a connection that is closed by now
-            if not transport.is_closing():
-                raise
-            return True
-        # it waits all the same: what is sent is unknown, and the client resumes
-        sending.close()
-        transport.abort()
-        return True
+        assert self._transport is not None
+        self._behind = (frame,)
+        self._backlog.hold_for(self, self._behind, self._transport.get_write_buffer_size())
 
     async def settled(self) -> bool:
-        """Wait until the client has taken what `write_now` has sent; False if the client is gone."""
-        if self.is_behind:
+        """Wait until the client is not behind any more; False if it is gone."""
+        if self._behind:
             assert self._transport is not None
             frames, self._behind = self._behind, ()
             self._backlog.unblock(self)

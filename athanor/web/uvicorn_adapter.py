@@ -159,10 +159,14 @@ def transport_of(receive: Any) -> asyncio.Transport | None:
     return transport if hasattr(transport, "set_write_buffer_limits") else None
 
 
-def sends_at_once(receive: Any, send: Any) -> bool:
-    """Whether `send` is uvicorn's own, which waits for nothing but a connection that is not empty."""
+def takes_chunks(receive: Any, send: Any) -> bool:
+    """Whether chunks of HTTP/1.1 may be written to the connection of this response.
+
+    That is what `send` does with a body, if it is httptools' own and has announced chunks: it waits
+    for nothing but a connection that is not empty.
+    """
     cycle = _cycle_of(receive)
-    return cycle is not None and _cycle_of(send) is cycle
+    return _cycle_of(send) is cycle and bool(getattr(cycle, "chunked_encoding", False))
 
 
 def bounds_writes(receive: Any) -> bool:

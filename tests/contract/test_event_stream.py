@@ -27,7 +27,6 @@ def response() -> EventSourceResponse:
 @pytest.mark.parametrize(
     ("name", "purpose"),
     [
-        ("_send_lock", "drop a lock that only pings need"),
         ("raw_headers", "share the headers of all streams"),
         ("media_type", "know the format of the stream"),
     ],

@@ -102,3 +102,63 @@ def test_a_frame_that_is_too_large_for_an_empty_inbox_makes_it_overflow() -> Non
     assert box.overflowed
     box.reset()
     assert not box.overflowed
+
+
+@pytest.mark.anyio
+async def test_a_postponed_frame_is_taken_later_and_before_those_after_it() -> None:
+    box, taken = inbox(), list[Frame]()
+
+    def take(offered: Frame) -> bool:
+        taken.append(offered)
+        return True
+
+    box.take = take
+    frames = [frame(n) for n in range(1, 6)]
+    waiting = asyncio.ensure_future(box.get(10_000))
+    await step()
+    assert box.postpone(frames[0])
+    assert not box.is_empty
+    assert not taken
+    box.catch_up()
+    assert taken == frames[:1]
+    box.catch_up()
+    assert taken == frames[:1]
+    # it is behind now: its subscriber takes all of them together
+    for each in (frames[1], frames[2], frames[3]):
+        assert box.postpone(each)
+    await step()
+    assert not waiting.done()
+    box.catch_up()
+    assert await waiting == frames[1:4]
+    # nobody waits, so there is nothing to postpone
+    assert box.postpone(frames[4])
+    assert await box.get(10_000) == frames[4:]
+    assert taken == frames[:1]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("event", ["close", "cancel", "overflow", "discard"])
+async def test_a_postponed_frame_is_kept_or_dropped_like_others(event: str) -> None:
+    box = inbox(frames=2)
+    box.take = lambda offered: pytest.fail("it is not taken any more")
+    waiting = asyncio.ensure_future(box.get(10_000))
+    await step()
+    assert box.postpone(frame(1))
+    if event == "close":
+        box.close()
+        assert [each.last for each in await waiting] == [1]
+    elif event == "cancel":
+        waiting.cancel()
+        await step()
+        box.catch_up()
+        assert [each.last for each in await box.get(10_000)] == [1]
+    elif event == "overflow":
+        assert box.offer(frame(2))
+        assert not box.offer(frame(3))
+        assert await waiting == []
+        assert box.overflowed
+    else:
+        box.discard()
+        assert await waiting == []
+    box.catch_up()
+    assert box.is_empty

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
 
+from athanor.config import Limits
 from athanor.domain.commands import Work
-from athanor.live.turns import MANY, SEND, SMALL, Turns
+from athanor.live.frames import Frame
+from athanor.live.hub import Hub
+from athanor.live.inbox import Inbox
+from athanor.live.turns import BROADCAST, MANY, SEND, SMALL, Turns
+from athanor.protocol.selection import Selection
+from athanor.protocol.topics import Topic
 from athanor.store import slices
 
 LARGE = SMALL + 1
@@ -65,6 +72,36 @@ async def test_a_write_of_more_than_a_turn_is_one_turn() -> None:
     async with asyncio.timeout(30):
         for _ in range(3):
             await take(turns, 10**9)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("most", [1, 10 * SEND])
+async def test_a_broadcast_serves_many_readers_in_turns(most: int) -> None:
+    hub = Hub("e", 0, Limits(turn_bytes=most))
+    readers, at_once = 1500, max(1, BROADCAST * most // (SEND + 6))
+    taken: list[int] = []
+    waiting = []
+
+    def take(number: int, frame: Frame) -> bool:
+        taken.append(number)
+        return True
+
+    for number in range(readers):
+        inbox = Inbox(10, 1000, hub.backlog)
+        inbox.take = partial(take, number)
+        hub.register(Selection.make([Topic("runs")]), inbox)
+        waiting.append(asyncio.ensure_future(inbox.get(1000)))
+    await asyncio.sleep(0)
+    hub.publish_progress("run", "instance", b"{1234}")
+    before = 0
+    while len(taken) < readers:
+        assert 0 < len(taken) - before <= at_once
+        before = len(taken)
+        await asyncio.sleep(0)
+    assert sorted(taken) == list(range(readers))
+    assert not any(task.done() for task in waiting)
+    hub.close()
+    assert await asyncio.gather(*waiting) == [[]] * readers
 
 
 @pytest.mark.anyio
