@@ -127,14 +127,15 @@ class Ledger:
     def append(self, run: StoredRun, entries: list[EncodedEntry]) -> int:
         """Number entries, within the run and in the whole log; returns the last number."""
         n, logs, results = self.newest, run.log_count, run.result_count
-        add, run_id, new = self.events.append, run.id, tuple.__new__
+        add, run_id = self.events.append, run.id
         levels = self.added_levels.get(run_id)
         if levels is None:
             levels = self.added_levels[run_id] = dict.fromkeys(LEVELS.values(), 0)
         series = self.results.get(run_id) or {}
-        for type_, label, tail, point in entries:
+        for entry in entries:
             n += 1
-            if type_ == "run_log":
+            label = entry.label
+            if entry.type == "run_log":
                 logs = seq = logs + 1
                 levels[label] += 1
             else:
@@ -142,14 +143,13 @@ class Ledger:
                 added = series.get(label)
                 if added is None:
                     added = series[label] = Additions()
-                if point is None:
+                if entry.point is None:
                     added.others += 1
                 else:
                     added.seqs.append(seq)
-                    added.points += point
-            data = b'{"seq":%d,%b' % (seq, tail)
-            # in half of the time that the constructor of a named tuple takes
-            add(new(StoredEvent, (n, type_, None, run_id, seq, label, data)))
+                    added.points += entry.point
+            data = b'{"seq":%d,%b' % (seq, entry.tail)
+            add(StoredEvent(n, entry.type, None, run_id, seq, label, data))
         self.newest, run.log_count, run.result_count = n, logs, results
         self.counted_runs.add(run_id)
         if series:

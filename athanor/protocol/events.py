@@ -7,7 +7,7 @@ the JSON of the whole event. For a log entry or a result it is the JSON of the e
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -24,7 +24,8 @@ __all__ = [
 """The public events; `athanor.events` re-exports them."""
 
 
-class StoredEvent(NamedTuple):
+# a flush has thousands: with `gc=False`, the garbage collector does not look at each
+class StoredEvent(msgspec.Struct, gc=False):
     """A row of the event log.
 
     `n` is its number, `seq` the number within its run, `label` the level of a log entry or the key

@@ -246,20 +246,18 @@ class PostgresSession(Session):
 async def _copied(events: list[StoredEvent]) -> AsyncIterator[bytes]:
     """The rows as COPY reads them."""
     for first in range(0, len(events), COPIED):
-        yield b"".join(
-            [
-                b"%d\t%b\t%b\t%b\t%b\t%b\t%d\t%b\n"
-                % (
-                    n, _field(type_), _field(instance_id), _field(run_id),
-                    b"\\N" if seq is None else b"%d" % seq, _field(label),
-                    # JSON has no control characters
-                    len(data), data.replace(b"\\", b"\\\\"),
-                )
-                for n, type_, instance_id, run_id, seq, label, data in events[first : first + COPIED]
-            ]
-        )  # fmt: skip
+        yield b"".join([_row_of(event) for event in events[first : first + COPIED]])
         # what was written goes out now
         await asyncio.sleep(0)
+
+
+def _row_of(event: StoredEvent) -> bytes:
+    return b"%d\t%b\t%b\t%b\t%b\t%b\t%d\t%b\n" % (
+        event.n, _field(event.type), _field(event.instance_id), _field(event.run_id),
+        b"\\N" if event.seq is None else b"%d" % event.seq, _field(event.label),
+        # JSON has no control characters
+        len(event.data), event.data.replace(b"\\", b"\\\\"),
+    )  # fmt: skip
 
 
 @lru_cache(1024)
