@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -12,12 +13,19 @@ from typing import Any
 import httpx
 import pytest
 
-from .support import postgres
-from .support.browser import browser, lone_tab, tab, tabs
+from .support import plain, postgres
 from .support.scripts import Scripts, scripts_in
 from .support.service import Service, running
 
-__all__ = ["browser", "lone_tab", "tab", "tabs"]  # fixtures too
+__all__ = [
+    # fixtures too
+    *("browser", "lone_tab", "tab", "tabs"),
+    # and hooks
+    *("pytest_runtest_call", "pytest_runtest_makereport", "pytest_runtest_teardown"),
+]
+
+# each of a thousand processes that tests start would compile all that it imports: seconds of CPU
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # a shell that starts us with `&` has us ignore Ctrl-C, and with us all that tests start and interrupt
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -63,20 +71,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_service(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    """One service for all tests that neither stop it nor count what is in it."""
+def shared_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Service]]:
+    """A service on each kind of database, which starts when it is needed and stays."""
     with contextlib.ExitStack() as stack:
-        settings: dict[str, Any] = {}
-        if getattr(request, "param", "sqlite") == "postgresql":
-            settings["database_url"] = stack.enter_context(_new_database())
-        yield stack.enter_context(running(tmp_path_factory.mktemp("shared"), **settings))
+
+        @functools.cache
+        def on(database: str) -> Service:
+            settings: dict[str, Any] = {}
+            if database == "postgresql":
+                settings["database_url"] = stack.enter_context(_new_database())
+            return stack.enter_context(running(tmp_path_factory.mktemp("shared"), **settings))
+
+        yield on
+
+
+@pytest.fixture(scope="session")
+def shared_service(request: pytest.FixtureRequest, shared_services: Callable[[str], Service]) -> Service:
+    """One service for all tests that neither stop it nor count what is in it."""
+    return shared_services(getattr(request, "param", "sqlite"))
 
 
 @pytest.fixture
 def client(shared_service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shared_service.url, timeout=30) as client:
+    with plain.client(base_url=shared_service.url) as client:
         yield client
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ..support.patience import PATIENCE
 from ..support.service import ROOT
 
 
@@ -16,7 +17,9 @@ def test_a_measurement_is_printed_saved_and_written_into_the_document(tmp_path: 
     figures, document = tmp_path / "figures.json", tmp_path / "performance.md"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "posts", "--repeats", "2"]
     command += ["--json", str(figures), "--document", str(document)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "One-line posts to 1,000 topics" in done.stdout
 

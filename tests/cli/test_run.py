@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import environment, free_port, messages
 from ..support.service import Service
 from ..support.terminals import Terminal
@@ -137,7 +138,7 @@ def test_signals_are_passed_on_to_the_program(
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert out == f"received {int(number)}\n"
     assert process.returncode == 7
     assert newest(client)["error"] == "exit code 7"
@@ -150,7 +151,7 @@ def test_a_run_is_cancelled_when_a_forwarded_signal_kills_its_program(
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.terminate()
-    assert process.wait(30) == 128 + signal.SIGTERM
+    assert process.wait(PATIENCE) == 128 + signal.SIGTERM
     process.communicate()
     assert newest(client)["status"] == "cancelled"
 
@@ -169,7 +170,7 @@ def test_ignored_signals_stay_ignored(tmp_path: Path, service: Service, client: 
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGHUP)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert (out, process.returncode) == ("alive\n", 0)
     assert newest(client)["status"] == "completed"
 
@@ -190,7 +191,7 @@ def test_cancelling_the_run_interrupts_the_program_and_its_children(
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     client.post(f"/runs/{newest(client)['id']}/cancel").raise_for_status()
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert out == "interrupted\n"
     assert newest(client)["status"] == "cancelled"
     assert messages(client, newest(client)["id"])[-1] == "interrupted"
@@ -217,7 +218,7 @@ def test_a_bar_becomes_progress_and_one_line(
         return bool(progress) and progress["current"] == progress["total"] == 100
 
     wait_until(finished, "the bar's end")
-    out, _ = process.communicate(b"\n", timeout=30)
+    out, _ = process.communicate(b"\n", timeout=PATIENCE)
     assert out.count(b"\r") == 101
     assert messages(client, id)[1:] == ["step 100/100"]
 
@@ -321,7 +322,12 @@ def test_pipe_goes_on_when_its_reader_leaves(
 ) -> None:
     command = f"seq 100000 | {' '.join(ATHANOR)} pipe count | head -1"
     done = subprocess.run(
-        command, shell=True, cwd=tmp_path, env=environment(service.url), capture_output=True, timeout=60
+        command,
+        shell=True,
+        cwd=tmp_path,
+        env=environment(service.url),
+        capture_output=True,
+        timeout=PATIENCE,
     )
     assert done.stdout == b"1\n"
     wait_until(lambda: newest(client)["status"] == "completed", "the run's end")
@@ -337,7 +343,7 @@ def test_ctrl_c_on_a_pipe_reads_to_the_end_of_the_input_and_cancels(
     process.stdin.flush()
     wait_until(lambda: newest(client)["log_count"] == 1, "its line")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate("last line\n", timeout=30)
+    out, err = process.communicate("last line\n", timeout=PATIENCE)
     assert (process.returncode, out, err) == (130, "one\nlast line\n", "")
     assert newest(client)["status"] == "cancelled"
     assert messages(client, newest(client)["id"]) == ["one", "last line"]
@@ -350,7 +356,7 @@ def test_cancelling_closes_the_pipe(tmp_path: Path, service: Service, client: ht
     process.stdin.flush()
     wait_until(lambda: newest(client)["log_count"] == 1, "its line")
     client.post(f"/runs/{newest(client)['id']}/cancel").raise_for_status()
-    assert process.wait(30) == 3
+    assert process.wait(PATIENCE) == 3
     with contextlib.suppress(BrokenPipeError):
         process.communicate("not read\n")
     assert newest(client)["status"] == "cancelled"

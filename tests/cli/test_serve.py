@@ -10,15 +10,16 @@ import socket
 import sqlite3
 from pathlib import Path
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
 import athanor
 from athanor.cli import main
 
+from ..support import plain
 from ..support.commands import athanor_, started
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import Scripts, free_port
 from ..support.service import Service
 
@@ -34,10 +35,10 @@ def test_serve_prints_its_address_its_database_and_the_next_commands(tmp_path: P
         assert str(tmp_path / "my.db") in serve.output
         assert f"export ATHANOR_URL={url}" in serve.output
         assert "athanor tail latest" in serve.output
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert plain.get(f"{url}/readyz").status_code == 200
         assert (tmp_path / "my.db").exists()
         serve.process.send_signal(signal.SIGINT)
-        assert serve.process.wait(30) == 0
+        assert serve.process.wait(PATIENCE) == 0
     assert "Traceback" not in serve.output
 
 
@@ -51,7 +52,7 @@ def test_a_taken_port_is_an_error_for_serve_and_no_obstacle_for_demo(tmp_path: P
         assert "port 8000 of 127.0.0.1 is taken; choose another with --port" in refused.stderr
         with started(tmp_path, "serve", "--port", "0") as serve:
             url = serve.wait_for(r"is at (\S+)/")
-            assert httpx.get(f"{url}/readyz").status_code == 200
+            assert plain.get(f"{url}/readyz").status_code == 200
         (tmp_path / "demo").mkdir()
         with started(tmp_path / "demo", "demo", "--epochs", "5") as demo:
             url = demo.wait_for(r"athanor is at (\S+)/")
@@ -106,7 +107,7 @@ def test_demo_starts_a_service_and_ctrl_c_ends_the_run_and_then_the_service(tmp_
     port = free_port()
     with started(tmp_path, "demo", port=port) as demo:
         run = demo.wait_for(r"(?m)^run (\S+): http://127\.0\.0\.1")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with plain.client(base_url=f"http://127.0.0.1:{port}") as client:
 
             def is_learning() -> bool:
                 response = client.get(f"/runs/{run}")
@@ -116,7 +117,7 @@ def test_demo_starts_a_service_and_ctrl_c_ends_the_run_and_then_the_service(tmp_
             (loss,) = client.get(f"/runs/{run}/results?key=loss&limit=1").json()["results"]
             assert 0 < loss["value"] < 2
         os.killpg(demo.process.pid, signal.SIGINT)
-        assert demo.process.wait(30) == 0
+        assert demo.process.wait(PATIENCE) == 0
     assert "Traceback" not in demo.output
     with contextlib.closing(sqlite3.connect(tmp_path / "athanor.db")) as database:
         assert database.execute("SELECT status FROM runs").fetchall() == [("cancelled",)]
@@ -133,7 +134,7 @@ def test_demo_leaves_no_service_behind_when_signals_come_at_once(tmp_path: Path,
         demo.process.send_signal(signal.SIGINT)
         demo.process.terminate()
         demo.process.send_signal(signal.SIGHUP)
-        assert demo.process.wait(30) == 0
+        assert demo.process.wait(PATIENCE) == 0
     with socket.create_server(("127.0.0.1", port)):
         pass
     assert "Traceback" not in demo.output
@@ -148,7 +149,7 @@ def test_demo_in_a_scripts_background_ends_by_sigterm(tmp_path: Path, service: S
             signal.signal(signal.SIGINT, before)
             run = demo.wait_for(r"(?m)^run (\S+): http://127\.0\.0\.1")
             demo.process.terminate()
-            demo.process.wait(30)
+            demo.process.wait(PATIENCE)
     finally:
         signal.signal(signal.SIGINT, before)
     assert "Traceback" not in demo.output

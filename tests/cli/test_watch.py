@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import Scripts, environment, free_port
 from ..support.service import ROOT, Service, new_run, running
 from ..support.terminals import Terminal
@@ -30,7 +31,7 @@ def client(service: Service) -> httpx.Client:
 
 def athanor_(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*ATHANOR, *arguments], env=environment(url), capture_output=True, text=True, timeout=60
+        [*ATHANOR, *arguments], env=environment(url), capture_output=True, text=True, timeout=PATIENCE
     )
 
 
@@ -72,7 +73,7 @@ def test_tail_prints_old_and_new_lines_and_how_the_run_ended(
     client.post(f"/runs/{run}/{end}", json=error).raise_for_status()
     rest = process.stdout.read()
     process.stdout.close()
-    assert process.wait(30) == code
+    assert process.wait(PATIENCE) == code
     lines = texts(shown + rest)
     assert lines[1:6] == ["before", "two", "lines", "after  lr=0.1 user=me", "step 3  loss=0.25"]
     assert lines[6].startswith(f"run {run} is {status} after ")
@@ -104,8 +105,8 @@ def test_tail_prints_every_line_once_while_the_service_is_killed_and_restarted(
         client = service.client()
         log(client, run, *map(str, range(part * 1000, part * 1000 + 1000)))
     client.post(f"/runs/{run}/complete").raise_for_status()
-    assert process.wait(30) == 0
-    reader.join(30)
+    assert process.wait(PATIENCE) == 0
+    reader.join(PATIENCE)
     assert texts("".join(lines))[1:-1] == [str(number) for number in range(4000)]
     process.communicate()
 
@@ -221,7 +222,7 @@ def test_tail_follows_the_digits_example_in_a_terminal(service: Service, client:
         with Terminal([*ATHANOR, "tail", "latest"], ROOT, environment(service.url)) as terminal:
             terminal.wait_for("epoch 1: test loss")
             terminal.wait_for("learning")
-            assert terminal.wait(60) == 0
+            assert terminal.wait(PATIENCE) == 0
             shown = terminal.shown
         assert example.wait() == 0
     for epoch in range(1, 9):
@@ -249,7 +250,7 @@ def test_a_reader_that_closes_the_pipe_causes_no_error(service: Service, client:
             shell=True,
             env=environment(service.url),
             capture_output=True,
-            timeout=30,
+            timeout=PATIENCE,
         )
         assert len(done.stdout.splitlines()) == 1
         assert done.stderr == b""
@@ -363,7 +364,7 @@ def test_cancel_reports_a_run_that_fails_instead(service: Service, client: httpx
     )
     wait_until(lambda: client.get(f"/runs/{run}").json()["cancel_requested_at"], "the request")
     client.post(f"/runs/{run}/fail", json={"error": "boom"}).raise_for_status()
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (1, f"run {run} is failed: boom\n")
     assert athanor_(service.url, "cancel", run).returncode == 1
 
@@ -425,7 +426,7 @@ def test_an_interrupted_export_leaves_no_file(
     )
     wait_until(lambda: any(p.stat().st_size > 0 for p in path.parent.glob(".log*")), "a first page")
     service.kill()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert err.splitlines()[-1].startswith(f"athanor: the service at {service.url} broke off") or (
         "no service answers" in err
@@ -455,7 +456,7 @@ def test_tail_begins_with_the_last_lines(service: Service, client: httpx.Client)
     log(client, run, "new")
     assert following.stdout.readline()[19:-1] == "new"
     client.post(f"/runs/{run}/complete").raise_for_status()
-    assert following.wait(30) == 0
+    assert following.wait(PATIENCE) == 0
     following.communicate()
     ended = f"run {run} is completed"
     for arguments, shown in (
@@ -500,7 +501,7 @@ def test_open_prints_the_address_and_opens_it(
     opened = tmp_path / "opened"
     environ = environment(service.url) | {"BROWSER": f"sh -c 'echo %s > {opened}'"}
     done = subprocess.run(
-        [*ATHANOR, "open"], env=environ, capture_output=True, text=True, timeout=60, check=True
+        [*ATHANOR, "open"], env=environ, capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert done.stdout == f"{service.url}/#/runs/{run}\n"
     wait_until(opened.exists, "the browser")

@@ -18,10 +18,9 @@ from athanor.client import http, sse
 from athanor.client.sse import EventTooLarge, SseDecoder
 
 from ..support.impostor import Impostor, response
+from ..support.patience import PATIENCE
 from ..support.scripts import Scripts, environment
 
-BOMB = gzip.compress(bytes(200 << 20))
-"""200 KiB that become 200 MiB."""
 PEAK = 300 << 10
 """KiB that a command may hold: an interpreter with httpx takes some 60 MiB."""
 
@@ -65,7 +64,7 @@ def endless(head: bytes, piece: bytes, most: int = 1 << 30) -> Iterator[str]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 def measured(folder: Path, url: str, *arguments: str) -> tuple[int, int, str]:
@@ -76,14 +75,16 @@ def measured(folder: Path, url: str, *arguments: str) -> tuple[int, int, str]:
         env=environment(url),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     _, code, peak = done.stdout.split()[-3:]
     return int(code), int(peak), done.stderr
 
 
 def test_a_body_that_is_compressed_although_nobody_asked_is_refused(tmp_path: Path) -> None:
-    with Impostor(response("200 OK", BOMB, "Content-Encoding: gzip")) as server:
+    # 200 KiB that become 200 MiB
+    bomb = gzip.compress(bytes(200 << 20))
+    with Impostor(response("200 OK", bomb, "Content-Encoding: gzip")) as server:
         code, peak, shown = measured(tmp_path, server.url, "runs")
     assert code == 2
     assert "encoded as 'gzip'" in shown

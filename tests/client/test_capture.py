@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.patience import PATIENCE
 from ..support.scripts import Scripts, environment, messages
 from ..support.service import Service
 
@@ -40,7 +41,7 @@ def test_a_process_without_stdout_or_stderr_prints_and_is_captured(
         cwd=tmp_path,
         env=environment(service.url),
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0
@@ -130,7 +131,7 @@ def test_it(capsys):
         env=environment(service.url),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -9,6 +9,8 @@ import pytest
 from athanor.client.delivery.queue import EntryQueue
 from athanor.client.limits import ClientLimits
 
+from ..support.patience import PATIENCE
+
 
 def test_entries_of_many_threads_arrive_once_and_in_each_threads_order() -> None:
     # a busy machine may leave the taking thread without time for long
@@ -67,7 +69,7 @@ def test_a_caller_that_finds_it_full_waits_for_room() -> None:
     waiting = threading.Thread(target=queue.put, args=[b"late"])
     waiting.start()
     assert queue.take() == ([b"x"] * 10, 0)
-    waiting.join(10)
+    waiting.join(PATIENCE)
     # without it the recorder would not come for this entry
     assert queue.filling.is_set()
     assert queue.take() == ([b"late"], 0)

@@ -17,6 +17,7 @@ from athanor.client.settings import checked_url, without_login
 from athanor.exceptions import ConfigurationError
 
 from ..support.impostor import Impostor, response
+from ..support.patience import PATIENCE
 from ..support.scripts import Scripts, environment, free_port, messages, status
 from ..support.service import Service, running
 
@@ -51,7 +52,7 @@ def run_command(folder: Path, *arguments: str, **environ: str) -> subprocess.Com
         env=environment() | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -155,7 +156,7 @@ def tls_server(tmp_path: Path, need: Callable[[bool, str], None]) -> Iterator[tu
     yield f"https://localhost:{server.server_port}", certificate
     server.shutdown()
     server.server_close()
-    thread.join(10)
+    thread.join(PATIENCE)
 
 
 def test_a_certificate_that_is_not_trusted_is_named_as_the_reason(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.patience import PATIENCE
 from ..support.scripts import environment, messages
 from ..support.service import Service
 
@@ -48,7 +49,7 @@ def run(folder: Path, url: str, *command: str) -> int:
         env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return done.returncode
@@ -95,7 +96,7 @@ def test_init_shows_a_link_in_a_notebook(service: Service, tmp_path: Path) -> No
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     (run,) = service.client().get("/runs").json()["runs"]
     address = f"{service.url}/#/runs/{run['id']}"

@@ -12,6 +12,7 @@ from athanor.client.limits import ClientLimits
 from athanor.client.wake import Wake
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import Scripts, messages
 from ..support.service import Service
 
@@ -64,7 +65,7 @@ run.finish()
     while script.is_alive and time.monotonic() < deadline:
         script.send(signal.SIGUSR1)
         time.sleep(0.002)
-    assert script.wait(30) == 0, script.stderr
+    assert script.wait(PATIENCE) == 0, script.stderr
     if how == "ended":
         return
     logged = messages(service.client(), "seen")

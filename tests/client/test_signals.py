@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import Scripts, free_port, messages, stored, sync
 from ..support.service import Service
 
@@ -158,7 +159,7 @@ print("ready", flush=True)
         "the run's end",
     )
     assert messages(client, "seen") == ["one"]
-    assert script.wait(30) == -signal.SIGTERM
+    assert script.wait(PATIENCE) == -signal.SIGTERM
 
 
 def test_members_leave_the_end_to_the_process_that_began_the_run(

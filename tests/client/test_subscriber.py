@@ -34,6 +34,7 @@ from athanor.protocol.events import (
 )
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.producer import Producer
 from ..support.proxy import proxied
 from ..support.service import Service, metric, new_run
@@ -119,7 +120,7 @@ class Reader(threading.Thread):
         self.events.append(event)
         return len(self.events) == self.count
 
-    def finish(self, timeout: float = 60) -> list[Event]:
+    def finish(self, timeout: float = PATIENCE) -> list[Event]:
         """Wait for the end; returns the events. Raises what the thread raised."""
         self.join(timeout)
         assert not self.is_alive(), f"it did not end after {len(self.events)} events"
@@ -174,7 +175,7 @@ class Script:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -420,7 +421,7 @@ def test_a_service_that_is_killed_repeatedly_sends_every_entry_once(
         service.kill()
         service.start()
     producer.stopping = True
-    producer.join(60)
+    producer.join(PATIENCE)
     assert not producer.is_alive()
     assert producer.error is None
     complete(service.client(), run)
@@ -494,7 +495,7 @@ def test_connections_cut_at_any_byte_bring_every_entry_once(
         goal = OLD + 40
         wait_until(lambda: seqs(reader.events)[-1:] >= [goal], "new entries")
         producer.stopping = True
-        producer.join(60)
+        producer.join(PATIENCE)
         assert not producer.is_alive()
         assert producer.error is None
         complete(client, run)

@@ -14,6 +14,7 @@ import pytest
 
 from ..support.follower import wait_until
 from ..support.impostor import CuttingProxy, Impostor, problem, response
+from ..support.patience import PATIENCE
 from ..support.scripts import (
     Scripts,
     environment,
@@ -71,7 +72,7 @@ def test_a_login_in_the_address_is_not_shown(data: bytes | None, scripts: Script
             env=environment(address),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
     shown = script.stdout + script.stderr + runs.stdout + runs.stderr
     assert impostor.url in shown
@@ -330,7 +331,7 @@ def test_an_invalid_setting_is_named_at_once(name: str, tmp_path: Path) -> None:
         env={**environment(), name: SETTINGS[name]},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
@@ -353,7 +354,7 @@ def test_a_producer_imports_neither_the_service_nor_the_command_line(tmp_path: P
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     loaded = set(done.stdout.split())
     assert {"athanor", "httpx", "msgspec"} <= loaded

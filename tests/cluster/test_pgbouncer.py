@@ -16,6 +16,7 @@ import pytest
 
 from ..support import postgres
 from ..support.follower import Follower, wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import free_port
 from ..support.service import Service, metric, new_run, running
 
@@ -49,7 +50,7 @@ def pgbouncer(database: str, pool_mode: str) -> Iterator[str]:
             yield f"{address}/{name}"
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE)
 
 
 def _listens(port: int) -> bool:
@@ -91,7 +92,7 @@ def test_less_than_a_session_is_refused_with_a_sentence(
 ) -> None:
     with pgbouncer(database, pool_mode) as url:
         service = Service(tmp_path, database_url=url)
-        assert service.spawn().wait(60) == 3
+        assert service.spawn().wait(PATIENCE) == 3
     log = service.log.read_text()
     assert "ATHANOR_DATABASE_URL names a pooler" in log
     assert "set pool_mode = session" in log

@@ -23,6 +23,8 @@ from athanor.store.postgres import NotifyConnection
 from athanor.store.session import Job, Session
 from athanor.store.store import Store
 
+from ..support.patience import PATIENCE
+
 T = TypeVar("T")
 
 
@@ -225,7 +227,7 @@ def a_reader_that_moves_between_nodes_sees_the_log_once(
             Reader(pair, runs, after): one[::-1],
         }
         # a reader that misses an event would wait for it forever
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             following = [asyncio.ensure_future(reader.follow(cuts)) for reader, cuts in readers.items()]
             await write(pair, runs, steps)
             everything = await logged(engine, runs)

@@ -14,8 +14,10 @@ import httpx
 import psutil
 import pytest
 
+from ..support import plain
 from ..support.commands import Started, athanor_, started
 from ..support.follower import Follower, wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import environment, free_port
 from ..support.service import ROOT, new_run
 
@@ -41,7 +43,7 @@ def workers(service: Started) -> list[psutil.Process]:
 
 def each(url: str, name: str) -> dict[str, float]:
     """A metric's value by worker."""
-    text = httpx.get(f"{url}/metrics").text
+    text = plain.get(f"{url}/metrics").text
     return {
         worker: float(value)
         for worker, value in re.findall(rf'^{name}{{worker="(\d+)"}} (\S+)$', text, re.MULTILINE)
@@ -52,7 +54,7 @@ def test_every_worker_serves_and_every_reader_sees_the_same(service: Started) ->
     url = url_of(service)
     pids = {str(process.pid) for process in workers(service)}
     assert len(pids) == WORKERS
-    with httpx.Client(base_url=url) as client:
+    with plain.client(base_url=url) as client:
         run = new_run(client)
     readers: list[Follower] = []
 
@@ -68,7 +70,7 @@ def test_every_worker_serves_and_every_reader_sees_the_same(service: Started) ->
     def all_have_flushed() -> bool:
         nonlocal lines
         lines += 1
-        answer = httpx.post(f"{url}/runs/{run}/logs", json={"message": str(lines)})
+        answer = plain.post(f"{url}/runs/{run}/logs", json={"message": str(lines)})
         assert answer.status_code == 201
         return all(each(url, "athanor_flushes_total").values())
 
@@ -76,7 +78,7 @@ def test_every_worker_serves_and_every_reader_sees_the_same(service: Started) ->
     wait_until(all_have_streams, "a stream at each worker")
     wait_until(lambda: sum(each(url, "athanor_subscribers").values()) == len(readers), "all numbers")
     wait_until(all_have_flushed, "a flush of each worker")
-    httpx.post(f"{url}/runs/{run}/complete").raise_for_status()
+    plain.post(f"{url}/runs/{run}/complete").raise_for_status()
     for reader in readers:
         reader.finish()
         assert reader.seqs == list(range(1, lines + 1))
@@ -84,7 +86,7 @@ def test_every_worker_serves_and_every_reader_sees_the_same(service: Started) ->
 
 def test_a_worker_that_is_killed_is_replaced_and_its_readers_go_on(service: Started) -> None:
     url = url_of(service)
-    with httpx.Client(base_url=url) as client:
+    with plain.client(base_url=url) as client:
         run = new_run(client)
         readers = [Follower(url, f"/events/experiments:run:{run}", "0") for _ in range(8)]
         for reader in readers:
@@ -95,7 +97,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_readers_go_on(service: Star
 
     def post(message: str) -> bool:
         try:
-            answer = httpx.post(
+            answer = plain.post(
                 f"{url}/runs/{run}/logs",
                 json={"message": message},
                 headers={"Idempotency-Key": message},
@@ -108,7 +110,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_readers_go_on(service: Star
         wait_until(lambda: post(str(number)), "an answer")  # noqa: B023
     wait_until(lambda: len(each(url, "athanor_ready")) == WORKERS, "the new worker")
     assert str(killed.pid) not in each(url, "athanor_ready")
-    httpx.post(f"{url}/runs/{run}/complete").raise_for_status()
+    plain.post(f"{url}/runs/{run}/complete").raise_for_status()
     for reader in readers:
         reader.finish()
         assert reader.seqs == list(range(1, 21))
@@ -117,7 +119,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_readers_go_on(service: Star
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_workers_and_their_streams_in_order(number: int, service: Started) -> None:
     url = url_of(service)
-    with httpx.Client(base_url=url) as client:
+    with plain.client(base_url=url) as client:
         run = new_run(client)
     readers = [Follower(url, f"/events/experiments:run:{run}") for _ in range(10)]
     for reader in readers:
@@ -130,7 +132,7 @@ def test_a_signal_ends_all_workers_and_their_streams_in_order(number: int, servi
         os.killpg(service.process.pid, number)  # as a terminal does: to the workers as well
     else:
         service.process.send_signal(number)
-    assert service.process.wait(30) == 0
+    assert service.process.wait(PATIENCE) == 0
     for reader in readers:
         reader.finish()
         assert reader.clean_ends == 1
@@ -176,7 +178,7 @@ def uvicorn(folder: Path, **settings: object) -> subprocess.Popen[str]:
 
 def test_uvicorns_own_workers_say_why_sqlite_has_one(tmp_path: Path) -> None:
     with uvicorn(tmp_path) as server:
-        said, _ = server.communicate(timeout=60)
+        said, _ = server.communicate(timeout=PATIENCE)
     assert "in use by another Athanor process, and SQLite serves one" in said
     assert "Traceback" not in said
 
@@ -190,10 +192,10 @@ def test_uvicorns_own_workers_serve_on_postgresql(tmp_path: Path, database: str)
             assert line, said
         found = re.search(r"running on (http://\S+)", said)
         assert found is not None
-        with httpx.Client(base_url=found[1]) as client:
+        with plain.client(base_url=found[1]) as client:
             run = new_run(client)
-        assert httpx.get(f"{found[1]}/runs/{run}").json()["status"] == "running"
+        assert plain.get(f"{found[1]}/runs/{run}").json()["status"] == "running"
         server.terminate()
-        said, _ = server.communicate(timeout=60)
+        said, _ = server.communicate(timeout=PATIENCE)
         assert server.returncode == 0
     assert "Traceback" not in said

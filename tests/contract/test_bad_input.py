@@ -16,6 +16,7 @@ import pytest
 from athanor.web.routes import ENDPOINTS
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.service import Service, new_run, running
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -155,7 +156,7 @@ def test_odd_paths_and_queries_are_no_errors_of_the_service(
     """Sent as they are: a client of HTTP would normalise some of them."""
     run = new_run(client)
     client.post(f"/runs/{run}/logs", json={"message": "x", "metadata": {"stream": "stderr"}})
-    connection = http.client.HTTPConnection("127.0.0.1", shared_service.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", shared_service.port, timeout=PATIENCE)
     count = 0
     for method, target in odd_requests(run):
         connection.putrequest(method, target, skip_accept_encoding=True)

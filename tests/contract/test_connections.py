@@ -24,6 +24,7 @@ import uvloop
 
 from ..support.follower import wait_until
 from ..support.mutants import ANY, mutants
+from ..support.patience import PATIENCE
 from ..support.raw import (
     GET,
     LAST_GET,
@@ -31,6 +32,7 @@ from ..support.raw import (
     connect,
     flood,
     peak_memory,
+    read_head,
     read_response,
     read_to_the_end,
     read_until,
@@ -46,8 +48,8 @@ MUTANTS = 10_000
 MOST_MEMORY = 256 * MIB
 LIMITS = {
     "header_timeout": 1.0,
-    "body_timeout": 1.0,
-    "write_timeout": 2.0,
+    "body_timeout": 2.0,
+    "write_timeout": 4.0,
     "linger_timeout": 1.0,
 }
 """Shorter times than those of the service, for what is tested here; its sizes."""
@@ -147,7 +149,7 @@ def test_many_requests_at_once_are_not_all_kept(rude: Service, dial: Dial) -> No
         each.sendall(stream + GET * 2000)
     with a_normal_client(rude):
         for each in streams:
-            assert each.recv(1000).startswith(b"HTTP/1.1 200")
+            assert status_of(read_head(each)) == 200
             each.close()
     assert peak_memory(rude) < MOST_MEMORY
     # some are a client's right
@@ -200,7 +202,7 @@ def test_bodies_that_do_not_go_on_end_in_time(rude: Service, dial: Dial) -> None
         slow = dial(rude)
         slow.sendall(POST + b'Content-Length: 16\r\n\r\n{"name": "')
         for byte in (b"s", b"l", b"o", b"w"):
-            # three seconds in all, and never one without a byte
+            # longer than the time in all, and on a busy machine never so long without a byte
             time.sleep(0.6)
             slow.sendall(byte)
         slow.sendall(b'"}')
@@ -252,7 +254,7 @@ def test_a_reset_pipeline_leaves_nothing(rude: Service, dial: Dial) -> None:
     client = rude.client()
     run = new_run(client)
     stream = f"GET /events/experiments:run:{run} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    before = metric(rude, "athanor_subscribers")
+    wait_until(lambda: metric(rude, "athanor_subscribers") == 0, "the end of other tests' streams")
     for number in range(60):
         each = dial(rude)
         each.sendall((stream if number % 2 else GET) + GET * 20 + CHUNKED + b"5\r\n")
@@ -261,7 +263,7 @@ def test_a_reset_pipeline_leaves_nothing(rude: Service, dial: Dial) -> None:
         each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         each.close()
     client.post(f"/runs/{run}/logs", json={"message": "x"}).raise_for_status()
-    wait_until(lambda: metric(rude, "athanor_subscribers") == before, "the end of the streams")
+    wait_until(lambda: metric(rude, "athanor_subscribers") == 0, "the end of the streams")
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/events/experiments:run:{run}?tail=9", "/instances"])
@@ -437,7 +439,7 @@ async def send_all(service: Service, requests: list[bytes]) -> bytes:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(work() for _ in range(200)))
     return b"".join(received)
 

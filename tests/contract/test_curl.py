@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.service import Service
 
 
@@ -19,7 +20,9 @@ def test_a_line_posted_by_curl_appears_in_curl(
     def curl(method: str, path: str, *data: str) -> str:
         body = [part for text in data for part in ("-d", text)]
         command = ["curl", "-sS", "--fail", "-X", method, service.url + path, *body]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=PATIENCE
+        ).stdout
 
     curl("PUT", "/instances/digits", '{"name": "Digits"}')
     curl("POST", "/instances/digits/runs", '{"id": "first"}')
@@ -41,5 +44,5 @@ def test_a_line_posted_by_curl_appears_in_curl(
         wait_until(lambda: f'"line {number} & more"' in watched.read_text(), "the line")  # noqa: B023
     database.close()
     curl("POST", "/runs/first/complete")
-    assert watching.wait(10) == 0
+    assert watching.wait(PATIENCE) == 0
     assert "event: run_completed\n" in watched.read_text()

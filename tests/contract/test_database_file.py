@@ -28,6 +28,7 @@ from athanor.store.sqlite import LOG_BYTES
 
 from ..support import postgres
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.service import Service, new_run
 
 LIMITS = Limits(file_interval=0.05, upkeep_interval=0.1)
@@ -44,7 +45,7 @@ async def a_run(athanor: Athanor) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - files don't notify
             await asyncio.sleep(0.01)
 
@@ -376,7 +377,7 @@ def test_tables_of_another_program_on_postgresql_are_not_touched(
     name = foreign_database.rpartition("/")[2]
     postgres.run_sql("CREATE TABLE events (id INT, title TEXT)", name)
     service = Service(tmp_path, database_url=foreign_database)
-    assert service.spawn().wait(60) == 3
+    assert service.spawn().wait(PATIENCE) == 3
     log = service.log.read_text()
     assert "has tables of another program (it has a table events, and none called meta)" in log
     assert "Traceback" not in log

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from ..support.follower import Follower, wait_until
+from ..support.patience import PATIENCE
 from ..support.service import ROOT, Service, new_run, running
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -69,7 +70,7 @@ def test_locked_database_loses_and_duplicates_nothing(service: Service) -> None:
         time.sleep(0.05)
     other.execute("ROLLBACK")
     other.close()
-    poster.join(30)
+    poster.join(PATIENCE)
     assert [response.status_code for response in responses] == [201]
     wait_until(lambda: service.trouble() is None, "readiness")
     client.post(f"/runs/{run}/complete").raise_for_status()
@@ -135,7 +136,7 @@ def refused(folder: Path, **settings: Any) -> str:
     """The log of a service that does not start."""
     service = Service(folder, **settings)
     process = service.spawn()
-    assert process.wait(30) != 0
+    assert process.wait(PATIENCE) != 0
     log = service.log.read_text()
     assert "Traceback" not in log
     return log
@@ -176,7 +177,7 @@ def test_bad_database_url_is_named(tmp_path: Path, url: str) -> None:
         env={**Service(tmp_path).environment(), "ATHANOR_DATABASE_URL": url},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.returncode != 0
     assert "ATHANOR_DATABASE_URL" in done.stderr
@@ -197,7 +198,7 @@ def test_bad_postgresql_url_is_refused_without_its_password(tmp_path: Path, host
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.database = tmp_path / "missing" / "athanor.db"
-    assert service.spawn().wait(30) != 0
+    assert service.spawn().wait(PATIENCE) != 0
     log = service.log.read_text()
     assert str(service.database) in log
     assert "Traceback" not in log

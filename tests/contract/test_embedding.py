@@ -25,6 +25,7 @@ from athanor.protocol.events import (
 )
 
 from ..support.follower import Follower, wait_until
+from ..support.patience import PATIENCE
 from ..support.service import ROOT, Service, new_run
 
 HOSTS = {"fastapi": "fastapi_host:app", "litestar": "litestar_host:app", "django": "django_host:app"}
@@ -123,7 +124,7 @@ async def test_engine_is_the_service_without_http(settings: Settings) -> None:
         await athanor.progress(run.id, 1, 2, "half")
         assert (await athanor.cancel_run(run.id)).status == "running"
         await athanor.run_cancelled(run.id)
-        await asyncio.wait_for(listening, 10)
+        await asyncio.wait_for(listening, PATIENCE)
         match [event for event in received if not isinstance(event, RunProgress)]:
             case [_, RunStarted(), RunLog(log=log), RunResult(result=result), _, RunCancelled(run=ended)]:
                 assert (log.message, log.level, log.metadata) == ("one \ufffd", "warn", {"at": 1})

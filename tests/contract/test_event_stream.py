@@ -12,6 +12,8 @@ from sse_starlette.sse import AppStatus, EventSourceResponse
 
 from athanor.web.event_stream import end_other_streams
 
+from ..support.patience import PATIENCE
+
 
 async def endless() -> AsyncIterator[str]:
     while True:
@@ -67,4 +69,4 @@ async def test_other_streams_end_on_request(
     await started.wait()
     assert not serving.done()
     end_other_streams()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, PATIENCE)

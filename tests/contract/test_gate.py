@@ -33,7 +33,9 @@ from athanor.access.jwt import JwtVerifier
 from athanor.access.origins import OriginRule, is_same_origin
 from athanor.access.throttle import MAX_WAITING, Throttle
 
+from ..support import plain
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.service import Service, running
 
 TOKEN, READ_TOKEN = "the-token-of-the-tests", "the-read-token-of-the-tests"
@@ -189,7 +191,7 @@ def test_every_route_lets_in_those_that_may(who: str, guarded: Service) -> None:
     before = _state(admin)
     # all at once, because the answer to a wrong token takes up to five seconds
     with (
-        httpx.Client(base_url=guarded.url, timeout=60) as client,
+        plain.client(base_url=guarded.url) as client,
         concurrent.futures.ThreadPoolExecutor(16) as pool,
     ):
         list(pool.map(lambda row: _check_row(client, who, caller, *row), ROWS.items()))
@@ -237,6 +239,10 @@ def _check_row(client: httpx.Client, who: str, caller: Caller, route: tuple[str,
             assert response.headers["content-type"] == "application/problem+json", place
 
 
+def _status(url: str, headers: Any = None) -> int:
+    return plain.get(url, headers=headers).status_code
+
+
 def _state(client: httpx.Client) -> list[Any]:
     paths = ("/instances/mine", "/runs/mine-1", "/runs/mine-1/logs", "/runs/mine-1/results")
     return [client.get(path).raise_for_status().json() | {"last_event_id": ""} for path in paths]
@@ -245,20 +251,20 @@ def _state(client: httpx.Client) -> list[Any]:
 def test_basic_and_the_login_in_a_url_are_the_token(guarded: Service) -> None:
     place = guarded.url.removeprefix("http://")
     for login in (f"alice:{TOKEN}", f":{TOKEN}"):
-        assert httpx.get(f"http://{login}@{place}/runs").status_code == 200
+        assert _status(f"http://{login}@{place}/runs") == 200
     for login in (f"{TOKEN}:alice", "alice:x"):
         headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
-        assert httpx.get(f"{guarded.url}/runs", headers=headers, timeout=30).status_code == 401
+        assert _status(f"{guarded.url}/runs", headers) == 401
 
 
 def test_a_token_in_a_query_is_no_credential(guarded: Service) -> None:
     for name in ("token", "access_token", "authorization"):
-        assert httpx.get(f"{guarded.url}/runs?{name}={TOKEN}").status_code == 401
+        assert _status(f"{guarded.url}/runs?{name}={TOKEN}") == 401
 
 
 @pytest.mark.parametrize("token", [TOKEN, READ_TOKEN])
 def test_a_login_is_a_cookie_that_streams_and_reads(token: str, guarded: Service) -> None:
-    with httpx.Client(base_url=guarded.url) as client:
+    with plain.client(base_url=guarded.url) as client:
         assert client.get("/login").status_code == 401
         response = client.post("/login", json={"token": token}, headers={"Origin": guarded.url})
         assert response.status_code == 204
@@ -276,7 +282,7 @@ def test_a_login_is_a_cookie_that_streams_and_reads(token: str, guarded: Service
         assert written.status_code == (200 if token == TOKEN else 403)
         assert client.delete("/login").status_code == 204
         assert client.get("/login").status_code == 401
-    secure = httpx.post(
+    secure = plain.post(
         f"{guarded.url}/login",
         json={"token": token},
         headers={"Origin": f"https://127.0.0.1:{guarded.port}"},
@@ -288,13 +294,13 @@ def test_a_cookie_dies_with_its_token(tmp_path: Path) -> None:
     with running(tmp_path, token=TOKEN, read_token=READ_TOKEN) as service:
         cookies = {}
         for token in (TOKEN, READ_TOKEN):
-            made = httpx.post(f"{service.url}/login", json={"token": token})
+            made = plain.post(f"{service.url}/login", json={"token": token})
             cookies[token] = {"Cookie": made.headers["set-cookie"].partition(";")[0]}
         service.terminate()
         service.settings["token"] = "another-token-of-the-tests"
         service.start()
-        assert httpx.get(f"{service.url}/runs", headers=cookies[TOKEN]).status_code == 401
-        assert httpx.get(f"{service.url}/runs", headers=cookies[READ_TOKEN]).status_code == 200
+        assert _status(f"{service.url}/runs", cookies[TOKEN]) == 401
+        assert _status(f"{service.url}/runs", cookies[READ_TOKEN]) == 200
 
 
 def test_what_a_jwt_has_to_be() -> None:
@@ -405,11 +411,11 @@ def test_a_stream_ends_with_its_credential(guarded: Service) -> None:
 
 def test_wrong_tokens_are_slowed_and_right_ones_are_not(guarded: Service) -> None:
     def attempt(_: int) -> int:
-        return httpx.get(f"{guarded.url}/runs", headers=bearer("y" * 20), timeout=60).status_code
+        return _status(f"{guarded.url}/runs", bearer("y" * 20))
 
     with concurrent.futures.ThreadPoolExecutor(24) as pool:
         attempts = [pool.submit(attempt, number) for number in range(24)]
-        assert httpx.get(f"{guarded.url}/runs", headers=bearer(TOKEN)).status_code == 200
+        assert _status(f"{guarded.url}/runs", bearer(TOKEN)) == 200
         statuses = [one.result() for one in attempts]
     assert set(statuses) == {401, 429}
 
@@ -435,8 +441,8 @@ def test_the_throttle_delays_more_and_more_up_to_a_limit(steps: list[bool]) -> N
 
 def test_the_log_and_the_metrics_know_refusals_and_no_secret(guarded: Service) -> None:
     client = guarded.client(headers=bearer(TOKEN))
-    httpx.get(f"{guarded.url}/runs", headers={"Host": "evil.example"})
-    httpx.get(f"{guarded.url}/runs")
+    plain.get(f"{guarded.url}/runs", headers={"Host": "evil.example"})
+    plain.get(f"{guarded.url}/runs")
     client.post("/instances", json={"name": "audited", "id": "audited"}).raise_for_status()
     client.delete("/instances/audited").raise_for_status()
     metrics = client.get("/metrics").text
@@ -463,14 +469,14 @@ def test_readyz_gives_its_reason_to_callers_only(tmp_path: Path) -> None:
             client.post("/instances", json={"name": "x"}, timeout=1)
         wait_until(lambda: client.get("/readyz").status_code == 503, "503")
         assert "locked" in client.get("/readyz").json()["detail"]
-        assert httpx.get(f"{service.url}/readyz").json()["detail"] == "not ready"
+        assert plain.get(f"{service.url}/readyz").json()["detail"] == "not ready"
         blocker.execute("ROLLBACK")
 
 
 def test_a_bind_beyond_this_machine_needs_a_token(tmp_path: Path) -> None:
     service = Service(tmp_path, host="0.0.0.0")
     process = service.spawn()
-    assert process.wait(30) != 0
+    assert process.wait(PATIENCE) != 0
     log = service.log.read_text()
     assert "ATHANOR_TOKEN" in log
     assert "ATHANOR_INSECURE=1" in log
@@ -478,7 +484,7 @@ def test_a_bind_beyond_this_machine_needs_a_token(tmp_path: Path) -> None:
         with contextlib.closing(Service(tmp_path, host="0.0.0.0", **settings)) as open_service:
             open_service.start()
             expected = 200 if "insecure" in settings else 401
-            assert httpx.get(f"http://127.0.0.1:{open_service.port}/runs").status_code == expected
+            assert _status(f"http://127.0.0.1:{open_service.port}/runs") == expected
             open_service.log.unlink()
 
 
@@ -605,7 +611,7 @@ def test_two_hosts_or_none_are_refused(guarded: Service) -> None:
 
     for hosts in ("", "Host: localhost\r\nHost: localhost\r\n", "Host: a b\r\n", "Host: localhost:x\r\n"):
         with socket.create_connection(("127.0.0.1", guarded.port)) as connection:
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             connection.sendall(f"GET /healthz HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n".encode())
             assert connection.makefile("rb").readline().split()[1] == b"400", hosts
 

@@ -12,6 +12,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 
+from ..support.patience import PATIENCE
 from ..support.service import Service, new_run, running
 
 CASES = int(os.environ.get("ATHANOR_TEST_CASES", "200"))
@@ -52,7 +53,9 @@ def test_no_generated_request_is_an_error_or_stores_what_is_refused(who: str, gu
             if who == "nobody":
                 arguments["headers"].pop("Authorization", None)
             # a stream does not end, so nothing but the head of the response is read
-            with session.request(**arguments, stream=True, timeout=60, allow_redirects=False) as response:
+            with session.request(
+                **arguments, stream=True, timeout=PATIENCE, allow_redirects=False
+            ) as response:
                 sent += 1
                 place = f"{who}: {case.method} {arguments['url']}: {response.status_code}"
                 assert response.status_code < 500, place

@@ -21,9 +21,10 @@ from athanor.protocol.pages import EntryFilter
 from athanor.store.entries import Span, read
 from athanor.store.session import Params
 
-from ..support import postgres
+from ..support import plain, postgres
 from ..support.follower import wait_until
 from ..support.old_tables import make_old
+from ..support.patience import PATIENCE
 from ..support.service import Service, new_run, running
 
 LEVELS = ("debug", "info", "warn", "error")
@@ -126,7 +127,7 @@ def test_counts_survive_kill_9(service: Service) -> None:
         chance = random.Random(seed)
         while not stopping.is_set():
             try:
-                with httpx.Client(base_url=service.url, timeout=10) as own:
+                with plain.client(base_url=service.url) as own:
                     log_some(own, run, chance.randint(1, 30), chance)
             except httpx.HTTPError:
                 stopping.wait(0.01)
@@ -134,13 +135,15 @@ def test_counts_survive_kill_9(service: Service) -> None:
     producers = [threading.Thread(target=produce, args=(seed,)) for seed in range(3)]
     for producer in producers:
         producer.start()
-    for kill in range(1, 4):
-        wait_until(lambda: client.get(f"/runs/{run}").json()["log_count"] > 150 * kill, "lines")  # noqa: B023
-        service.kill()
-        service.start()
-    stopping.set()
-    for producer in producers:
-        producer.join(30)
+    try:
+        for kill in range(1, 4):
+            wait_until(lambda: client.get(f"/runs/{run}").json()["log_count"] > 150 * kill, "lines")  # noqa: B023
+            service.kill()
+            service.start()
+    finally:
+        stopping.set()
+        for producer in producers:
+            producer.join(PATIENCE)
     assert check(service.client(), run).total() > 450
 
 

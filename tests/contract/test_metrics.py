@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ..support import plain
 from ..support.follower import wait_until
 from ..support.service import new_run, running
 
@@ -377,7 +378,7 @@ def test_after_a_kill_metrics_are_those_of_the_results(tmp_path: Path) -> None:
 
 def keep_posting(url: str, run: str, number: int, stop: threading.Event) -> None:
     step = 0
-    with httpx.Client(base_url=url, timeout=10) as client:
+    with plain.client(base_url=url) as client:
         while not stop.is_set():
             results = [
                 {"key": key, "value": math.sin(step + at), "step": step + at}

@@ -8,13 +8,11 @@ import json
 import re
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -25,8 +23,11 @@ from athanor.protocol.entries import LogInput
 from athanor.web.event_stream import EventStream
 from athanor.web.open_streams import client_of
 
+from ..support import plain, raw
 from ..support.follower import Follower, wait_until
+from ..support.patience import PATIENCE
 from ..support.service import Service, metric, new_run, running
+from ..support.stopwatch import Stopwatch
 
 MIB = 1024 * 1024
 MOST_RSS = 256 * MIB
@@ -39,10 +40,7 @@ SERVED_WITHIN = 5.0
 
 def connect(service: Service, request: str, receive_buffer: int = 8192) -> socket.socket:
     """A connection with a request on it, of which nothing is read."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    connection.settimeout(30)
-    connection.connect(("127.0.0.1", service.port))
+    connection = raw.connect(service, receive_buffer)
     connection.sendall(request.encode())
     return connection
 
@@ -52,18 +50,20 @@ def get(path: str, *headers: str, method: str = "GET") -> str:
 
 
 def refused(service: Service, reason: str) -> float:
-    text = httpx.get(f"{service.url}/metrics", timeout=30).text
+    text = plain.get(f"{service.url}/metrics").text
     found = re.search(rf'^athanor_refused_total{{reason="{reason}"}} (\S+)$', text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
 
+def await_no_streams(service: Service) -> None:
+    """Until the service has noticed that all clients have left."""
+    wait_until(lambda: metric(service, "athanor_subscribers") == 0, "the end of all streams")
+
+
 def is_cut_off(connection: socket.socket) -> bool:
     """Whether a response ends before the length that it announces."""
-    received = bytearray()
     with contextlib.suppress(ConnectionResetError):
-        while b"\r\n\r\n" not in received:
-            received += connection.recv(MIB)
-        head, _, body = bytes(received).partition(b"\r\n\r\n")
+        head, _, body = raw.read_head(connection).partition(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head)
         assert length is not None
         missing = int(length[1]) - len(body)
@@ -85,17 +85,18 @@ class Memory(threading.Thread):
         self._done = threading.Event()
 
     def run(self) -> None:
-        with httpx.Client(timeout=60) as client:
-            while not self._done.is_set():
-                begin = time.monotonic()
-                client.get(self._url).raise_for_status()
-                self.slowest = max(self.slowest, time.monotonic() - begin)
-                self.rss = max(self.rss, self._process.memory_info().rss)
-                self._done.wait(0.02)
+        while not self._done.is_set():
+            watch = Stopwatch(self._process.pid)
+            plain.get(self._url).raise_for_status()
+            self.slowest = max(self.slowest, watch.elapsed())
+            self.rss = max(self.rss, self._process.memory_info().rss)
+            self._done.wait(0.02)
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join(PATIENCE)
 
     def check(self) -> None:
-        self._done.set()
-        self.join()
         assert 0 < self.rss < MOST_RSS, f"{self.rss / MIB:.0f} MiB"
         assert self.slowest < SERVED_WITHIN
 
@@ -104,7 +105,10 @@ class Memory(threading.Thread):
 def measured(service: Service, path: str) -> Iterator[None]:
     memory = Memory(service, path)
     memory.start()
-    yield
+    try:
+        yield
+    finally:
+        memory.stop()
     memory.check()
 
 
@@ -118,7 +122,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def big_run(readers: Service) -> str:
     """A run with about 8 MiB of log lines in it."""
-    with httpx.Client(base_url=readers.url, timeout=60) as client:
+    with plain.client(base_url=readers.url) as client:
         run = new_run(client)
         body = "\n".join(json.dumps({"message": "x" * 8000}) for _ in range(250))
         headers = {"Content-Type": "application/x-ndjson"}
@@ -137,7 +141,7 @@ def test_lists_that_nobody_reads_are_cut_off(readers: Service, big_run: str) -> 
         # the oldest is one of them; the newest is not, and gets all of it when it reads at last
         assert is_cut_off(stalled[0])
         assert not is_cut_off(stalled[-1])
-        whole = httpx.get(f"{readers.url}{path}", timeout=60).json()
+        whole = plain.get(f"{readers.url}{path}").json()
         assert [line["seq"] for line in whole["logs"]] == list(range(1, 1001))
         wait_until(lambda: metric(readers, "athanor_backlog_bytes") <= 48 * MIB, "the bound")
     wait_until(lambda: metric(readers, "athanor_backlog_bytes") == 0, "an empty backlog")
@@ -148,13 +152,13 @@ def test_streams_that_nobody_reads_hold_little(readers: Service) -> None:
     client = readers.client()
     run = new_run(client)
     path = f"/events/experiments:run:{run}"
-    before = metric(readers, "athanor_subscribers")
+    await_no_streams(readers)
     with measured(readers, f"/runs/{run}"), contextlib.ExitStack() as stack:
         for _ in range(STREAMS):
             stack.enter_context(connect(readers, get(path)))
         reader = Follower(readers.url, path)
         reader.start()
-        wait_until(lambda: metric(readers, "athanor_subscribers") - before == STREAMS + 1, "the streams")
+        wait_until(lambda: metric(readers, "athanor_subscribers") == STREAMS + 1, "the streams")
         # each is an event of its own, of almost the size of an inbox
         results = [{"key": "large", "value": "x" * 900_000} for _ in range(8)]
         for _ in range(RESULTS // 8):
@@ -175,7 +179,7 @@ def test_streams_in_every_way_of_leaving_leave_nothing(readers: Service) -> None
     client.post(
         f"/runs/{run}/logs", json=[{"message": "x" * 60_000} for _ in range(50)]
     ).raise_for_status()
-    subscribers = metric(readers, "athanor_subscribers")
+    await_no_streams(readers)
     descriptors = metric(readers, "process_open_fds")
     path = f"/events/experiments:run:{run}"
     live, whole = get(path), get(f"{path}?last_event_id=0")
@@ -199,13 +203,13 @@ def test_streams_in_every_way_of_leaving_leave_nothing(readers: Service) -> None
             connection.close()
         for connection in (connections[3], connections[4]):
             connection.shutdown(socket.SHUT_WR)
-        assert b"200 OK" in connections[6].recv(4096)
+        assert raw.status_of(raw.read_head(connections[6])) == 200
         for connection in connections[2:]:
             connection.close()
     # a stream with a request behind it learns of the end when it writes
     for _ in range(3):
         client.post(f"/runs/{run}/logs", json={"message": "y"}).raise_for_status()
-    wait_until(lambda: metric(readers, "athanor_subscribers") == subscribers, "the end of all streams")
+    await_no_streams(readers)
     wait_until(lambda: metric(readers, "process_open_fds") <= descriptors, "the end of all connections")
     wait_until(lambda: metric(readers, "athanor_backlog_bytes") == 0, "an empty backlog")
 
@@ -303,14 +307,14 @@ async def test_a_client_of_any_server_that_takes_nothing_is_cut_off_in_time(tmp_
         # the head, and a part of the body
         stream = Served(engine, f"/events/experiments:run:{run}", 3, b"last_event_id=0")
         whole = Served(engine, f"/runs/{run}/logs", 2)
-        await asyncio.wait_for(asyncio.gather(stream.task, whole.task), 30)
+        await asyncio.wait_for(asyncio.gather(stream.task, whole.task), PATIENCE)
         assert not stream.ended
         assert not whole.ended
         assert +Counter(engine.refusals.counts) == {"silence": 2}
         assert engine.parts.hub.backlog.size == engine.statistics().subscribers == 0
         # one that reads gets all of it, in chunks
         whole = Served(engine, f"/runs/{run}/logs")
-        await asyncio.wait_for(whole.task, 30)
+        await asyncio.wait_for(whole.task, PATIENCE)
         assert whole.ended
         assert len(b"".join(whole.bodies)) > 200_000
         assert max(map(len, whole.bodies)) <= limits.chunk_bytes
@@ -332,7 +336,7 @@ async def test_a_stream_ends_at_its_time_or_by_a_call(tmp_path: Path) -> None:
                 await asyncio.to_thread(wait_until, lambda s=served: s.bodies, "the greeting")
                 assert streams == {stream}
                 stream.end()
-            await asyncio.wait_for(task, 30)
+            await asyncio.wait_for(task, PATIENCE)
             assert served.ended
             assert not streams
             assert engine.statistics().subscribers == 0

@@ -23,6 +23,8 @@ from athanor import Application, Athanor, Settings
 from athanor.config import Limits
 from athanor.protocol.entries import LogInput, Report, ResultInput
 
+from ..support.patience import PATIENCE
+
 
 class Write(NamedTuple):
     """Entries for one of the runs, `True` a log and `False` a result, as one request."""
@@ -234,7 +236,7 @@ async def read_while_written(
         return expected
 
     # a reader that misses an event would wait for it without end
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         writing = asyncio.ensure_future(write())
         for cut in cuts:
             await reader.connect(cut)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from ..support.follower import Follower, wait_until
-from ..support.service import Service, metric, new_run
+from ..support.patience import PATIENCE
+from ..support.service import ROOT, Service, metric, new_run, running
 
 STALLED = 50
 LINES = 20_000
@@ -19,13 +22,22 @@ BOUND = 64 * 1024 * 1024
 rest is for the ring, SQLite's caches and what the allocator keeps."""
 
 
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """One that does not give up the readers while a busy machine is slow."""
+    program = ROOT / "tests" / "support" / "hosts" / "impatient.py"
+    limits = json.dumps({"write_timeout": 600.0})
+    with running(tmp_path, program=program, test_limits=limits, test_http="httptools") as service:
+        yield service
+
+
 class Stalled:
     """A stream over a bare socket with a small buffer, opened and not read."""
 
     def __init__(self, port: int, path: str) -> None:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-        self.socket.settimeout(60)
+        self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", port))
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n".encode())
 

@@ -22,6 +22,7 @@ from athanor.web import problems
 from athanor.web.history import harmless
 from athanor.web.problems import problem_of
 
+from ..support import plain
 from ..support.follower import wait_until
 from ..support.hostile import ALL, CORPUS, FORGED, lone_replaced, unsafe_in
 from ..support.service import Service, new_run
@@ -33,7 +34,7 @@ STORED = [lone_replaced(text) for text in CORPUS]
 @pytest.fixture(scope="module")
 def reported(shared_service: Service) -> dict[str, str]:
     """The ids of an instance and of its run, in which every text that a client chooses is hostile."""
-    with httpx.Client(base_url=shared_service.url) as client:
+    with plain.client(base_url=shared_service.url) as client:
 
         def post(path: str, body: Any) -> dict[str, Any]:
             answer = client.post(path, content=json.dumps(body)).raise_for_status()

@@ -25,6 +25,7 @@ from uvicorn.supervisors.multiprocess import SIGNALS, Process
 from athanor.web import uvicorn_adapter
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -137,15 +138,17 @@ def test_a_request_leads_to_its_connection(http: Any, loop: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = threading.Thread(target=server.run, args=([listener],))
         serving.start()
-        with socket.create_connection(listener.getsockname()) as client:
-            client.settimeout(30)
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            wait_until(lambda: sizes, "a full buffer")
-            with contextlib.suppress(ConnectionResetError):
-                while client.recv(1 << 20):
-                    pass
-        server.should_exit = True
-        serving.join(30)
+        try:
+            with socket.create_connection(listener.getsockname()) as client:
+                client.settimeout(PATIENCE)
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                wait_until(lambda: sizes, "a full buffer")
+                with contextlib.suppress(ConnectionResetError):
+                    while client.recv(1 << 20):
+                        pass
+        finally:
+            server.should_exit = True
+            serving.join(PATIENCE)
     assert sizes[0] > 0
     assert sizes[1:] == [0]
 

@@ -16,6 +16,7 @@ import pytest
 
 from ..support.cluster import Cluster
 from ..support.load import under_load
+from ..support.patience import PATIENCE
 from ..support.proxy import Proxy
 from ..support.service import Service, metric
 from .schedule import rounds
@@ -137,7 +138,7 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await asyncpg.connect(self.database, timeout=30)
+        connection = await asyncpg.connect(self.database, timeout=PATIENCE)
         try:
             yield connection
         finally:

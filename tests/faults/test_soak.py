@@ -14,6 +14,7 @@ from random import Random
 import httpx
 import pytest
 
+from ..support import plain
 from ..support.cluster import Cluster
 from ..support.follower import wait_until
 from ..support.load import under_load
@@ -42,7 +43,7 @@ class Visitors:
 
     async def come(self, runs: list[str]) -> None:
         """Until cancelled."""
-        async with httpx.AsyncClient(base_url=self._service.url, timeout=60) as client:
+        async with plain.async_client(base_url=self._service.url) as client:
             ways = (self._look, self._change, self._report_much, self._listen, self._search)
             while True:
                 await self._chance.choice(ways)(client, self._chance.choice(runs))
@@ -118,7 +119,7 @@ async def a_round(service: Service, chance: Random, visitors: list[Visitors], si
             await load.more(1)
             sizes.append(memory(service))
             await asyncio.sleep(0.1)
-    async with httpx.AsyncClient(base_url=service.url, timeout=60) as client:
+    async with plain.async_client(base_url=service.url) as client:
         for run in load.runs:
             instance = (await client.get(f"/runs/{run}")).json()["instance_id"]
             path = chance.choice([f"/runs/{run}", f"/instances/{instance}"])

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from ..support import plain
 from ..support.browser import FLAGS
+from ..support.patience import PATIENCE
 from ..support.service import Service, new_run, running
 
 NAMES = [
@@ -90,7 +91,7 @@ def page(hostile: Browser | None, need: Callable[[bool, str], None]) -> Iterator
     assert hostile is not None
     context = hostile.new_context()
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE * 1000)
     yield page
     context.close()
 
@@ -106,7 +107,7 @@ def open_page(page: Page, address: str, html: str = "<body></body>") -> None:
 
 
 def refused(service: Service) -> dict[str, float]:
-    text = httpx.get(f"{service.url}/metrics").text
+    text = plain.get(f"{service.url}/metrics").text
     found = re.findall(r'^athanor_refused_total\{reason="(\w+)"\} (\S+)$', text, re.MULTILINE)
     return {reason: float(count) for reason, count in found}
 

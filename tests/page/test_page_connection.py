@@ -12,6 +12,7 @@ from playwright.sync_api import Route, expect
 
 from ..support.browser import Tab
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.producer import Producer
 from ..support.proxy import proxied
 from ..support.service import Service, metric, new_run, running
@@ -53,7 +54,7 @@ def test_every_line_is_shown_once_through_two_restarts_and_a_network_outage(
         proxy.refusing = False
         tab.expect_state("caught up, ")
         producer.stopping = True
-        producer.join(60)
+        producer.join(PATIENCE)
         assert producer.error is None
         service.client().post(f"/runs/{run}/complete").raise_for_status()
         tab.expect_state("ended")

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from ..support import plain
 from ..support.browser import Tab
 from ..support.follower import wait_until
 from ..support.service import Service, new_run, running
@@ -170,7 +171,7 @@ def test_a_reader_sees_no_cancel_and_a_refusal_is_a_sentence(
     cancel = tab.page.get_by_role("button", name="Cancel")
     expect(cancel).to_be_visible()
     # the login of the page is replaced behind its back
-    cookies = httpx.post(f"{guarded.url}/login", json={"token": READ_TOKEN}).cookies
+    cookies = plain.post(f"{guarded.url}/login", json={"token": READ_TOKEN}).cookies
     for name, value in cookies.items():
         tab.page.context.add_cookies([{"name": name, "value": value, "url": guarded.url}])
     cancel.click()

@@ -12,8 +12,10 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from ..support import plain
 from ..support.browser import Tab
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.service import Service, new_run
 
 KEYS = ["train/loss", "train/acc", "val/loss", "lr"]
@@ -38,7 +40,7 @@ class ResultProducer(threading.Thread):
         self.idle = threading.Event()
 
     def run(self) -> None:
-        with httpx.Client(timeout=30) as client:
+        with plain.client() as client:
             while not self.stopping:
                 if not self.running.is_set():
                     self.idle.set()
@@ -66,7 +68,7 @@ class ResultProducer(threading.Thread):
         """Until everything that was sent is acknowledged."""
         self.idle.clear()
         self.running.clear()
-        assert self.idle.wait(60)
+        assert self.idle.wait(PATIENCE)
 
 
 def charts_of(page: Page) -> dict[str, dict[str, str]]:
@@ -122,7 +124,7 @@ def open_and_compare(service: Service, tab: Tab, opens: int, restart_every: int,
     finally:
         producer.stopping = True
         producer.running.set()
-        producer.join(30)
+        producer.join(PATIENCE)
 
 
 def test_a_page_opened_while_results_come_shows_each_of_them_once(service: Service, tabs: Tabs) -> None:

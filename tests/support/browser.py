@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from .patience import PATIENCE
+
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -81,7 +83,7 @@ class Tab:
     def another(self, address: str) -> Tab:
         """One more tab of the same browser."""
         other = Tab(self.page.context.new_page())
-        other.page.set_default_timeout(30_000)
+        other.page.set_default_timeout(PATIENCE * 1000)
         other.page.goto(address)
         return other
 
@@ -113,8 +115,8 @@ def tabs(browser: Browser | None, need: Callable[[bool, str], None]) -> Iterator
         context = browser.new_context(**{"viewport": DESK, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
-        expect.set_options(timeout=30_000)
+        page.set_default_timeout(PATIENCE * 1000)
+        expect.set_options(timeout=PATIENCE * 1000)
         return Tab(page)
 
     yield make

@@ -15,8 +15,9 @@ import httpx
 
 from athanor.client.sse import SseDecoder
 
-from . import network, postgres
+from . import network, plain, postgres
 from .follower import wait_until
+from .patience import PATIENCE
 from .service import Service, lines_in
 
 NODES = 3
@@ -103,7 +104,7 @@ class Reader:
         self.ended = False
 
     async def run(self) -> None:
-        async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=60)) as client:
+        async with plain.async_client(timeout=httpx.Timeout(10, read=60)) as client:
             while not self.ended:
                 url = self.node.url if self.node else self.cluster.any(self.chance)
                 with contextlib.suppress(httpx.TransportError):
@@ -180,7 +181,7 @@ async def deliver(
 async def produce(cluster: Cluster, run: str, name: str, batches: Iterator[int]) -> int:
     """Post small batches, each with its key to any node until one acknowledges it; counts lines."""
     sent = 0
-    async with httpx.AsyncClient() as client:
+    async with plain.async_client() as client:
         for _ in batches:
             count = random.randint(1, 9)
             body = "\n".join(json.dumps({"message": f"{name} {sent + n}"}) for n in range(count))
@@ -220,7 +221,7 @@ async def reading(readers: list[Reader]) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(reader.run()) for reader in readers]
     try:
         yield
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*tasks)
     finally:
         for task in tasks:
@@ -229,14 +230,14 @@ async def reading(readers: list[Reader]) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         # the condition changes in another process
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
 async def finish(cluster: Cluster, runs: list[str]) -> None:
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with plain.async_client(timeout=10) as client:
         for run in runs:
             while True:
                 with contextlib.suppress(httpx.TransportError):

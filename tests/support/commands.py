@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .follower import wait_until
+from .patience import PATIENCE
 from .scripts import environment
 
 
@@ -21,7 +22,7 @@ def athanor_(*arguments: str, folder: Path, **settings: object) -> subprocess.Co
         env=environment(**settings),  # type: ignore[arg-type]
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -71,7 +72,7 @@ def started(folder: Path, *arguments: str, **settings: object) -> Iterator[Start
     finally:
         command.process.terminate()
         try:
-            command.process.wait(30)
+            command.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             # what hangs is reported, and reaped, so that no other test finds it
             command.process.kill()

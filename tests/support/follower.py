@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource
 
+from . import plain
+from .patience import PATIENCE
 from .service import lines_in
 
 
@@ -29,7 +31,7 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         try:
-            with httpx.Client(base_url=self.url, timeout=60) as client:
+            with plain.client(base_url=self.url) as client:
                 while not self.stopped and self._connect(client):
                     time.sleep(0.02)
         except Exception as error:
@@ -58,7 +60,7 @@ class Follower(threading.Thread):
         """The `seq` of every log entry, in the order of arrival."""
         return [line["seq"] for _, data in self.events for line in lines_in(data)]
 
-    def finish(self, timeout: float = 120) -> None:
+    def finish(self, timeout: float = PATIENCE) -> None:
         """Wait for the end of the stream. Raises what the thread raised."""
         self.join(timeout)
         assert not self.is_alive(), f"{self.path} did not end after {len(self.events)} events"
@@ -66,7 +68,7 @@ class Follower(threading.Thread):
             raise self.error
 
 
-def wait_until(condition: Any, what: str, timeout: float = 60) -> None:
+def wait_until(condition: Any, what: str, timeout: float = PATIENCE) -> None:
     """Wait until `condition()` is true; fails with the name `what` if it stays false."""
     deadline = time.monotonic() + timeout
     while not condition():

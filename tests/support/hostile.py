@@ -8,6 +8,8 @@ import unicodedata
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from .patience import PATIENCE
+
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 CORPUS = (
     "\x1b]0;OSC-title\x07", "\x1b]2;OSC-title\x1b\\", "\x1b]8;;http://evil/\x07link\x1b]8;;\x07",
@@ -59,7 +61,7 @@ class HostileService:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
 
 def _run(id: str, status: str = "running") -> dict[str, Any]:

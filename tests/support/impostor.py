@@ -7,6 +7,8 @@ import socket
 import threading
 from types import TracebackType
 
+from .patience import PATIENCE
+
 
 def response(status: str, body: bytes = b"", *headers: str) -> bytes:
     """A complete HTTP response, after which the connection is closed."""
@@ -38,7 +40,7 @@ class Impostor:
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def __enter__(self) -> Impostor:
         return self
@@ -104,7 +106,7 @@ class CuttingProxy:
     def __exit__(self, *_: object) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE)
 
     def _serve(self) -> None:
         while True:

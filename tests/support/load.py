@@ -15,14 +15,13 @@ from typing import Any
 
 import httpx
 
-from . import postgres
+from . import plain, postgres
 from .cluster import Cluster, Reader, deliver, finish
+from .patience import PATIENCE
 from .service import Service, lines_in, new_run
 
 LEVELS = ("debug", "info", "warn", "error")
 KEYS = ("loss", "accuracy", "words")
-PATIENCE = 120.0
-"""Seconds in which whatever is awaited happens on a busy machine."""
 
 Item = dict[str, Any]
 
@@ -48,7 +47,7 @@ class LoadProducer:
         self._keyed = keyed
 
     async def run(self, done: asyncio.Event) -> None:
-        async with httpx.AsyncClient() as client:
+        async with plain.async_client() as client:
             while not done.is_set():
                 await self._deliver(client)
                 await asyncio.sleep(self._chance.uniform(0, 0.02))
@@ -216,7 +215,7 @@ class Load:
     def check(self) -> None:
         for reader in self.readers:
             reader.check()
-        with httpx.Client(base_url=self.cluster.nodes[0].url, timeout=PATIENCE) as client:
+        with plain.client(base_url=self.cluster.nodes[0].url) as client:
             for run in self.runs:
                 self._check_run(client, run)
 
@@ -335,7 +334,7 @@ def rows(node: Service, sql: str) -> list[tuple[Any, ...]]:
     if url := node.settings.get("database_url"):
         server, _, name = str(url).rpartition("/")
         return postgres.run_sql(sql, name, server)
-    with contextlib.closing(sqlite3.connect(node.database, timeout=30)) as database:
+    with contextlib.closing(sqlite3.connect(node.database, timeout=PATIENCE)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return database.execute(sql).fetchall()
 

@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 
 from .follower import wait_until
+from .patience import PATIENCE
 from .scripts import free_port
 
 SERVER = os.environ.get("ATHANOR_TEST_POSTGRES") or "postgresql://postgres@127.0.0.1:5432"
@@ -26,7 +27,7 @@ def run_sql(sql: str, database: str = "postgres", server: str = SERVER) -> list[
     """Run one statement as the server's owner; returns its rows."""
 
     async def fetch() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(f"{server}/{database}", timeout=5)
+        connection = await asyncpg.connect(f"{server}/{database}", timeout=PATIENCE)
         try:
             return [tuple(row) for row in await connection.fetch(sql)]
         finally:
@@ -40,7 +41,7 @@ def run_script(sql: str, database: str) -> None:
     """Run several statements as the server's owner."""
 
     async def run() -> None:
-        connection = await asyncpg.connect(f"{SERVER}/{database}", timeout=5)
+        connection = await asyncpg.connect(f"{SERVER}/{database}", timeout=PATIENCE)
         try:
             await connection.execute(sql)
         finally:
@@ -101,7 +102,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         command = [*self._as, str(found / "initdb"), "-D", str(self._data)]
         command += ["-U", "postgres", "-A", "trust", "-N"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd="/")
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE, cwd="/")
         with (self._data / "pg_hba.conf").open("a") as access:
             access.writelines(f"host all all {address}/24 trust\n" for address in addresses)
 
@@ -121,7 +122,7 @@ class Server:
         """Stop at once: disconnect the clients in order, or with `crash` end without that."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
-            self._process.wait(30)
+            self._process.wait(PATIENCE)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ import uuid
 
 import httpx
 
+from . import plain
+
 
 class Producer(threading.Thread):
     """Posts small batches until `stopping` is set, and each one again until it is acknowledged."""
@@ -25,7 +27,7 @@ class Producer(threading.Thread):
 
     def run(self) -> None:
         try:
-            with httpx.Client(base_url=self.url, timeout=30) as client:
+            with plain.client(base_url=self.url) as client:
                 while not self.stopping:
                     self._post(client, random.Random(self.sent).randint(1, 20))
         except Exception as error:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from .patience import PATIENCE
 from .service import Service
 
 
@@ -45,7 +46,7 @@ class Proxy:
         _shut(self._listener)
         self.cut()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
         self._listener.close()
 

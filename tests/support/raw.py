@@ -6,12 +6,13 @@ import contextlib
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .patience import PATIENCE
 from .service import Service
+from .stopwatch import Stopwatch
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST_GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -21,7 +22,7 @@ def connect(service: Service, receive_buffer: int | None = None) -> socket.socke
     client = socket.socket()
     if receive_buffer is not None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    client.settimeout(30)
+    client.settimeout(PATIENCE)
     try:
         client.connect((service.host, service.port))
     except OSError:
@@ -39,12 +40,17 @@ def read_to_the_end(client: socket.socket) -> bytes:
     return bytes(received)
 
 
-def read_response(client: socket.socket) -> bytes:
-    """One response that has a Content-Length."""
+def read_head(client: socket.socket) -> bytes:
+    """The status line and the headers of a response, and what came with them."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _some(client)
-    head, _, body = received.partition(b"\r\n\r\n")
+    return received
+
+
+def read_response(client: socket.socket) -> bytes:
+    """One response that has a Content-Length."""
+    head, _, body = read_head(client).partition(b"\r\n\r\n")
     found = re.search(rb"(?i)^content-length: (\d+)", head, re.MULTILINE)
     assert found is not None, head
     while len(body) < int(found[1]):
@@ -102,7 +108,7 @@ def flood(service: Service, begin: bytes, more: bytes, most: int, connections: i
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "the service takes it for ever"
     return sum(sent)
 
@@ -119,7 +125,7 @@ def a_normal_client(service: Service, within: float = 2.0) -> Iterator[None]:
         while not (served and stop.wait(0.02)):
             if faults:
                 return
-            begin = time.monotonic()
+            watch = Stopwatch(service.pid)
             try:
                 with connect(service) as client:
                     client.sendall(b"GET /instances?limit=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -127,7 +133,7 @@ def a_normal_client(service: Service, within: float = 2.0) -> Iterator[None]:
             except (OSError, AssertionError) as error:
                 faults.append(error)
                 continue
-            took = time.monotonic() - begin
+            took = watch.elapsed()
             if status != 200 or took > within:
                 faults.append((status, took))
             served += 1
@@ -138,7 +144,7 @@ def a_normal_client(service: Service, within: float = 2.0) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(PATIENCE)
     assert not faults, faults[:3]
     assert served, "it was not served at all"
 

@@ -17,10 +17,9 @@ from typing import Any
 import httpx
 
 from .follower import wait_until
+from .patience import PATIENCE
 from .service import ROOT
-
-TIMEOUT = 60
-"""Seconds that a process may take to end."""
+from .stopwatch import Stopwatch
 
 
 class Script:
@@ -104,16 +103,16 @@ class Script:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = TIMEOUT) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for its end; returns the exit code. Kills it and fails if it does not end."""
         assert self.process is not None
-        try:
-            self.process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-            raise AssertionError(f"the script did not end:\n{self.stderr}") from None
-        return self.process.returncode
+        watch = Stopwatch(self.process.pid)
+        while watch.elapsed() < timeout:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.communicate(timeout=0.5)
+                return self.process.returncode
+        self.close()
+        raise AssertionError(f"the script did not end:\n{self.stderr}")
 
 
 class Scripts:
@@ -159,7 +158,7 @@ def sync(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
         env=environment(url),
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=PATIENCE,
     )
 
 

@@ -15,6 +15,10 @@ from typing import Any
 
 import httpx
 
+from . import plain
+from .patience import PATIENCE
+from .stopwatch import ends_within
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -73,7 +77,7 @@ class Service:
     def await_ready(self, begin: int = 0) -> Service:
         """Until the process that was spawned answers; its log begins at `begin`."""
         assert self.process is not None
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             text = self.log.read_bytes()[begin:].decode()
             found = re.search(rf"running on http://{re.escape(self.host)}:(\d+)", text)
@@ -96,29 +100,28 @@ class Service:
 
     def client(self, **options: Any) -> httpx.Client:
         """A client of this service, closed with it."""
-        options.setdefault("timeout", 30)
-        client = httpx.Client(base_url=self.url, **options)
+        client = plain.client(base_url=self.url, **options)
         self._clients.append(client)
         return client
 
     def trouble(self) -> str | None:
         """What /readyz complains about."""
-        answer = httpx.get(f"{self.url}/readyz", timeout=30)
+        answer = plain.get(f"{self.url}/readyz")
         return None if answer.status_code == 200 else str(answer.json()["detail"])
 
     def kill(self) -> None:
         """`kill -9`: no goodbye."""
         self._end(signal.SIGKILL)
 
-    def terminate(self, timeout: float = 30) -> int:
+    def terminate(self, timeout: float = PATIENCE) -> int:
         """SIGTERM; the exit code."""
         return self._end(signal.SIGTERM, timeout)
 
-    def _end(self, number: int, timeout: float = 30) -> int:
+    def _end(self, number: int, timeout: float = PATIENCE) -> int:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout)
+        return ends_within(self.process, timeout)
 
     def close_clients(self) -> None:
         for client in self._clients:
@@ -130,7 +133,7 @@ class Service:
         if self.process is not None and self.process.poll() is None:
             try:
                 self.terminate(10)
-            except subprocess.TimeoutExpired:
+            except AssertionError:
                 self.kill()
 
 
@@ -154,7 +157,7 @@ def new_run(client: httpx.Client, start: bool = True) -> str:
 
 def metric(service: Service, name: str) -> float:
     """The value of a metric that has no labels."""
-    text = httpx.get(f"{service.url}/metrics", timeout=30).text
+    text = plain.get(f"{service.url}/metrics").text
     found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
     assert found is not None, name
     return float(found[1])

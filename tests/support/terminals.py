@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+from .patience import PATIENCE
+
 
 class Terminal:
     """A program in its own session and pseudo-terminal; `shown` is its whole output."""
@@ -48,20 +50,20 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        self._reader.join(10)
+        self._reader.join(PATIENCE)
         os.close(self._ours)
 
     @property
     def shown(self) -> str:
         return self._data.decode("utf-8", "replace")
 
-    def wait_for(self, text: str, timeout: float = 30) -> None:
+    def wait_for(self, text: str, timeout: float = PATIENCE) -> None:
         deadline = time.monotonic() + timeout
         while text not in self.shown:
             assert time.monotonic() < deadline, f"{text!r} is not in\n{self.shown[-3000:]}"
             time.sleep(0.01)
 
-    def wait(self, timeout: float = 30) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for its end and for the rest of its output; returns the exit code."""
         code = self.process.wait(timeout)
         self._reader.join(timeout)

@@ -22,9 +22,10 @@ import athanor
 from athanor import Settings
 from athanor.client.settings import ClientSettings
 
-from ..support import postgres
+from ..support import plain, postgres
 from ..support.cluster import Cluster
 from ..support.follower import Follower, wait_until
+from ..support.patience import PATIENCE
 from ..support.scripts import free_port
 from ..support.service import ROOT, Service, metric, new_run, running
 
@@ -71,7 +72,7 @@ class Front:
         ]
         command = f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=athanor -keyout {self.key}"
         command += f" -out {self.cert} -addext subjectAltName=IP:127.0.0.1"
-        subprocess.run(command.split(), check=True, capture_output=True, timeout=60)
+        subprocess.run(command.split(), check=True, capture_output=True, timeout=PATIENCE)
 
     def start(self, command: list[str]) -> None:
         environ = {**os.environ, "XDG_DATA_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
@@ -83,13 +84,13 @@ class Front:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz").status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=PATIENCE).status_code == 200
         return False
 
     def close(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
 
 
 def nginx(front: Front) -> list[str]:
@@ -139,7 +140,7 @@ def serve(
     """Starts two nodes with the given settings, and a proxy before them."""
     for name in (request.param.__name__, "openssl", "curl"):
         need(program(name) != "", name)
-    curl = subprocess.run(["curl", "-V"], check=True, capture_output=True, timeout=30)
+    curl = subprocess.run(["curl", "-V"], check=True, capture_output=True, timeout=PATIENCE)
     need(b"HTTP2" in curl.stdout, "HTTP/2 in curl")
     with contextlib.ExitStack() as stack:
 
@@ -172,12 +173,12 @@ def watched(front: Front, run: str) -> Iterator[tuple[subprocess.Popen[bytes], C
         yield process, shown.read_text
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def test_lines_are_seen_before_anything_follows_them_and_bodies_may_have_8_mib(serve: Serve) -> None:
     front = serve(keepalive=600)
-    with httpx.Client(base_url=front.url, timeout=30) as client:
+    with httpx.Client(base_url=front.url, timeout=PATIENCE) as client:
         run = new_run(client)
         with watched(front, run) as (watching, shown):
             for number in range(3):
@@ -186,7 +187,7 @@ def test_lines_are_seen_before_anything_follows_them_and_bodies_may_have_8_mib(s
             assert watching.poll() is None
             client.post(f"/runs/{run}/complete").raise_for_status()
             # the stream ended, and was not cut off
-            assert watching.wait(30) == 0
+            assert watching.wait(PATIENCE) == 0
         path, line = f"/runs/{new_run(client)}/logs", "x" * 1000 + "\n"
         for size, status in ((2 * MIB, 201), (8 * MIB + 2000, 413)):
             answer = client.post(path, content=line * (size // len(line)))
@@ -195,7 +196,7 @@ def test_lines_are_seen_before_anything_follows_them_and_bodies_may_have_8_mib(s
 
 def test_a_stream_with_nothing_but_keepalives_is_not_cut(serve: Serve) -> None:
     front = serve(read_timeout="5s", keepalive=0.25)
-    with httpx.Client(base_url=front.url) as client:
+    with httpx.Client(base_url=front.url, timeout=PATIENCE) as client:
         run = new_run(client)
         with watched(front, run) as (watching, shown):
 
@@ -205,13 +206,13 @@ def test_a_stream_with_nothing_but_keepalives_is_not_cut(serve: Serve) -> None:
 
             wait_until(is_kept, "keep-alives for longer than the proxy waits")
             client.post(f"/runs/{run}/complete").raise_for_status()
-            assert watching.wait(30) == 0
+            assert watching.wait(PATIENCE) == 0
             assert "event: run_completed\n" in shown()
 
 
 def test_a_node_that_is_killed_costs_a_reader_no_line(serve: Serve) -> None:
     front = serve(flush_interval=0.02)
-    with httpx.Client(base_url=front.url, timeout=30) as client:
+    with httpx.Client(base_url=front.url, timeout=PATIENCE) as client:
         run = new_run(client)
         reader = Follower(front.url, f"/events/experiments:run:{run}", "0")
         reader.start()
@@ -240,13 +241,13 @@ def test_a_node_that_is_killed_costs_a_reader_no_line(serve: Serve) -> None:
 @pytest.mark.parametrize("serve", [nginx], indirect=True)
 def test_everything_is_found_beneath_a_path(serve: Serve) -> None:
     front = serve()
-    with httpx.Client(follow_redirects=True) as client:
+    with httpx.Client(follow_redirects=True, timeout=PATIENCE) as client:
         page = client.get(f"{front.url}/athanor").raise_for_status()
         files = re.findall(r'(?:href|src)="(\w[^"]+)"', page.text)
         assert "static/app.js" in files
         for file in files:
             client.get(page.url.join(file)).raise_for_status()
-    with httpx.Client(base_url=f"{front.url}/athanor") as client:
+    with httpx.Client(base_url=f"{front.url}/athanor", timeout=PATIENCE) as client:
         run = new_run(client)
         client.post(f"/runs/{run}/complete").raise_for_status()
     events = athanor.subscribe(f"experiments:run:{run}", url=f"{front.url}/athanor", after="0")
@@ -259,7 +260,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, need: Need) -
     pieces = ("/opt/athanor/bin/athanor serve", f"{sys.executable} -m athanor serve")
     unit.write_text(replaced(block("ini", "[Unit]"), pieces))
     command = [program("systemd-analyze"), "verify", "--man=no", str(unit)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -292,7 +293,7 @@ def test_a_restored_database_with_a_new_epoch_tells_readers_so(tmp_path: Path, d
         reader = Follower(service.url, f"/events/experiments:run:{run}", cursor)
         reader.start()
         reader.finish()
-        metrics = set(re.findall(r"athanor_\w+", httpx.get(f"{service.url}/metrics").text))
+        metrics = set(re.findall(r"athanor_\w+", plain.get(f"{service.url}/metrics").text))
     kinds = [data["type"] for _, data in reader.events]
     assert kinds == ["gap", "run_created", "run_started", "run_completed"]
     assert reader.events[0][1]["reason"] == "foreign"

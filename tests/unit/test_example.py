@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,9 +10,14 @@ import sys
 import pytest
 
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.service import ROOT, Service
 
-pytest.importorskip("sklearn", reason="there is no scikit-learn on this machine")
+pytestmark = pytest.mark.skipif(
+    # only the example imports it: that takes seconds
+    importlib.util.find_spec("sklearn") is None,
+    reason="there is no scikit-learn on this machine",
+)
 
 
 def start(service: Service, *arguments: str) -> subprocess.Popen[str]:
@@ -25,7 +31,7 @@ def start(service: Service, *arguments: str) -> subprocess.Popen[str]:
 
 def test_digits_are_learned_and_reported(service: Service) -> None:
     process = start(service, "--epochs", "6", "--hidden", "64")
-    said, _ = process.communicate(timeout=120)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     client = service.client()
     (run,) = client.get("/runs").json()["runs"]
@@ -46,5 +52,5 @@ def test_digits_stop_when_asked(service: Service) -> None:
     wait_until(lambda: [r for r in client.get("/runs").json()["runs"] if r["log_count"]], "lines")
     (run,) = client.get("/runs").json()["runs"]
     client.post(f"/runs/{run['id']}/cancel")
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert client.get(f"/runs/{run['id']}").json()["status"] == "cancelled"

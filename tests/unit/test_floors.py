@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent.parent / "athanor"
@@ -50,9 +51,20 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-GRAPH = {name: imports_of(path)[0] for name, path in MODULES.items()}
-FOREIGN = {name: imports_of(path)[1] for name, path in MODULES.items()}
+@cache
+def imports() -> dict[str, tuple[set[str], set[str]]]:
+    """What each module imports; read by the first test that asks, not by all who collect."""
+    return {name_of(path): imports_of(path) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    return {name: ours for name, (ours, _) in imports().items()}
+
+
+@cache
+def foreign() -> dict[str, set[str]]:
+    return {name: others for name, (_, others) in imports().items()}
 
 
 def folder_of(name: str) -> str:
@@ -69,14 +81,14 @@ def seen_by(folder: str) -> set[str]:
 
 
 def test_every_module_has_a_floor_and_few_stand_outside() -> None:
-    assert {folder_of(name) for name in GRAPH} == {*FLOORS, *SIDE, *ROOT}
+    assert {folder_of(name) for name in graph()} == {*FLOORS, *SIDE, *ROOT}
     assert len(list(PACKAGE.glob("*.py"))) <= 8
 
 
 def test_imports_go_down_only() -> None:
     upwards = [
         f"{name} imports {target}"
-        for name, targets in GRAPH.items()
+        for name, targets in graph().items()
         if folder_of(name) not in ROOT
         for target in targets
         if folder_of(target) not in seen_by(folder_of(name))
@@ -86,8 +98,8 @@ def test_imports_go_down_only() -> None:
 
 def test_root_modules_stand_below_the_folders() -> None:
     for name in BASE:
-        assert {folder_of(target) for target in GRAPH[name]} <= BASE, name
-    assert {folder_of(target) for target in GRAPH["events"]} == {"protocol"}
+        assert {folder_of(target) for target in graph()[name]} <= BASE, name
+    assert {folder_of(target) for target in graph()["events"]} == {"protocol"}
 
 
 def test_imports_make_no_circle() -> None:
@@ -96,34 +108,34 @@ def test_imports_make_no_circle() -> None:
     def visit(name: str, path: tuple[str, ...]) -> None:
         assert name not in path, f"a circle: {' imports '.join((*path, name))}"
         if name not in done:
-            for target in GRAPH[name] & GRAPH.keys():
+            for target in graph()[name] & graph().keys():
                 visit(target, (*path, name))
             done.add(name)
 
-    for name in GRAPH:
+    for name in graph():
         visit(name, ())
 
 
 def test_only_the_store_knows_the_database() -> None:
-    for name, foreign in FOREIGN.items():
+    for name, modules in foreign().items():
         if folder_of(name) != "store":
-            assert not {module.partition(".")[0] for module in foreign} & DATABASES, name
+            assert not {module.partition(".")[0] for module in modules} & DATABASES, name
 
 
 def test_http_does_not_go_around_the_engine() -> None:
-    around = [name for name in GRAPH if folder_of(name) == "web" for target in GRAPH[name]
+    around = [name for name in graph() if folder_of(name) == "web" for target in graph()[name]
               if folder_of(target) == "store"]  # fmt: skip
     assert not around
 
 
 def test_protocol_and_domain_do_no_io() -> None:
-    for name, foreign in FOREIGN.items():
+    for name, modules in foreign().items():
         if folder_of(name) in ("protocol", "domain"):
-            assert foreign <= PURE, f"{name} imports {sorted(foreign - PURE)}"
+            assert modules <= PURE, f"{name} imports {sorted(modules - PURE)}"
 
 
 def test_the_ring_knows_nothing_of_asyncio() -> None:
-    assert FOREIGN["engine.ring"] <= PURE
+    assert foreign()["engine.ring"] <= PURE
 
 
 def test_every_folder_says_what_lives_there_and_what_may_not() -> None:

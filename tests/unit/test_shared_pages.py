@@ -24,6 +24,8 @@ from athanor.protocol.events import StoredEvent, topics_of
 from athanor.protocol.selection import Selection
 from athanor.store.session import Session
 
+from ..support.patience import PATIENCE
+
 TINY = Limits(
     page_rows=7,
     page_bytes=700,
@@ -185,7 +187,7 @@ def test_each_subscriber_replays_what_it_wants(
             reader = engine.subscribe(*topics, after=engine.cursor(after), types=each.types)
             readers.append(replayed(reader, numbers, each.pauses))
             expectations.append(expected(reader.selection, events, after))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             assert await asyncio.gather(*readers) == expectations
 
     runner.run(scenario())

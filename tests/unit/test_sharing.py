@@ -25,6 +25,8 @@ from athanor.protocol.entries import LogInput, Report, ResultInput
 from athanor.protocol.events import StoredEvent
 from athanor.protocol.selection import Selection
 
+from ..support.patience import PATIENCE
+
 LONG = "x" * 40_000
 """A line that is an event of its own piece."""
 
@@ -50,7 +52,7 @@ def topic(run: str) -> str:
 
 
 async def next_frames(reader: Subscription) -> list[Frame]:
-    return await asyncio.wait_for(reader.next(), 30)
+    return await asyncio.wait_for(reader.next(), PATIENCE)
 
 
 def large_pieces(frames: list[Frame]) -> list[bytes]:
@@ -213,5 +215,5 @@ async def test_a_discarded_inbox_wakes_its_reader_and_holds_nothing() -> None:
         if close_first:
             inbox.close()
         inbox.discard()
-        assert await asyncio.wait_for(taking, 10) == []
+        assert await asyncio.wait_for(taking, PATIENCE) == []
         assert backlog.size == 0

@@ -38,6 +38,7 @@ from athanor.store.upgrades import SCHEMA, Schema
 
 from ..support import postgres
 from ..support.old_tables import make_old
+from ..support.patience import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -361,7 +362,7 @@ async def until_waiting(settings: Settings, connections: int) -> None:
     waiting = (
         f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{name}'"
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await plain_sql(settings, waiting) != [(connections,)]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

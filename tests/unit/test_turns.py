@@ -18,6 +18,8 @@ from athanor.protocol.selection import Selection
 from athanor.protocol.topics import Topic
 from athanor.store import slices
 
+from ..support.patience import PATIENCE
+
 LARGE = SMALL + 1
 
 
@@ -63,13 +65,13 @@ async def test_small_writes_do_not_wait_for_large_ones() -> None:
     await asyncio.sleep(0)
     assert turns.take(SMALL)
     assert not waiting.done()
-    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(waiting, PATIENCE)
 
 
 @pytest.mark.anyio
 async def test_a_write_of_more_than_a_turn_is_one_turn() -> None:
     turns = Turns(1000)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         for _ in range(3):
             await take(turns, 10**9)
 

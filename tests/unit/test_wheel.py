@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import pytest
 
 import athanor
 
+from ..support import plain
 from ..support.follower import wait_until
+from ..support.patience import PATIENCE
 from ..support.service import ROOT
 
 CONSUMER = '''
@@ -79,7 +80,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     """The sdist of this checkout, and the wheel that is built from the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, check=True, capture_output=True, timeout=PATIENCE)
     (sdist,) = folder.glob("athanor_sse-*.tar.gz")
     (wheel,) = folder.glob("athanor_sse-*.whl")
     return Distributions(sdist, wheel)
@@ -91,7 +92,7 @@ def python(built: Distributions, tmp_path: Path) -> Path:
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
-    subprocess.run([*install, str(built.wheel)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*install, str(built.wheel)], check=True, capture_output=True, timeout=PATIENCE)
     paths = {"base": str(tmp_path / "venv"), "platbase": str(tmp_path / "venv")}
     site = Path(sysconfig.get_path("purelib", "venv", paths))
     # what the wheel installed is found before what lies in these folders
@@ -147,7 +148,7 @@ def test_wheel_serves_the_service_and_its_page(python: Path, tmp_path: Path) -> 
         wait_until(is_up, "the service")
         found = re.search(r"http://127\.0\.0\.1:\d+", path.read_text())
         assert found is not None
-        with httpx.Client(base_url=found[0]) as client:
+        with plain.client(base_url=found[0]) as client:
             page = client.get("/")
             assert "default-src 'none'" in page.headers["Content-Security-Policy"]
             assets = re.findall(r'(?:href|src)="(static/[^"]+)"', page.text)
@@ -158,7 +159,7 @@ def test_wheel_serves_the_service_and_its_page(python: Path, tmp_path: Path) -> 
         assert (home / "athanor.db").exists()
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_mypy_sees_the_types_of_an_installed_wheel(
