@@ -14,14 +14,25 @@ import httpx
 import pytest
 
 from .support import plain, postgres
+from .support.browser import browser, lone_tab, tab, tabs
+from .support.leftovers import (
+    pytest_runtest_call,
+    pytest_runtest_makereport,
+    pytest_runtest_teardown,
+)
 from .support.scripts import Scripts, scripts_in
 from .support.service import Service, running
 
 __all__ = [
     # fixtures too
-    *("browser", "lone_tab", "tab", "tabs"),
+    "browser",
+    "lone_tab",
     # and hooks
-    *("pytest_runtest_call", "pytest_runtest_makereport", "pytest_runtest_teardown"),
+    "pytest_runtest_call",
+    "pytest_runtest_makereport",
+    "pytest_runtest_teardown",
+    "tab",
+    "tabs",
 ]
 
 # each of a thousand processes that tests start would compile all that it imports: seconds of CPU
