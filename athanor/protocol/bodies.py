@@ -14,7 +14,7 @@ import msgspec
 
 from ..exceptions import Fault, InvalidInput
 from .bounds import MAX_DEPTH, MAX_ENTRY
-from .encoding import JSON_ERRORS, decode_json
+from .encoding import JSON_ERRORS, decode_json, decode_json_lines
 from .entries import LogInput, ProgressInput, RawLogInput, RawResultInput, Report, too_large
 from .faults import fault_of, moved
 from .raw import nested
@@ -102,7 +102,7 @@ class ReportReader:
     def _read_lines(self, text: bytes, line: int) -> list[Any]:
         """The objects in a text that begins at the line of that number."""
         try:
-            return self._one.decode_lines(text)
+            return decode_json_lines(self._one, text)
         except JSON_ERRORS:
             return self._read_line_by_line(text, line)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What `decode_json` raises for a text that is not JSON, or not of the wanted type."""
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _encoder = msgspec.json.Encoder()
 # the UTF-8 of what `safe_text` calls unsafe, except C0 and surrogates, which are not in JSON's text
@@ -94,12 +96,21 @@ def decode_json(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
     msgspec refuses lone surrogates; Python's `json.dumps` and JavaScript's `JSON.stringify` may
     write them.
     """
+    return _decoded(decoder.decode, text)
+
+
+def decode_json_lines(decoder: msgspec.json.Decoder[T], text: bytes) -> list[T]:
+    """Decode values that follow each other, as `decode_json` does one."""
+    return _decoded(decoder.decode_lines, text)
+
+
+def _decoded(decode: Callable[[bytes], R], text: bytes) -> R:
     try:
-        return decoder.decode(text)
+        return decode(text)
     except JSON_ERRORS:
         if rb"\ud" in text.lower():
             with contextlib.suppress(*JSON_ERRORS):
-                return decoder.decode(_without_surrogate_escapes(text))
+                return decode(_without_surrogate_escapes(text))
         raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ..support.service import new_run, running
@@ -101,6 +101,7 @@ def test_any_bytes_are_accepted_as_they_are_read_or_refused(
 
 
 @BOUNDS
+@example(values=[None, {"\ud800": None}], form="pretty", ascii_only=True, large=False)
 @given(
     values=ENTRIES,
     form=st.sampled_from(["array", "lines", "pretty"]),
