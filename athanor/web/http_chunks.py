@@ -11,19 +11,19 @@ from ..live.turns import SMALL
 class HttpChunks:
     """A broadcast sends a frame to all its readers before the next one, so the last chunk is kept."""
 
-    __slots__ = ("_chunk", "_format", "_frame")
+    __slots__ = ("_format", "_last")
 
     def __init__(self, format: Format) -> None:
         self._format = format
-        self._frame: Frame | None = None
-        self._chunk: bytes | None = None
+        # replaced as a whole: engines in other threads share this object
+        self._last: tuple[Frame | None, bytes | None] = (None, None)
 
     def of(self, frame: Frame) -> bytes | None:
         """The whole frame as one chunk, empty if it has no text; None if it is no small write."""
-        if frame is not self._frame:
-            self._chunk = self._make(frame)
-            self._frame = frame
-        return self._chunk
+        last = self._last
+        if frame is not last[0]:
+            last = self._last = (frame, self._make(frame))
+        return last[1]
 
     def _make(self, frame: Frame) -> bytes | None:
         pieces = frame.encode(self._format)

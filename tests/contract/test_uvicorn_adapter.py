@@ -122,7 +122,10 @@ def test_a_request_leads_to_its_connection(http: Any, loop: Any) -> None:
         transport = uvicorn_adapter.transport_of(receive)
         assert transport is not None, "the connection is not at receive.__self__.transport"
         transport.set_write_buffer_limits(high=0)
+        assert not uvicorn_adapter.takes_chunks(receive, send)
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert uvicorn_adapter.takes_chunks(receive, send) == (http == "httptools")
+        assert not uvicorn_adapter.takes_chunks(receive, lambda message: send(message))
         await send({"type": "http.response.body", "body": bytes(16 << 20), "more_body": True})
         sizes.append(transport.get_write_buffer_size())
         # waits until the client has taken all
