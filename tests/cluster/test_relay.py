@@ -104,7 +104,7 @@ class Pair:
 
     def __init__(self, url: str) -> None:
         self.runner = asyncio.Runner()
-        given = Settings(database_url=url, flush_interval=0.001, queue_frames=3, queue_bytes=4096)
+        given = Settings(database_url=url, flush_interval=0.001, queue_frames=1, queue_bytes=4096)
         self.stores: list[UnreliableStore] = []
         self.engines = [Athanor(given, LIMITS, self._make_store) for _ in range(2)]
         for engine in self.engines:
@@ -248,7 +248,7 @@ def a_reader_that_moves_between_nodes_sees_the_log_once(
 @pytest.mark.long
 def test_a_reader_that_moves_between_nodes_sees_the_log_once(pair: Pair) -> None:
     a_reader_that_moves_between_nodes_sees_the_log_once(pair)
-    # the schedules took the paths that they are meant to test
-    assert sum(store.failed for store in pair.stores) > 100
-    assert min(relay.reads for engine in pair.engines if (relay := engine.parts.relay)) > 100
-    assert sum(engine.parts.hub.overflows for engine in pair.engines) > 0
+    # the schedules took the paths that they are meant to test, however fast the database is
+    assert sum(store.failed for store in pair.stores) > 50
+    assert min(relay.reads for engine in pair.engines if (relay := engine.parts.relay)) > 30
+    assert sum(engine.parts.hub.overflows for engine in pair.engines) > 5
