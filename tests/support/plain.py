@@ -35,4 +35,6 @@ def post(url: str, **options: Any) -> httpx.Response:
 
 
 def _completed(options: dict[str, Any]) -> dict[str, Any]:
-    return {"timeout": PATIENCE, "verify": NO_CERTIFICATES, **options}
+    # a follower may follow through a proxy, which has a certificate
+    verify: Any = str(options.get("base_url", "")).startswith("https:") or NO_CERTIFICATES
+    return {"timeout": PATIENCE, "verify": verify, **options}
