@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from ..engine.athanor import Athanor
 from ..exceptions import Fault, InvalidInput, InvalidQuery, NotStarted, TooLarge, UnsupportedType
-from ..protocol.bodies import PART, TEXT_LINES, Reader
+from ..protocol.bodies import PART, PART_LINES, TEXT_LINES, Reader
 from ..protocol.encoding import JSON_ERRORS
 from ..protocol.entries import EncodedReports
 from ..protocol.faults import fault_of
@@ -22,11 +22,6 @@ from .bodies import Bodies
 from .responses import JSON, NDJSON, TEXT
 
 T = TypeVar("T")
-
-TURN_BYTES, TURN_LINES = 4 * 1024, 250
-"""Reports above either are read in turn: they take over a millisecond, and those of all requests that
-arrive together would hold the event loop (20 bodies of 60 KiB for 75 ms, in which no flush goes on).
-"""
 
 OVERLONG = 4
 """A body of up to this many times `max_body_bytes` is read to its end before it is refused."""
@@ -155,7 +150,7 @@ async def read_reports(request: Request, reader: Reader, text: bool = False) -> 
 async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) -> EncodedReports:
     """Read and encode a body: a large one in its turn, and with pauses for everything else."""
     encoded = engine_of(request).encoder()
-    if len(body) <= TURN_BYTES and body.count(b"\n") <= TURN_LINES:
+    if len(body) <= PART and body.count(b"\n") <= PART_LINES:
         for part in reader.parts(body, ndjson):
             encoded.add(part)
         return encoded
