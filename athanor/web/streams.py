@@ -35,7 +35,7 @@ class StreamEndpoint:
         client = client_of(scope)
         refusal = self._open_streams.enter(client)
         if refusal is not None:
-            request.app.state.athanor.refusals.count(STREAMS)
+            request.app.engine.refusals.count(STREAMS)
             await busy(request, refusal)(scope, receive, send)
             return
         try:
@@ -51,6 +51,8 @@ class StreamEndpoint:
             await response(scope, receive, send)
         finally:
             self._open_streams.leave(client)
+            # as in `Dispatcher`
+            scope.pop("athanor.send", None)
 
     async def _respond(self, request: Request) -> Response:
         engine = engine_of(request)
