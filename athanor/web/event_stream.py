@@ -23,7 +23,7 @@ from .http_chunks import http_chunks
 from .live_writer import LiveWriter
 from .paced_writer import PacedWriter, chunks_of
 from .responses import SSE
-from .uvicorn_adapter import on_departure
+from .uvicorn_adapter import JoinedWrites, on_departure
 from .visible import VisibleSubscription
 
 logger = logging.getLogger("athanor")
@@ -85,8 +85,12 @@ class EventStream(EventSourceResponse):
         is_told = on_departure(receive, self._subscription.close)
         watcher = None if is_told else loop.create_task(self._watch(receive))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            if scope["method"] != "HEAD":
+            has_body = scope["method"] != "HEAD"
+            with JoinedWrites(receive):
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                if has_body and self.media_type == SSE:
+                    await writer.write(_greeting())
+            if has_body:
                 await self._send_frames(writer)
             await writer.end()
         except asyncio.CancelledError:
@@ -104,9 +108,6 @@ class EventStream(EventSourceResponse):
                 expiry.cancel()
 
     async def _send_frames(self, writer: PacedWriter) -> None:
-        if self.media_type == SSE:
-            greeting = f"retry: {random.randint(*RETRY)}\n: athanor\n\n"  # noqa: S311 - jitter
-            await writer.write(greeting.encode())
         most = self._engine.limits.chunk_bytes
         subscription, transport = self._subscription, writer.chunked_transport
         if isinstance(subscription, Subscription) and transport is not None:
@@ -134,6 +135,10 @@ class EventStream(EventSourceResponse):
         if self._writer is not None:
             logger.warning("a stream was cut off at shutdown, because its client does not read")
             self._writer.cut_off()
+
+
+def _greeting() -> bytes:
+    return b"retry: %d\n: athanor\n\n" % random.randint(*RETRY)  # noqa: S311 - jitter
 
 
 def end_other_streams() -> None:

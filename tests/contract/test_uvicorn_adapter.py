@@ -136,7 +136,19 @@ def test_a_request_leads_to_its_connection(http: Any, loop: Any) -> None:
         # is dropped, without an error
         await send({"type": "http.response.body", "body": b"x", "more_body": True})
 
-    config = uvicorn.Config(app, http=http, loop=loop, lifespan="off", log_level="error")
+    with client_of(app, http, loop) as client:
+        wait_until(lambda: sizes, "a full buffer")
+        with contextlib.suppress(ConnectionResetError):
+            while client.recv(1 << 20):
+                pass
+    assert sizes[0] > 0
+    assert sizes[1:] == [0]
+
+
+@contextlib.contextmanager
+def client_of(app: Any, http: Any, loop: Any, method: str = "GET") -> Iterator[socket.socket]:
+    """A client that has sent one request to a server in another thread."""
+    config = uvicorn.Config(app, http=http, loop=loop, lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = threading.Thread(target=server.run, args=([listener],))
@@ -144,16 +156,71 @@ def test_a_request_leads_to_its_connection(http: Any, loop: Any) -> None:
         try:
             with socket.create_connection(listener.getsockname()) as client:
                 client.settimeout(PATIENCE)
-                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                wait_until(lambda: sizes, "a full buffer")
-                with contextlib.suppress(ConnectionResetError):
-                    while client.recv(1 << 20):
-                        pass
+                client.sendall(f"{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                yield client
         finally:
             server.should_exit = True
             serving.join(PATIENCE)
-    assert sizes[0] > 0
-    assert sizes[1:] == [0]
+
+
+class Recorder:
+    """A transport that keeps what is written through it."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(bytes(data))
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+SIZED = [(b"content-length", b"4")]
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "bodies", "ends"),
+    [
+        ("GET", 200, SIZED, [b"body"], [b"\r\n\r\nbody"]),
+        ("GET", 200, SIZED, [b"bo", b"dy"], [b"\r\n\r\nbo", b"dy"]),
+        ("GET", 200, SIZED, [memoryview(b"body")], [b"\r\n\r\nbody"]),
+        ("HEAD", 200, SIZED, [b""], [b"\r\n\r\n"]),
+        ("GET", 204, [], [b""], [b"\r\n\r\n"]),
+        # the application fails, or leaves the rest to others
+        ("GET", 200, SIZED, [], [b"\r\n\r\n"]),
+    ],
+    ids=["one", "two", "view", "head", "empty", "none"],
+)
+def test_the_head_of_a_response_is_written_with_its_body(
+    http: Any, loop: Any, method: str, status: int, headers: Any, bodies: list[bytes], ends: list[bytes]
+) -> None:
+    recorders: list[Recorder] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        cycle = receive.__self__
+        recorder = cycle.transport = Recorder(cycle.transport)
+        recorders.append(recorder)
+        with uvicorn_adapter.JoinedWrites(receive):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            for left, body in zip(reversed(range(len(bodies))), bodies, strict=True):
+                await send({"type": "http.response.body", "body": body, "more_body": left > 0})
+        assert cycle.transport is recorder
+
+    received = b""
+    with client_of(app, http, loop, method) as client:
+        while piece := client.recv(1 << 16):
+            received += piece
+    (recorder,) = recorders
+    written = [data for data in recorder.written if data]
+    assert b"".join(written) == received
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert len(written) == len(ends)
+    assert all(data.endswith(end) for data, end in zip(written, ends, strict=True))
 
 
 def test_what_is_no_request_of_uvicorn_has_no_connection() -> None:
