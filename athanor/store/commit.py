@@ -115,7 +115,7 @@ async def _write(session: Session, ledger: Ledger) -> None:
         instance = ledger.instances[id]
         assert instance is not None
         row = (*instance_row(instance), ledger.created.get(f"instance:{id}", 0))
-        await session.execute(_UPSERT_INSTANCE, row)
+        await session.write(_UPSERT_INSTANCE, row)
     for id in ledger.touched_runs:
         if f"run:{id}" in ledger.created:
             await _finish_purge(session, id)
@@ -127,9 +127,10 @@ async def _write(session: Session, ledger: Ledger) -> None:
         run = ledger.runs[id]
         assert run is not None
         added = levels.row(ledger.added_levels[id])
-        counts.append((run.log_count, run.result_count, *added, id))
+        counts.append((id, run.log_count, run.result_count, *added))
     if counts:
-        await session.execute_many(_UPDATE_COUNTS, counts)
+        listed, params = session.listed(_COUNTS, counts)
+        await session.write(_UPDATE_COUNTS.format(listed), params)
     await session.insert(ledger.events)
     if ledger.new_receipts:
         await session.execute_many(
@@ -141,10 +142,10 @@ async def _write(session: Session, ledger: Ledger) -> None:
         )
     if ledger.deleted_instance is not None:
         for sql in _DELETE_INSTANCE:
-            await session.execute(sql, (ledger.deleted_instance,))
+            await session.write(sql, (ledger.deleted_instance,))
     if ledger.deleted_run is not None:
         for sql in _DELETE_RUN:
-            await session.execute(sql, (ledger.deleted_run,))
+            await session.write(sql, (ledger.deleted_run,))
 
 
 def _run_rows(ledger: Ledger) -> Work[list[Params]]:
@@ -170,7 +171,7 @@ async def _finish_purge(session: Session, run_id: str) -> None:
     """Delete what a deleted run of this id left: it does not belong to the new one."""
     if await session.value("SELECT 1 FROM purges WHERE run_id = ?", (run_id,)):
         for sql in _FINISH_PURGE:
-            await session.execute(sql, (run_id,))
+            await session.write(sql, (run_id,))
 
 
 _UPSERT_INSTANCE = f"""
@@ -188,7 +189,10 @@ ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error,
     cancel_requested_at = excluded.cancel_requested_at, log_count = excluded.log_count,
     result_count = excluded.result_count, ended_n = coalesce(excluded.ended_n, runs.ended_n)"""
 
-_UPDATE_COUNTS = f"UPDATE runs SET log_count = ?, result_count = ?, {levels.ADD} WHERE id = ?"
+_COUNTS = "tii" + "i" * len(levels.COLUMNS)
+_UPDATE_COUNTS = (
+    f"UPDATE runs SET log_count = c1, result_count = c2, {levels.ADD_LISTED} FROM {{}} WHERE id = c0"
+)
 
 _DELETE_INSTANCE = (
     "INSERT INTO purges SELECT id FROM runs WHERE instance_id = ? ON CONFLICT DO NOTHING",

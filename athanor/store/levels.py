@@ -12,6 +12,8 @@ _LEVELS = LevelCounts.__struct_fields__
 COLUMNS = [f"{level}_count" for level in _LEVELS]
 ADD = ", ".join(f"{column} = {column} + ?" for column in COLUMNS)
 """Assignments in an UPDATE of `runs`; `row` gives their parameters."""
+ADD_LISTED = ", ".join(f"{column} = {column} + c{at}" for at, column in enumerate(COLUMNS, 3))
+"""The same from the columns c3 … of a `listed` table."""
 
 UPGRADE = """
 ALTER TABLE runs ADD COLUMN debug_count {integer} NOT NULL DEFAULT 0;

@@ -137,6 +137,9 @@ class PostgresSession(Session):
     async def execute(self, sql: str, params: Params | list[Any] = ()) -> list[Params]:
         return [tuple(map(_from, row)) for row in await self._rows(sql, params)]
 
+    async def write(self, sql: str, params: Params | list[Any] = ()) -> None:
+        await self._rows(sql, params)
+
     async def execute_many(self, sql: str, params: list[Params]) -> None:
         await self._answer(self._raw.executemany(numbered(sql), [tuple(map(_to, row)) for row in params]))
 

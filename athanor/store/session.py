@@ -34,8 +34,12 @@ class Session(ABC):
         """Run one statement; returns its rows, if it has any."""
 
     @abstractmethod
+    async def write(self, sql: str, params: Params | list[Any] = ()) -> None:
+        """Run one statement whose outcome nobody needs: before the next `execute`, or in the COMMIT."""
+
+    @abstractmethod
     async def execute_many(self, sql: str, params: list[Params]) -> None:
-        """Run one statement for each of `params`."""
+        """Run one statement, as `write` does, for each of `params`."""
 
     @abstractmethod
     async def script(self, sql: str) -> None:

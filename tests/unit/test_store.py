@@ -7,9 +7,12 @@ import contextlib
 import socket
 import sqlite3
 from functools import partial
+from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import asyncpg
 import msgspec
 import pytest
@@ -32,7 +35,7 @@ from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
 from athanor.store import entry_text, replay, upkeep
 from athanor.store.session import Session
-from athanor.store.sqlite import TABLES, SqliteSession, texts_sql
+from athanor.store.sqlite import MOST_WAITING, TABLES, SqliteSession, texts_sql
 from athanor.store.store import Store
 from athanor.store.upgrades import SCHEMA, Schema
 
@@ -247,6 +250,41 @@ async def test_search_is_for_any_text_in_any_case_of_ascii(settings: Settings) -
         assert await found("ärger") == []
         assert await found("K\\S") == [5]
         assert await found("?") == [5]
+
+
+def test_aiosqlite_has_the_undocumented_parts_that_a_session_uses() -> None:
+    for name in ("_execute", "_conn"):
+        assert hasattr(aiosqlite.Connection, name), f"aiosqlite {version('aiosqlite')} has no {name}"
+    parameters = signature(aiosqlite.Connection._execute).parameters  # noqa: SLF001
+    assert list(parameters) == ["self", "fn", "args", "kwargs"]
+
+
+async def test_writes_are_seen_by_the_next_read_and_by_nothing_after_an_error(settings: Settings) -> None:
+    async def write(session: Session, key: str, count: int, error: bool = False) -> list[Any]:
+        async with session.writing():
+            for number in range(count):
+                await session.write("INSERT INTO meta VALUES (?, ?)", (f"{key}-{number}", "x"))
+            if error:
+                await session.write("INSERT INTO meta SELECT key, value FROM meta")
+            return await session.execute(_KEYS, (f"{key}-%",))
+
+    async def keys(session: Session) -> list[Any]:
+        return await session.execute(_KEYS, ("%-%",))
+
+    async with Athanor(settings) as athanor:
+        store = athanor.parts.store
+        assert len(await store.write(lambda session: write(session, "a", 3))) == 3
+        # the key is there already; on SQLite that turns out later
+        with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)):
+            await store.write(lambda session: write(session, "b", 2, error=True))
+        # more than may wait for one hop
+        assert len(await store.write(lambda session: write(session, "c", MOST_WAITING))) == MOST_WAITING
+        found = await store.read(keys)
+        assert {key.partition("-")[0] for (key,) in found} == {"a", "c"}
+        assert len(found) == 3 + MOST_WAITING
+
+
+_KEYS = "SELECT key FROM meta WHERE key LIKE ?"
 
 
 async def test_a_commit_without_an_answer_is_not_committed_again(database: str) -> None:
