@@ -14,27 +14,33 @@ from functools import lru_cache
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?)(?::(\d{1,5}))?")
 
 
+MOST_HOST = 261
+"""Characters of a `Host`: a name has 255 at most (RFC 1035, section 2.3.4), and a port has 6."""
+
+
 class Host:
     """The value of a header `Host`: a name or an address in lower case, and a port, if it has one.
 
-    Raises `ValueError` for anything else (RFC 9110, section 7.2).
+    `is_loopback` says whether it means this machine. Raises `ValueError` for anything else (RFC 9110,
+    section 7.2).
     """
 
-    __slots__ = ("name", "port")
+    __slots__ = ("is_loopback", "name", "port")
 
     def __init__(self, text: str) -> None:
-        match = _HOST.fullmatch(text)
+        match = _HOST.fullmatch(text) if len(text) <= MOST_HOST else None
         if match is None or int(match[2] or 0) > 65535:
             raise ValueError("the header Host is not a name or an address with an optional port")
         self.name = match[1].lower().strip("[]").removesuffix(".")
         self.port = int(match[2]) if match[2] else None
+        is_local_name = self.name == "localhost" or self.name.endswith(".localhost")
+        self.is_loopback = is_local_name or is_loopback_address(self.name)
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether it means this machine."""
-        if self.name == "localhost" or self.name.endswith(".localhost"):
-            return True
-        return is_loopback_address(self.name)
+
+@lru_cache(256)
+def host_of(value: bytes) -> Host:
+    """The `Host` of a header's value; nearly all requests have the same. Raises `ValueError`."""
+    return Host(value.decode("latin-1"))
 
 
 class HostRule:

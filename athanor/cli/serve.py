@@ -73,12 +73,12 @@ def command(
             log_level=os.environ.get("ATHANOR_LOG_LEVEL") or "warning",
         )
         app = create_app(settings)
-        check_bind(settings, app.state.authenticator)
+        check_bind(settings, app.authenticator)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     bound = listen_by(settings) if listener is None else socket.socket(fileno=listener)
     url = url_at(*bound.getsockname()[:2])
-    token = app.state.authenticator.link_token
+    token = app.authenticator.link_token
     link = f"{url}/#token={quote(token, safe='')}" if token else f"{url}/"
 
     def welcome() -> None:

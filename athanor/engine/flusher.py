@@ -77,6 +77,7 @@ class Flusher:
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._room = asyncio.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._give_up_at = math.inf
@@ -89,7 +90,8 @@ class Flusher:
         self.seconds = 0.0
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="athanor-flusher")
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(), name="athanor-flusher")
         self._task.add_done_callback(self._ended)
 
     async def stop(self, patience: float) -> None:
@@ -132,7 +134,10 @@ class Flusher:
 
     def submit(self, command: Command, hurry: bool = False) -> asyncio.Future[Any]:
         """Put a command into the ring; the future ends with its commit. Raises `RingFull`."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            raise NotStarted("Athanor has not been started")
+        # `get_running_loop` is a system call in Python 3.11
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._push(Pending(command, future), hurry)
         return future
 

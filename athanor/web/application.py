@@ -59,13 +59,12 @@ class Application(Starlette):
             },
             lifespan=lambda _: self.running(),
         )
-        self.state.athanor = engine
-        self.state.bodies = Bodies(engine.limits)
-        self.state.authenticator = Authenticator(engine.settings)
+        self.bodies = Bodies(engine.limits)
+        self.authenticator = Authenticator(engine.settings)
         dispatcher = Dispatcher(self, self.routes, super().__call__)
-        self.state.gate = Gate(dispatcher, engine, self.state.authenticator, authorize)
-        self.state.metrics = registry_of(engine)
-        self.state.openapi = describe(__version__)
+        self.gate = Gate(dispatcher, engine, self.authenticator, authorize)
+        self.metrics = registry_of(engine)
+        self.openapi = describe(__version__)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,7 +74,7 @@ class Application(Starlette):
         """
         self._failure = None
         # its lock belongs to one event loop
-        self.state.bodies = Bodies(self.engine.limits)
+        self.bodies = Bodies(self.engine.limits)
         try:
             await self.engine.start()
         except AthanorError as error:
@@ -98,7 +97,7 @@ class Application(Starlette):
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
-            await self.state.gate(rooted(scope), receive, send)
+            await self.gate(rooted(scope), receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server logs one sentence, not a traceback, if the start fails for a known reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.requests import Request
 
@@ -25,7 +25,9 @@ class Bodies:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._small = limits.small_body
+        self._most_large = limits.bodies_bytes
+        self._most = limits.bodies_bytes + limits.small_bodies_bytes
         self._turn = asyncio.Lock()
         self.bytes = 0
         """Of all bodies."""
@@ -34,18 +36,18 @@ class Bodies:
 
     def has_room(self, size: int, more: int) -> bool:
         """Whether a body that has `size` bytes may get `more`."""
-        limits = self._limits
-        large = self.large_bytes + self._large(size + more) - self._large(size)
-        if self._large(size + more) and large > limits.bodies_bytes:
+        grown = size + more
+        if grown > self._small and self.large_bytes - self._large(size) + grown > self._most_large:
             return False
-        return self.bytes + more <= limits.bodies_bytes + limits.small_bodies_bytes
+        return self.bytes + more <= self._most
 
     def count(self, request: Request, more: int) -> None:
         """Further bytes of a request's body are in memory."""
         size = request.scope.get(_BYTES, 0)
-        request.scope[_BYTES] = size + more
+        request.scope[_BYTES] = grown = size + more
         self.bytes += more
-        self.large_bytes += self._large(size + more) - self._large(size)
+        if grown > self._small:
+            self.large_bytes += grown - self._large(size)
 
     def release(self, request: Request) -> None:
         """The bytes that were counted for a request are not kept any more."""
@@ -54,21 +56,13 @@ class Bodies:
         self.large_bytes -= self._large(size)
 
     def _large(self, size: int) -> int:
-        return size if size > self._limits.small_body else 0
-
-    @contextlib.contextmanager
-    def counted(self, request: Request) -> Iterator[None]:
-        """At the end, the bytes of the request's body are in memory no more."""
-        try:
-            yield
-        finally:
-            self.release(request)
+        return size if size > self._small else 0
 
     def full(self) -> RingFull:
         """The error for a body without room."""
         return RingFull(
             f"the bodies of requests that are under way have {self.bytes} bytes, of "
-            f"{self._limits.bodies_bytes} at most; try again soon"
+            f"{self._most_large} at most; try again soon"
         )
 
     @contextlib.asynccontextmanager

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
+from functools import lru_cache
 
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import cookie_parser
 from starlette.responses import Response
@@ -21,11 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..access.authenticator import Authenticator
 from ..access.caller import Caller
 from ..access.credentials import secret_of
-from ..access.hosts import Host, HostRule, is_beyond_this_machine
+from ..access.hosts import Host, HostRule, host_of, is_beyond_this_machine
 from ..access.origins import OriginRule
 from ..access.throttle import Throttle
 from ..engine.athanor import Athanor
 from ..live.refusals import BIND, HOST, ORIGIN, THROTTLED
+from .fields import Fields, fields_in
 from .permission import LOGIN, Authorize, Permission
 from .problems import problem_of
 from .refusal import Refusal, unauthenticated, wrong_credential
@@ -92,12 +93,12 @@ class Gate:
         return self._inner(scope, receive, send_with_headers)
 
     def _admit(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        headers = Headers(scope=scope)
+        fields = fields_in(scope)
         try:
-            self._check_origin(scope, headers, scope.pop("athanor.host"))
+            self._check_origin(scope, fields, scope.pop("athanor.host"))
             self._check_bind(scope)
             authorize: Authorize | None = scope.get("athanor.authorize", self._authorize)
-            caller = self._caller_of(scope, headers) if authorize is None else None
+            caller = self._caller_of(scope, fields) if authorize is None else None
         except Refusal as refusal:
             return self._refuse(refusal, scope, receive, send)
         scope["athanor.permission"] = Permission(caller, authorize, scope)
@@ -111,7 +112,7 @@ class Gate:
         if len(given) != 1:
             raise Refusal(400, HOST, f"a request needs one header Host, and this one has {len(given)}")
         try:
-            host = Host(given[0].decode("latin-1"))
+            host = host_of(given[0])
         except ValueError as error:
             raise Refusal(400, HOST, str(error)) from None
         if not self._hosts.accepts(host, _address_of(scope)):
@@ -123,19 +124,20 @@ class Gate:
             )
         return host
 
-    def _check_origin(self, scope: Scope, headers: Headers, host: Host | None) -> None:
+    def _check_origin(self, scope: Scope, fields: Fields, host: Host | None) -> None:
         if scope["method"] in SAFE:
             return
-        origins = headers.getlist("origin")
-        if host is None:
-            host = _host_or_none(headers)
-        site = headers.get("sec-fetch-site")
-        if len(origins) < 2 and host is None and not origins and site is None:
+        site = fields.get(b"sec-fetch-site")
+        if site is None and b"origin" not in fields:
             return
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        host = host or _host_or_none(fields)
         if (
             len(origins) > 1
             or host is None
-            or not self._origins.accepts(origins[0] if origins else None, site, host)
+            or not self._origins.accepts(
+                origins[0] if origins else None, None if site is None else site.decode("latin-1"), host
+            )
         ):
             raise Refusal(403, ORIGIN, "the origin of this page is not in ATHANOR_ALLOWED_ORIGINS")
 
@@ -150,19 +152,20 @@ class Gate:
         if not _is_embedded(scope) and is_beyond_this_machine(address):
             raise Refusal(403, BIND, f"this service listens on {address}; {UNPROTECTED}")
 
-    def _caller_of(self, scope: Scope, headers: Headers) -> Caller | None:
+    def _caller_of(self, scope: Scope, fields: Fields) -> Caller | None:
         """The caller; None on an open path without a credential."""
         anyone = self._authenticator.anyone()
         if anyone is not None:
             return anyone
         is_open = is_open_path(path_below_root(scope))
-        authorization = headers.get("authorization")
+        authorization = fields.get(b"authorization")
         if authorization is not None:
-            caller = self._authenticator.caller_of(secret_of(authorization) or "")
+            caller = self._authenticator.caller_of(secret_of(authorization.decode("latin-1")) or "")
             if caller is None and not is_open:
                 raise wrong_credential()
             return caller
-        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
+        cookies = cookie_parser(fields.get(b"cookie", b"").decode("latin-1"))
+        cookie = cookies.get(cookie_name(scope), "")
         caller = self._authenticator.caller_of_cookie(cookie) if cookie else None
         if caller is None and not is_open:
             raise unauthenticated("the login has ended: log in again" if cookie else LOGIN)
@@ -209,13 +212,13 @@ def is_open_path(path: str) -> bool:
 
 def cookie_name(scope: Scope) -> str:
     """The name of the login's cookie. Browsers send cookies to all ports of a host."""
-    host = _host_or_none(Headers(scope=scope))
+    host = _host_or_none(fields_in(scope))
     return f"athanor_{host.port}" if host is not None and host.port else "athanor"
 
 
-def _host_or_none(headers: Headers) -> Host | None:
+def _host_or_none(fields: Fields) -> Host | None:
     try:
-        return Host(headers.get("host", ""))
+        return host_of(fields.get(b"host", b""))
     except ValueError:
         return None
 
@@ -236,7 +239,13 @@ def _address_of(scope: Scope) -> str:
     return "" if "/" in address else str(address)
 
 
-def _with_headers(headers: object) -> list[tuple[bytes, bytes]]:
-    given = list(headers)  # type: ignore[call-overload]
-    names = {name.lower() for name, _ in given}
-    return [*given, *(header for header in _HEADERS if header[0] not in names)]
+def _with_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    given = list(headers)
+    return given + _missing(tuple([name for name, _ in given]))
+
+
+@lru_cache(256)
+def _missing(names: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
+    """The gate's headers for a response that has headers of these names; few have others."""
+    present = {name.lower() for name in names}
+    return [header for header in _HEADERS if header[0] not in present]

@@ -41,8 +41,8 @@ async def get_login(request: Request) -> Response:
 
 async def post_login(request: Request) -> Response:
     given = await read_object(request, LoginInput)
-    gate: Gate = request.app.state.gate
-    authenticator: Authenticator = request.app.state.authenticator
+    gate: Gate = request.app.gate
+    authenticator: Authenticator = request.app.authenticator
     if authenticator.is_open:
         return Response(status_code=204)
     caller = authenticator.caller_of(given.token)
@@ -66,7 +66,7 @@ def _login(request: Request, caller: Caller) -> Login:
     return Login(
         name=caller.name,
         may_write=bool(caller.grant.write),
-        login_required=not request.app.state.authenticator.is_open,
+        login_required=not request.app.authenticator.is_open,
     )
 
 

@@ -88,7 +88,7 @@ def registry_of(engine: Athanor) -> CollectorRegistry:
 
 
 async def get_metrics(request: Request) -> Response:
-    state = request.app.state
-    workers: WorkerMetrics | None = getattr(state, "worker_metrics", None)
-    body = await workers.exposition() if workers else generate_latest(state.metrics)
+    app = request.app
+    workers: WorkerMetrics | None = getattr(app, "worker_metrics", None)
+    body = await workers.exposition() if workers else generate_latest(app.metrics)
     return Response(body, headers={"content-type": CONTENT_TYPE_LATEST})

@@ -129,7 +129,7 @@ def problem_of(error: AthanorError) -> Problem:
 def response_to(request: Request, error: AthanorError) -> Response:
     """The response to a request that failed; a refusal is counted as well."""
     if isinstance(error, Refusal):
-        response: Response = request.app.state.gate.response_to(error, request.scope)
+        response: Response = request.app.gate.response_to(error, request.scope)
         return response
     return problem_of(error)
 

@@ -19,6 +19,7 @@ from ..protocol.faults import fault_of
 from ..protocol.inputs import accepted
 from ..protocol.records import Status
 from .bodies import Bodies
+from .fields import fields_of
 from .responses import JSON, NDJSON, TEXT
 
 T = TypeVar("T")
@@ -29,12 +30,13 @@ MOST_DIGITS = 100
 _NDJSON_TYPES = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
 _OTHER_TYPES = frozenset({"", JSON, "application/x-www-form-urlencoded", "application/octet-stream"})
 """Media types that clients send by default, whatever the body is."""
+_ANY_TYPES = _NDJSON_TYPES | _OTHER_TYPES
 _STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 def engine_of(request: Request) -> Athanor:
     """The engine that a request is for. Raises `NotStarted` if nothing has started it."""
-    engine: Athanor = request.app.state.athanor
+    engine: Athanor = request.app.engine
     if not engine.started:
         raise NotStarted(
             "Athanor is mounted here but not started: give the host application "
@@ -52,23 +54,26 @@ async def read_body(request: Request) -> bytes:
     The rest of a body that is refused, and not much too large, is read and dropped. A response before
     its end would close the connection, and a client that still sends, such as a proxy, might lose it.
     """
-    bodies: Bodies = request.app.state.bodies
-    limit: int = request.app.state.athanor.settings.max_body_bytes
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.lower() != "identity":
-        raise UnsupportedType(f"Content-Encoding {coding[:100]} is not supported; send it uncompressed")
-    too_large = f"a body may have at most {limit} bytes"
-    length = request.headers.get("content-length", "")
-    waits = "expect" in request.headers
+    app, fields = request.app, fields_of(request)
+    bodies: Bodies = app.bodies
+    limit: int = app.engine.settings.max_body_bytes
+    coding = fields.get(b"content-encoding", b"identity")
+    if coding.lower() != b"identity":
+        name = coding[:100].decode("latin-1")
+        raise UnsupportedType(f"Content-Encoding {name} is not supported; send it uncompressed")
+    length = fields.get(b"content-length", b"")
+    waits = b"expect" in fields
     most = limit if waits else OVERLONG * limit
     if length.isdigit() and int(length) > most:
-        raise TooLarge(too_large)
+        raise _too_large(limit)
     if waits and length.isdigit() and not bodies.has_room(0, int(length)):
         raise bodies.full()
     body: bytes | bytearray = b""
     size = 0
     refused = False
     async for chunk in request.stream():
+        if not chunk:
+            continue
         if not refused and size + len(chunk) <= limit and bodies.has_room(size, len(chunk)):
             bodies.count(request, len(chunk))
             # one piece: many tiny ones would take forty times their bytes
@@ -80,15 +85,19 @@ async def read_body(request: Request) -> bytes:
         if size > most:
             break
     if size > limit:
-        raise TooLarge(too_large)
+        raise _too_large(limit)
     if refused:
         raise bodies.full()
     return bytes(body)
 
 
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"a body may have at most {limit} bytes")
+
+
 def _joined(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
-    if not body or not chunk:
-        return body or chunk
+    if not body:
+        return chunk
     whole = body if isinstance(body, bytearray) else bytearray(body)
     whole += chunk
     return whole
@@ -104,7 +113,7 @@ async def read_object(request: Request, type_: type[T], default: bytes = b"") ->
         raise InvalidInput("the body is empty; it must be a JSON object")
     if len(body) <= PART:
         return _object(body, type_)
-    bodies: Bodies = request.app.state.bodies
+    bodies: Bodies = request.app.bodies
     async with bodies.turn():
         return _object(body, type_)
 
@@ -124,8 +133,9 @@ async def read_reports(request: Request, reader: Reader, text: bool = False) -> 
     and what `read_body` raises.
     """
     engine = engine_of(request)
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in _NDJSON_TYPES | _OTHER_TYPES and not (text and media_type == TEXT):
+    given = fields_of(request).get(b"content-type", b"").decode("latin-1")
+    media_type = given.partition(";")[0].strip().lower()
+    if media_type not in _ANY_TYPES and not (text and media_type == TEXT):
         supported = f"{JSON}, {NDJSON} or {TEXT}" if text else f"{JSON} or {NDJSON}"
         raise UnsupportedType(f"a body of type {media_type} is not supported; send {supported}")
     body = await read_body(request)
@@ -133,7 +143,7 @@ async def read_reports(request: Request, reader: Reader, text: bool = False) -> 
     if body.count(b"\n") > most:
         raise TooLarge(f"a request may have at most {most} lines")
     looks_like_json = body.lstrip()[:1] in (b"{", b"[", b"")
-    names_json = media_type in {JSON, *_NDJSON_TYPES}
+    names_json = media_type == JSON or media_type in _NDJSON_TYPES
     if text and (media_type == TEXT or not (names_json or looks_like_json)):
         return await _encoded(request, TEXT_LINES, body, False)
     try:
@@ -154,7 +164,7 @@ async def _encoded(request: Request, reader: Reader, body: bytes, ndjson: bool) 
         for part in reader.parts(body, ndjson):
             encoded.add(part)
         return encoded
-    bodies: Bodies = request.app.state.bodies
+    bodies: Bodies = request.app.bodies
     async with bodies.turn() as pause:
         for part in reader.parts(body, ndjson):
             await pause()
@@ -229,16 +239,19 @@ def status_of(request: Request) -> Status | None:
 
 def idempotency_key(request: Request) -> str | None:
     """The header `Idempotency-Key`. Raises `InvalidQuery` if its length is wrong."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= 128:
+    key = fields_of(request).get(b"idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= 128:
         raise InvalidQuery("an Idempotency-Key must have 1 to 128 characters")
-    return key
+    return key.decode("latin-1")
 
 
 def wants_async(request: Request) -> bool:
     """Whether the request has `Prefer: respond-async` (RFC 7240)."""
-    given = request.headers.getlist("prefer")
-    preferences = ",".join(given).split(",") if given else ()
+    if b"prefer" not in fields_of(request):
+        return False
+    preferences = ",".join(request.headers.getlist("prefer")).split(",")
     return any(item.partition(";")[0].strip().lower() == "respond-async" for item in preferences)
 
 

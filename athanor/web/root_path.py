@@ -20,6 +20,8 @@ OWN = (
 
 def rooted(scope: Scope) -> Scope:
     """The same request with a path that begins with its root path, once."""
+    if not scope.get("root_path"):
+        return scope
     root, path = split(scope, OWN)
     if (root, root + path) == (scope.get("root_path", ""), scope["path"]):
         return scope
@@ -47,8 +49,9 @@ def split(scope: Scope, own: Collection[str]) -> tuple[str, str]:
 
 def path_below_root(scope: Scope) -> str:
     """The path of a request below its root path, which may not be a part of it."""
-    below = _below(scope.get("root_path", ""), scope["path"])
-    return scope["path"] if below is None else below
+    root, path = scope.get("root_path", ""), scope["path"]
+    below = _below(root, path) if root else path
+    return path if below is None else below
 
 
 def _is_at(path: str, root: str) -> bool:

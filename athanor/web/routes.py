@@ -214,9 +214,12 @@ def _dispatch(endpoints: dict[str, Endpoint]) -> Handler:
         if endpoint.resource not in (CHECKED, OPEN):
             action: Action = "read" if request.method in SAFE else "write"
             await permission.require(action, _resource(endpoint, request))
-        bodies: Bodies = request.app.state.bodies
-        with bodies.counted(request):
+        try:
             response = await endpoint.handler(request)
+        finally:
+            # the request's body is in memory no more
+            bodies: Bodies = request.app.bodies
+            bodies.release(request)
         if request.method not in SAFE and endpoint.handler not in REPORTS and permission.caller:
             name = ascii(permission.caller.name)[1:-1]
             audit.info(

@@ -65,7 +65,7 @@ def serve(
     raise_open_files_limit()
     settings = app.engine.settings
     try:
-        check_bind(settings, app.state.authenticator, listener)
+        check_bind(settings, app.authenticator, listener)
     except ConfigurationError as error:
         sys.exit(f"athanor: {error}")
     if settings.workers > 1:
@@ -136,11 +136,11 @@ class Worker(Application):
 
     def __init__(self, engine: Athanor, folder: Path) -> None:
         super().__init__(engine)
-        self.state.worker_metrics = WorkerMetrics(folder, self.state.metrics)
+        self.worker_metrics = WorkerMetrics(folder, self.metrics)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with super().running(), self.state.worker_metrics.serving():
+        async with super().running(), self.worker_metrics.serving():
             yield
 
 

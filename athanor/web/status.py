@@ -16,7 +16,7 @@ async def get_health(request: Request) -> Response:
 
 
 async def get_ready(request: Request) -> Response:
-    engine: Athanor = request.app.state.athanor
+    engine: Athanor = request.app.engine
     if engine.unready_reason is not None:
         # the reason may name hosts, files and users
         reason = engine.unready_reason if permission_of(request).caller else "not ready"
@@ -25,4 +25,4 @@ async def get_ready(request: Request) -> Response:
 
 
 async def get_openapi(request: Request) -> Response:
-    return json_response(request.app.state.openapi)
+    return json_response(request.app.openapi)
