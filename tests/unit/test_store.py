@@ -255,7 +255,7 @@ async def test_search_is_for_any_text_in_any_case_of_ascii(settings: Settings) -
 def test_aiosqlite_has_the_undocumented_parts_that_a_session_uses() -> None:
     for name in ("_execute", "_conn"):
         assert hasattr(aiosqlite.Connection, name), f"aiosqlite {version('aiosqlite')} has no {name}"
-    parameters = signature(aiosqlite.Connection._execute).parameters  # noqa: SLF001
+    parameters = signature(aiosqlite.Connection._execute).parameters
     assert list(parameters) == ["self", "fn", "args", "kwargs"]
 
 
