@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from collections import Counter
-from operator import attrgetter
 from typing import Any
 
 from ..config import Limits
@@ -25,8 +24,6 @@ from ..store.store import Store
 from .ring import RingBuffer
 
 logger = logging.getLogger("athanor")
-
-_type_of = attrgetter("type")
 
 
 class Pending:
@@ -253,7 +250,9 @@ class Flusher:
         self.flushes += 1
         self._ring.release(len(batch))
         self._batch = []
-        self.events_stored.update(map(_type_of, commit.events))
+        types = [event.type for event in commit.events]
+        for type_ in set(types):
+            self.events_stored[type_] += types.count(type_)
         try:
             self._runs.apply(commit.events, commit.runs)
             self._broadcaster.broadcast(commit)
