@@ -10,6 +10,8 @@ from ..protocol.events import ENTRY_TYPES, PLURAL, StoredEvent
 from .frames import Part, WireEvent
 
 _type_of = attrgetter("type")
+_run_of = attrgetter("run_id")
+_instance_of = attrgetter("instance_id")
 
 Memo = MutableMapping[tuple[int, int, int, str], WireEvent]
 """Events that were made before, by their first and last number, count and type.
@@ -68,12 +70,14 @@ def segments_of(
 
     `most_bytes` is about the most that is sent as one event.
     """
-    # an entry has no instance, and an event of a life has one
-    for (instance_id, _), rows in groupby(stored, attrgetter("instance_id", "run_id")):
-        if instance_id is None:
-            yield Segment(list(rows), most_bytes, memo)
-        else:
-            yield from (Segment([row], most_bytes, memo) for row in rows)
+    # an entry has no instance, and an event of a life has one. One attribute after the other: for both
+    # at once, `groupby` would make a tuple of each event
+    for _, neighbours in groupby(stored, _run_of):
+        for instance_id, rows in groupby(neighbours, _instance_of):
+            if instance_id is None:
+                yield Segment(list(rows), most_bytes, memo)
+            else:
+                yield from (Segment([row], most_bytes, memo) for row in rows)
 
 
 def _groups(rows: list[StoredEvent], most_bytes: int) -> Iterator[list[StoredEvent]]:

@@ -66,7 +66,7 @@ _CHUNKS = tuple(1 << power for power in range(10, -1, -1))
 FEW = 10
 """Fewer neighbouring entries of a run are no statement of their own."""
 _INSERT = "INSERT INTO events (n, type, instance_id, run_id, seq, label, size, data) VALUES "
-_kind_of = attrgetter("type", "run_id")
+_run_of, _type_of = attrgetter("run_id"), attrgetter("type")
 
 MOST_WAITING = 4000
 """Statements and parameters; when more of them wait, they are executed."""
@@ -176,12 +176,13 @@ class SqliteSession(Session):
 
     async def insert(self, events: list[StoredEvent]) -> None:
         others: list[StoredEvent] = []
-        for _, rows in groupby(events, _kind_of):
-            alike = list(rows)
-            if len(alike) < FEW or alike[0].seq is None:
-                others += alike
-            else:
-                await self._insert_entries(alike)
+        for _, neighbours in groupby(events, _run_of):
+            for _, rows in groupby(neighbours, _type_of):
+                alike = list(rows)
+                if len(alike) < FEW or alike[0].seq is None:
+                    others += alike
+                else:
+                    await self._insert_entries(alike)
         for some in _chunks(others):
             params: list[Any] = []
             for event in some:
