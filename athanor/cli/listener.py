@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..config import Settings
+from ..web.acceptor import BACKLOG
 
 NEARBY = range(1, 20)
 """Offsets from the requested port that are tried before any free port is used."""
@@ -27,7 +28,7 @@ def listen(host: str, port: int, or_nearby: bool = False) -> socket.socket:
     tries = [port, *(port + n for n in NEARBY), 0] if or_nearby else [port]
     for number in tries:
         try:
-            return socket.create_server((host, number), family=family, backlog=2048)
+            return socket.create_server((host, number), family=family, backlog=BACKLOG)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise

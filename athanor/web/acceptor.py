@@ -21,6 +21,10 @@ from .notice import Notice
 
 logger = logging.getLogger("athanor")
 
+BACKLOG = 65_535
+"""Connections that wait to be accepted: as many as the system allows (Linux: `net.core.somaxconn`,
+4096). One more has to try again, a second later; with uvicorn's 2048, some of 5,000 clients that came
+back at once did."""
 BATCH = 16
 """Connections accepted before the event loop goes on, and other workers have their turn."""
 LINGERING = 16

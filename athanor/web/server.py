@@ -23,6 +23,7 @@ from ..access.hosts import is_local
 from ..config import Settings
 from ..engine.athanor import Athanor
 from ..exceptions import ConfigurationError
+from .acceptor import BACKLOG
 from .application import Application, create_app
 from .files import raise_open_files_limit
 from .gate import UNPROTECTED
@@ -100,6 +101,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
+        "backlog": BACKLOG,
         "log_level": settings.log_level,
         "log_config": _log_config(settings.log_level),
         "access_log": settings.log_level in ("debug", "trace"),
