@@ -218,9 +218,10 @@ class JoinedWrites:
 
     def _write_head(self) -> None:
         assert self._transport is not None
-        if self._head:
+        # uvloop raises an error for a connection that is closed by now
+        if self._head and not self._transport.is_closing():
             self._transport.write(self._head)
-            self._head = b""
+        self._head = b""
 
 
 class Departure:

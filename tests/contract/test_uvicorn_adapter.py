@@ -223,6 +223,30 @@ def test_the_head_of_a_response_is_written_with_its_body(
     assert all(data.endswith(end) for data, end in zip(written, ends, strict=True))
 
 
+@pytest.mark.parametrize("http", ["httptools", "h11"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_the_head_of_a_response_is_dropped_with_its_connection(http: Any, loop: Any) -> None:
+    ended: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        transport = uvicorn_adapter.transport_of(receive)
+        assert transport is not None
+        with uvicorn_adapter.JoinedWrites(receive):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            transport.abort()
+            # until the loop has closed it
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            for _ in range(3):
+                await asyncio.sleep(0)
+        ended.append(True)
+
+    with client_of(app, http, loop) as client:
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1 << 16) == b""
+        wait_until(lambda: ended, "the end of the application, without an error")
+
+
 def test_what_is_no_request_of_uvicorn_has_no_connection() -> None:
     async def receive() -> None:
         pass
