@@ -17,7 +17,8 @@ from ..protocol.metrics import Summary
 from ..protocol.points import Number, shown
 from .blocks import FANOUT, WIDTH, Block, Points, block_of, finite_of, joined
 
-encode = msgspec.msgpack.Encoder().encode
+pack = msgspec.msgpack.Encoder().encode
+"""MessagePack, which has all floats, and costs half of what JSON costs."""
 _parts_of = msgspec.msgpack.Decoder(
     list[tuple[list[int], list[Number], list[float], list[Number]]]
 ).decode
@@ -51,11 +52,11 @@ class Tail(msgspec.Struct, array_like=True):
 
     parts: int = 0
     points: bytes = b""
-    blocks: bytes = encode([])
+    blocks: bytes = pack([])
 
     def add(self, points: Points) -> None:
         self.parts += 1
-        self.points += encode(points)
+        self.points += pack(points)
 
     def open_points(self) -> Points:
         """The points, in columns that are lists."""
@@ -133,7 +134,7 @@ class Series(msgspec.Struct):
             complete.append(CompleteBlock(1, number, block, gaps(part.seqs)))
             number += 1
             complete += _further(open_blocks, number, block)
-        self.tail = Tail(blocks=encode(open_blocks))
+        self.tail = Tail(blocks=pack(open_blocks))
         if rest:
             self.tail.add(points.part(count - rest, count))
         return complete

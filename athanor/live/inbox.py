@@ -68,8 +68,7 @@ class Inbox:
 
     def catch_up(self) -> None:
         """Offer what was postponed."""
-        if self._postponed is not None:
-            frame, self._postponed = self._postponed, None
+        if (frame := self._take_postponed()) is not None:
             self.offer(frame)
         elif self._queue is not None:
             self._wake()
@@ -108,9 +107,8 @@ class Inbox:
                 await self._waiter
             finally:
                 self._waiter = None
-        if self._postponed is not None:
-            frame, self._postponed = self._postponed, None
-            self._keep(frame)
+        if (postponed := self._take_postponed()) is not None:
+            self._keep(postponed)
         taken: list[Frame] = []
         size = 0
         while self._queue is not None and size < most_bytes:
@@ -120,10 +118,8 @@ class Inbox:
         return taken
 
     def _keep(self, frame: Frame) -> bool:
-        if self._postponed is not None:
-            first, self._postponed = self._postponed, None
-            if not self._keep(first):
-                return False
+        if (first := self._take_postponed()) is not None and not self._keep(first):
+            return False
         full = self._queue is not None and self._queue.full()
         # one frame alone may be too large
         if full or self._bytes + frame.size > self._max_bytes:
@@ -137,6 +133,10 @@ class Inbox:
         self._backlog.hold(frame)
         self._queue.put_nowait(frame)
         return True
+
+    def _take_postponed(self) -> Frame | None:
+        frame, self._postponed = self._postponed, None
+        return frame
 
     def _pop(self) -> Frame:
         assert self._queue is not None

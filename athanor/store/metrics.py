@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..domain.series import Additions, Series, Tail
+from ..domain.series import Additions, Series, Tail, pack
 from ..protocol.encoding import encode
 from ..protocol.metrics import KeyUse, Summary
 from ..protocol.pages import EntryFilter
@@ -25,8 +25,6 @@ SLICE_ROWS, SLICE_BYTES = 20_000, 8 * 1024 * 1024
 
 _shown = msgspec.json.Encoder().encode
 _summary_of = msgspec.json.Decoder(Summary).decode
-# MessagePack has all floats, and costs half of what JSON costs
-_encode = msgspec.msgpack.Encoder().encode
 _tail_of = msgspec.msgpack.Decoder(Tail).decode
 
 _REPLACE = """
@@ -116,9 +114,9 @@ def _fold(
         # the ones that were used last are at the end
         known[place] = series = known.pop(place)
         for level, at, block, seqs in series.extend(results[run_id][key]):
-            blocks.append((run_id, key, level, at, _encode(seqs) if seqs else b"", _encode(block)))
+            blocks.append((run_id, key, level, at, pack(seqs) if seqs else b"", pack(block)))
         summary = _shown(series.summary).decode()
-        rows.append((run_id, key, series.summary.points, summary, _encode(series.tail)))
+        rows.append((run_id, key, series.summary.points, summary, pack(series.tail)))
     return rows, blocks
 
 

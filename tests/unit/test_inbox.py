@@ -26,15 +26,22 @@ async def step() -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.anyio
-async def test_a_frame_is_taken_only_while_the_subscriber_waits() -> None:
-    box, taken = inbox(), list[Frame]()
+def taken_by(box: Inbox) -> list[Frame]:
+    """The frames that the inbox hands to its subscriber while that waits, now and later."""
+    taken: list[Frame] = []
 
     def take(offered: Frame) -> bool:
         taken.append(offered)
         return True
 
     box.take = take
+    return taken
+
+
+@pytest.mark.anyio
+async def test_a_frame_is_taken_only_while_the_subscriber_waits() -> None:
+    box = inbox()
+    taken = taken_by(box)
     first, second, third = frame(1), frame(2), frame(3)
     box.offer(first)
     assert not taken
@@ -106,13 +113,8 @@ def test_a_frame_that_is_too_large_for_an_empty_inbox_makes_it_overflow() -> Non
 
 @pytest.mark.anyio
 async def test_a_postponed_frame_is_taken_later_and_before_those_after_it() -> None:
-    box, taken = inbox(), list[Frame]()
-
-    def take(offered: Frame) -> bool:
-        taken.append(offered)
-        return True
-
-    box.take = take
+    box = inbox()
+    taken = taken_by(box)
     frames = [frame(n) for n in range(1, 6)]
     waiting = asyncio.ensure_future(box.get(10_000))
     await step()
