@@ -19,7 +19,8 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from athanor.store.sqlite import PRAGMAS, TABLES
+from athanor.store.sqlite import PRAGMAS
+from athanor.store.sqlite_session import TABLES
 from tests.support.service import new_run
 
 from . import servers

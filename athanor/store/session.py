@@ -35,11 +35,14 @@ class Session(ABC):
 
     @abstractmethod
     async def write(self, sql: str, params: Params | list[Any] = ()) -> None:
-        """Run one statement whose outcome nobody needs: before the next `execute`, or in the COMMIT."""
+        """Run one statement whose outcome nobody needs, inside a transaction.
+
+        It may wait for the next `execute`, or for the COMMIT, and raise its error there.
+        """
 
     @abstractmethod
     async def execute_many(self, sql: str, params: list[Params]) -> None:
-        """Run one statement, as `write` does, for each of `params`."""
+        """Run one statement for each of `params`, as `write` does."""
 
     @abstractmethod
     async def script(self, sql: str) -> None:

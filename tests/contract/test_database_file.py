@@ -24,7 +24,7 @@ from athanor import (
 from athanor.client.delivery.spool import Batch, Registration, Spool
 from athanor.config import Limits
 from athanor.protocol.entries import LogInput
-from athanor.store.sqlite import LOG_BYTES
+from athanor.store.sqlite_session import LOG_BYTES
 
 from ..support import postgres
 from ..support.follower import wait_until

@@ -35,7 +35,7 @@ from athanor.protocol.records import now
 from athanor.protocol.selection import Selection
 from athanor.store import entry_text, replay, upkeep
 from athanor.store.session import Session
-from athanor.store.sqlite import MOST_WAITING, TABLES, SqliteSession, texts_sql
+from athanor.store.sqlite_session import MOST_WAITING, TABLES, SqliteSession, texts_sql
 from athanor.store.store import Store
 from athanor.store.upgrades import SCHEMA, Schema
 
