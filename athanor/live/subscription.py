@@ -108,24 +108,33 @@ class Subscription:
         Raises `DatabaseUnavailable`; the stream can be resumed after the last frame.
         """
         while True:
-            if self._first:
-                made, self._first = self._first, []
+            made = await self.replay()
+            if made:
                 return made
             if self._ended or (self._final_at is not None and self._at >= self._upto):
                 return []
             if self._at < self._upto:
-                made, self._at = await self._source.page(self._reading, self._at, self._upto)
-                # the service shuts down, or the reader has left: it resumes from its cursor
-                self._ended = self._inbox.closed
-            else:
-                made = self._unseen(await self._inbox.get(self._source.limits.frame_bytes))
-                if self._inbox.overflowed:
-                    await self._fall_back()
-                elif not made and self._inbox.closed:
-                    return []
+                continue
+            made = self._unseen(await self._inbox.get(self._source.limits.frame_bytes))
+            if self._inbox.overflowed:
+                await self._fall_back()
+            elif not made and self._inbox.closed:
+                return []
             if made:
                 self._ended = self._ended or made[-1].final
                 return made
+
+    async def replay(self) -> list[Frame]:
+        """As `next`, but it waits for no event: the list is empty too if a page has nothing."""
+        if self._first:
+            made, self._first = self._first, []
+        elif self._at < self._upto and not self._ended:
+            made, self._at = await self._source.page(self._reading, self._at, self._upto)
+            # the service shuts down, or the reader has left: it resumes from its cursor
+            self._ended = self._inbox.closed or (bool(made) and made[-1].final)
+        else:
+            made = []
+        return made
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while made := await self.next():

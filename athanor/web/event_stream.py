@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..engine.athanor import Athanor
 from ..exceptions import AthanorError
-from ..live.frames import Format
+from ..live.frames import Format, Frame
 from ..live.subscription import Subscription
 from .http_chunks import http_chunks
 from .live_writer import LiveWriter
@@ -88,8 +88,8 @@ class EventStream(EventSourceResponse):
             has_body = scope["method"] != "HEAD"
             with JoinedWrites(receive):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                if has_body and self.media_type == SSE:
-                    await writer.write(_greeting())
+                if has_body:
+                    await self._begin(writer)
             if has_body:
                 await self._send_frames(writer)
             await writer.end()
@@ -107,8 +107,12 @@ class EventStream(EventSourceResponse):
             if expiry is not None:
                 expiry.cancel()
 
+    async def _begin(self, writer: PacedWriter) -> None:
+        """Send the greeting of SSE, in one write with the first frames of a replay."""
+        greeting = _greeting() if self.media_type == SSE else b""
+        await self._send(writer, await self._subscription.replay(), greeting)
+
     async def _send_frames(self, writer: PacedWriter) -> None:
-        most = self._engine.limits.chunk_bytes
         subscription, transport = self._subscription, writer.chunked_transport
         if isinstance(subscription, Subscription) and transport is not None:
             chunks = http_chunks(self._format)
@@ -116,10 +120,17 @@ class EventStream(EventSourceResponse):
         while not writer.is_cut and (frames := await subscription.next()):
             if not await writer.settled():
                 return
-            pieces = [piece for frame in frames for piece in frame.encode(self._format)]
-            for chunk in chunks_of(pieces, most):
-                if not await writer.write(chunk, frames):
-                    return
+            if not await self._send(writer, frames):
+                return
+
+    async def _send(self, writer: PacedWriter, frames: list[Frame], before: bytes = b"") -> bool:
+        """Send `before` and some frames; False if the client is gone."""
+        pieces = (piece for frame in frames for piece in frame.encode(self._format))
+        for chunk in chunks_of(pieces, self._engine.limits.chunk_bytes):
+            if not await writer.write(b"".join((before, chunk)) if before else chunk, frames):
+                return False
+            before = b""
+        return not before or await writer.write(before)
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

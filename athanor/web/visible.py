@@ -80,10 +80,13 @@ class VisibleSubscription:
     async def next(self) -> list[Frame]:
         """As `Subscription.next`."""
         while made := await self._subscription.next():
-            visible = [frame for frame in [await self._visible(frame) for frame in made] if frame.events]
-            if visible:
+            if visible := await self._visible(made):
                 return visible
         return []
+
+    async def replay(self) -> list[Frame]:
+        """As `Subscription.replay`."""
+        return await self._visible(await self._subscription.replay())
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while made := await self.next():
@@ -91,9 +94,13 @@ class VisibleSubscription:
                 for event in frame.decode():
                     yield event
 
-    async def _visible(self, frame: Frame) -> Frame:
-        events = [event for event in frame.events if await self._sees(event)]
-        return Frame(frame.epoch, events, frame.last, frame.final)
+    async def _visible(self, frames: list[Frame]) -> list[Frame]:
+        visible = []
+        for frame in frames:
+            events = [event for event in frame.events if await self._sees(event)]
+            if events:
+                visible.append(Frame(frame.epoch, events, frame.last, frame.final))
+        return visible
 
     async def _sees(self, event: WireEvent) -> bool:
         # an entry comes from the topic of its run alone, which the caller was allowed to open
