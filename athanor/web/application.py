@@ -96,8 +96,13 @@ class Application(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        else:
-            await self.gate(rooted(scope), receive, send)
+            return
+        scope = rooted(scope)
+        try:
+            await self.gate(scope, receive, send)
+        finally:
+            # uvicorn's `send` and the scope have each other: only the garbage collector would free them
+            scope.pop("athanor.send", None)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         # the server logs one sentence, not a traceback, if the start fails for a known reason

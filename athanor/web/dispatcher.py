@@ -56,9 +56,6 @@ class Dispatcher:
         if found is None and len(parts) > 1 and parts[1]:
             found = self._endpoints.get((parts[0], None, *parts[2:]))
         endpoint = None if found is None else found.by_method.get(scope["method"])
-        if not isinstance(endpoint, StreamEndpoint):
-            # uvicorn's `send` and the scope have each other: only the garbage collector would free them
-            scope.pop("athanor.send", None)
         if found is None or endpoint is None:
             return self._rest(scope, receive, send)
         scope["app"] = self._app

@@ -51,8 +51,6 @@ class StreamEndpoint:
             await response(scope, receive, send)
         finally:
             self._open_streams.leave(client)
-            # as in `Dispatcher`
-            scope.pop("athanor.send", None)
 
     async def _respond(self, request: Request) -> Response:
         engine = engine_of(request)
