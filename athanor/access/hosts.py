@@ -12,8 +12,6 @@ import socket
 from functools import lru_cache
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?)(?::(\d{1,5}))?")
-
-
 MOST_HOST = 261
 """Characters of a `Host`: a name has 255 at most (RFC 1035, section 2.3.4), and a port has 6."""
 

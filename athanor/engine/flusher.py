@@ -74,7 +74,6 @@ class Flusher:
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._room = asyncio.Condition()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._give_up_at = math.inf
@@ -87,8 +86,7 @@ class Flusher:
         self.seconds = 0.0
 
     def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._run(), name="athanor-flusher")
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="athanor-flusher")
         self._task.add_done_callback(self._ended)
 
     async def stop(self, patience: float) -> None:
@@ -131,11 +129,11 @@ class Flusher:
 
     def submit(self, command: Command, hurry: bool = False) -> asyncio.Future[Any]:
         """Put a command into the ring; the future ends with its commit. Raises `RingFull`."""
-        if self._loop is None:
-            raise NotStarted("Athanor has not been started")
+        pending = Pending(command, None)
+        self._push(pending, hurry)
+        assert self._task is not None
         # `get_running_loop` is a system call in Python 3.11
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._push(Pending(command, future), hurry)
+        pending.future = future = self._task.get_loop().create_future()
         return future
 
     def submit_unwatched(self, command: Command) -> None:

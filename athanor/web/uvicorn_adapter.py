@@ -186,7 +186,8 @@ class JoinedWrites:
 
     def __init__(self, receive: Any) -> None:
         self._cycle = _cycle_of(receive)
-        self._transport = transport_of(receive)
+        # without one, nobody writes here
+        self._transport: Any = transport_of(receive)
         self._head: bytes | None = None
 
     def __enter__(self) -> None:
@@ -200,7 +201,6 @@ class JoinedWrites:
 
     def write(self, data: bytes) -> None:
         """The first write is the head; what follows is written at once."""
-        assert self._transport is not None
         if self._head is None:
             self._head = data
         else:
@@ -208,16 +208,13 @@ class JoinedWrites:
             self._transport.write(head + data if head else data)
 
     def close(self) -> None:
-        assert self._transport is not None
         self._write_head()
         self._transport.close()
 
     def is_closing(self) -> bool:
-        assert self._transport is not None
-        return self._transport.is_closing()
+        return bool(self._transport.is_closing())
 
     def _write_head(self) -> None:
-        assert self._transport is not None
         # uvloop raises an error for a connection that is closed by now
         if self._head and not self._transport.is_closing():
             self._transport.write(self._head)
