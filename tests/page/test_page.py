@@ -87,7 +87,7 @@ def test_the_overview_updates_itself(service: Service, tab: Tab) -> None:
     expect(failed).to_contain_text("ValueError: no digits")
     failed.get_by_role("link").click()
     expect(tab.page.locator(".head .error")).to_contain_text("ValueError: no digits")
-    tab.page.go_back()
+    tab.back()
     expect(row).to_contain_text("Digits")
     client.delete("/instances/digits")
     expect(tab.page.get_by_role("heading", name="No experiments yet")).to_be_visible()

@@ -559,7 +559,7 @@ def test_back_returns_to_where_one_was(shared_service: Service, client: httpx.Cl
     expect(tab.page).to_have_url(re.compile(r"\?at=12346$"))
     tab.page.locator("h1 a").click()
     expect(tab.page.locator(".viewport")).to_have_count(0)
-    tab.page.go_back()
+    tab.back()
     wait_until(lambda: first_row(tab) == 12_346, "the same place")
     expect(tab.page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
     # the end has no place in the address: it is followed

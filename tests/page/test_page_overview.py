@@ -120,7 +120,7 @@ def test_a_search_finds_experiments_and_runs(lab: Service, tab: Tab) -> None:
     expect(tab.page.locator("h1")).to_have_text("Experiment 5")
     expect(tab.page.get_by_label("filter runs")).to_have_value("memory")
     expect(tab.page.locator(".grid-row")).to_have_count(1)
-    tab.page.go_back()
+    tab.back()
     expect(experiments).to_have_text("Experiments 2")
     tab.page.get_by_label("filter runs").fill("lr>2")
     expect(experiments).to_have_text("Experiments 1")
@@ -162,7 +162,7 @@ def test_the_overview_follows_experiments_and_returns_to_its_place(lab: Service,
     scroller.evaluate("list => { list.scrollTop = 700 }")
     tab.page.get_by_role("link", name="Experiment 30", exact=True).click()
     expect(tab.page.locator("h1")).to_have_text("Experiment 30")
-    tab.page.go_back()
+    tab.back()
     expect(tab.page.get_by_role("link", name="Experiment 30", exact=True)).to_be_visible()
     wait_until(lambda: scroller.evaluate("list => list.scrollTop") >= 650, "the place")
     assert tab.errors == []

@@ -76,6 +76,13 @@ class Tab:
                 return sorted(read.items())
             self.page.keyboard.press("PageDown")
 
+    def back(self) -> None:
+        """Go back in the history; the caller waits for what it expects there.
+
+        Playwright's `go_back` takes any change of the address for its end, that of a view too.
+        """
+        self.page.evaluate("() => { setTimeout(() => history.back()) }")
+
     def expect_lines(self, count: int) -> None:
         word = "line" if count == 1 else "lines"
         expect(self.page.locator(".count")).to_have_text(f"{count:,} {word}")
