@@ -173,6 +173,7 @@ export class LogTab {
   follow(wanted) {
     this.viewport.follows = wanted;
     if (wanted) {
+      this.mustShow = false;
       this.fresh = 0;
       this.viewport.moveTo(this.viewport.last);
       if (this.at) this.address.set({ at: (this.at = null) });
@@ -201,6 +202,7 @@ export class LogTab {
 
   // Scrolling up stops following, and scrolling to the end starts it again.
   moved() {
+    this.mustShow = false;
     const { isAtEnd } = this.viewport;
     if (isAtEnd !== this.viewport.follows) {
       this.viewport.follows = isAtEnd;
@@ -268,7 +270,8 @@ export class LogTab {
     this.open(seq, true);
   }
 
-  // Opens the line if it is loaded, or when it is. The list becomes lower by that: `mustShow` keeps the line in it.
+  // Opens the line if it is loaded, or when it is. The list becomes lower by that: `mustShow` keeps the line in it,
+  // unless the user moves before.
   open(seq, mustShow) {
     const entry = seq && this.entry(seq);
     this.mustShow = mustShow && !entry;
@@ -299,6 +302,7 @@ export class LogTab {
   // Shows other lines, because the filter has changed. Without one, the view stays at the match: the
   // selected line, or the one in the middle.
   choose() {
+    clearTimeout(this.opening);
     this.fresh = 0;
     this.selection.clear();
     const before = this.lines;
@@ -385,6 +389,8 @@ export class LogTab {
   }
 
   key(event) {
+    // what a key shows stays: a click before it no longer opens its line
+    clearTimeout(this.opening);
     if (event.key === "/") this.filter.search.focus();
     else if (event.key === "f") this.follow(!this.viewport.follows);
     else if (event.key === "w") this.wrap(!this.viewport.isWrapped);

@@ -182,6 +182,53 @@ def test_a_selection_over_lines_that_are_not_loaded_is_copied_whole(
     expect(reader.page.locator(".log-tab .tools")).to_contain_text("copied 20,000 lines")
 
 
+def test_a_click_before_a_key_does_not_take_the_view_back(
+    shared_service: Service, client: httpx.Client, tab: Tab
+) -> None:
+    run = new_run(client)
+    post(client, run, *lines(1, 1000))
+    opened(tab, shared_service, run)
+    # the page waits for a second click, which would select a word; a timer of the same page outlasts it
+    waited = "() => new Promise(done => setTimeout(done, 1000))"
+    for key, last in (("G", 1000), ("Escape", None)):
+        tab.page.keyboard.press("g")
+        assert first_row(tab) == 1
+        before = tab.rows
+        place = box(tab, 1)
+        tab.page.mouse.click(place["x"] + 10, place["y"] + 10)
+        tab.page.keyboard.press(key)
+        tab.page.evaluate(waited)
+        assert tab.rows[-1][0] == (last or before[-1][0])
+        expect(tab.page.locator(".detail")).to_be_hidden()
+        assert "line=" not in tab.page.url
+    # without a key, the click opens the line
+    tab.page.mouse.click(place["x"] + 10, place["y"] + 10)
+    expect(tab.page.locator(".detail")).to_contain_text("line 1")
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize(("key", "shown"), [("G", 20_000), ("g", 1)])
+def test_a_line_that_is_loaded_late_does_not_take_the_view_back(
+    shared_service: Service, client: httpx.Client, tab: Tab, key: str, shown: int
+) -> None:
+    run = new_run(client)
+    for first in range(1, 20_001, 10_000):
+        post(client, run, *lines(first, 10_000))
+    held: list[Route] = []
+    ranges = re.compile(r"/logs\?after=")
+    tab.page.route(ranges, lambda route: held.append(route))
+    tab.page.goto(f"{shared_service.url}/#/runs/{run}?line=3000")
+    wait_until(lambda: tab.page.evaluate("true") and held, "the request of the line")
+    tab.page.locator(".viewport").focus()
+    tab.page.keyboard.press(key)
+    tab.page.route(ranges, lambda route: route.continue_())
+    for route in held:
+        route.continue_()
+    expect(tab.page.locator(".detail")).to_contain_text("line 3000")
+    assert shown in [seq for seq, _ in tab.rows]
+    assert tab.errors == []
+
+
 def test_a_traceback_shows_its_last_line_and_on_demand_all(
     shared_service: Service, client: httpx.Client, reader: Tab
 ) -> None:
