@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
+from .page_files import TYPES, PageReader
 from .problems import Problem
 
 _HEADERS = {
@@ -20,6 +21,8 @@ _HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
 }
+# for a path with the version: its content never changes (RFC 8246); a year, in seconds
+_FOREVER = "public, max-age=31536000, immutable"
 
 
 def static_folder() -> Path:
@@ -29,30 +32,25 @@ def static_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "static"
 
 
+_reader = PageReader(static_folder())
+
+
 async def get_page(request: Request) -> Response:
-    return _file("index.html", request)
+    files = await run_in_threadpool(_reader.read)
+    return Response(files.index, headers=_HEADERS, media_type=TYPES[".html"])
 
 
 async def get_file(request: Request) -> Response:
-    return _file(request.path_params["path"], request)
-
-
-def _file(name: str, request: Request) -> Response:
-    path = _path_of(name)
-    if path is None:
+    # as they were when the document was last asked for
+    files = _reader.latest
+    if files is None:
+        files = await run_in_threadpool(_reader.read)
+    found = files.find(request.path_params["path"])
+    if found is None:
         return Problem(404, f"there is nothing at {request.scope['path']}")
-    return FileResponse(path, headers=_HEADERS)
-
-
-def _path_of(name: str) -> Path | None:
-    """The file of that name in the folder; None if there is none, or can be none."""
-    folder = static_folder()
-    # a name may hold a NUL, be too long for a file, or be no UTF-8
-    with contextlib.suppress(OSError, ValueError):
-        path = (folder / name).resolve()
-        if path.is_relative_to(folder) and path.is_file():
-            return path
-    return None
+    name, is_current = found
+    headers = {**_HEADERS, "cache-control": _FOREVER} if is_current else _HEADERS
+    return Response(files.contents[name], headers=headers, media_type=TYPES[Path(name).suffix])
 
 
 ROUTES = [Route("/", get_page), Route("/static/{path:path}", get_file)]

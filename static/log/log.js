@@ -55,7 +55,7 @@ export class LogTab {
     root.addEventListener("keydown", (event) => event.key === "Enter" && event.target === root && this.enter(event));
     root.addEventListener("pointerdown", (event) => event.target.closest(".row") && this.hold());
     this.selection = new LineSelection(this.id, root, () => this.lines, (text) => this.note(text));
-    this.count = element("span", { class: "faint count" });
+    this.count = element("span", { class: "faint said count" });
     const toggle = (title, name, onclick) => element("button", { type: "button", class: "small toggle", title, onclick }, name);
     this.wrapping = toggle("w", "Wrap", () => this.wrap(!this.viewport.isWrapped));
     this.following = toggle("f", "Follow", () => this.follow(!this.viewport.follows));
@@ -67,7 +67,7 @@ export class LogTab {
     const { search, level, stream, shortcuts } = this.filter;
     const menu = downloadMenu(this.id, "logs", "download lines", ["ndjson", "csv", "json"], this.state);
     this.root = element("div", { class: "log-tab" },
-      element("div", { class: "tools" }, search, level, stream, ...Object.values(shortcuts), this.count, this.state, element("span", { class: "space" }), this.wrapping, this.following, menu),
+      element("div", { class: "tools" }, search, level, stream, ...Object.values(shortcuts), this.count, this.wrapping, this.following, menu, this.state),
       element("div", { class: "log" }, root, this.empty, this.pill, this.announcer),
       this.detail.root,
     );

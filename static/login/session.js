@@ -1,8 +1,9 @@
 // Who is logged in. The token is in a cookie, which scripts can't read.
 
 import { getJson, send } from "../common/api.js";
+import { ROOT } from "../common/root.js";
 
-const tabs = new BroadcastChannel(`athanor ${new URL("../..", import.meta.url).pathname}`);
+const tabs = new BroadcastChannel(`athanor ${new URL(ROOT).pathname}`);
 
 // Logs in with a token. Raises ApiError: 401 if it is wrong, 429 after too many wrong ones.
 export async function logIn(token) {

@@ -50,12 +50,12 @@ export class RunsPanel {
       remove: (id) => this.choose([id], false), clear: () => this.choose([...this.choice.slots.keys()], false),
       hover: (id) => this.highlight(id), result: (id, result) => this.runs.fold(id, result), cursor: () => this.options.cursor() ?? this.runs.cursor,
     });
-    this.count = element("span", { class: "faint count", role: "status" });
+    this.count = element("span", { class: "faint said count", role: "status" });
     this.grouping = element("select", { "aria-label": "group runs by", onchange: () => this.rearrange(() => this.address.set({ group: this.grouping.value, open: [] })) });
     this.change = element("button", { type: "button", class: "small", hidden: true, onclick: () => this.edit(this.chosen) }, "Edit");
     this.empty = element("div", { class: "nothing", hidden: true });
     this.side = element("div", { class: "side" }, this.comparison.root);
-    const strip = element("div", { class: "strip" }, this.filter.chips, this.count, element("span", { class: "space" }), this.change, this.grouping, this.plot.button, this.chooser.button);
+    const strip = element("div", { class: "strip" }, this.filter.chips, this.count, this.change, this.grouping, this.plot.button, this.chooser.button);
     this.tools = element("div", { class: "tools" }, this.filter.input, this.filter.toggle, strip);
     this.main = element("div", { class: "pane" }, this.table.root, this.empty);
     this.split = element("div", { class: "split" }, this.main, this.side);
@@ -135,6 +135,7 @@ export class RunsPanel {
     const loading = runs.isComplete ? "" : ", loading";
     const gone = this.gone ? `, ${this.gone} of the chosen ones no longer exist${this.gone === 1 ? "s" : ""}` : "";
     this.count.textContent = `${shown === all ? counted(all, "run") : `${shown.toLocaleString("en")} of ${counted(all, "run")}`}${loading}${gone}${arrangement.meanings.map((text) => `; ${text}`).join("")}`;
+    this.count.title = this.count.textContent;
     this.change.hidden = !this.choice.size || !this.options.shell.session.mayWrite;
     this.change.textContent = `Edit ${this.choice.size} chosen`;
     this.table.root.classList.toggle("read-only", !this.options.shell.session.mayWrite);

@@ -3,6 +3,7 @@
 // numbers, so a stream drops what is not after its own cursor.
 
 import { parse } from "../common/json.js";
+import { ROOT } from "../common/root.js";
 
 const TYPES = [
   "run_created", "run_started", "run_updated", "run_completed", "run_failed", "run_cancelled", "run_cancel_requested",
@@ -203,7 +204,7 @@ export class Hub {
 function address(topics, cursor) {
   const query = new URLSearchParams(topics.map((topic) => ["topic", topic]));
   query.set("last_event_id", cursor);
-  return `${new URL("../../events", import.meta.url)}?${query}`;
+  return `${ROOT}events?${query}`;
 }
 
 // The topics of an event (docs/protocol.md).

@@ -11,8 +11,8 @@ export const RUN_ENDS = ["run_completed", "run_failed", "run_cancelled"];
 const IDLE = 30000;
 // milliseconds after which a silent hub is replaced: the worker may have crashed
 const SILENCE = 60000;
-// A worker of an older page may still run: change the number with what the hub and streams say.
-const WORKER = { type: "module", name: "athanor 2" };
+// A page of another version has a worker of its own: the version is in the worker's address.
+const WORKER = { type: "module", name: "athanor" };
 
 let worker = null;
 let canShare = "SharedWorker" in globalThis;

@@ -557,6 +557,37 @@ def test_dates_are_shown_where_the_day_changes(
     assert tab.page.locator(".row .day").all_text_contents() == ["1 May 2024", "2 May 2024"]
 
 
+@pytest.mark.parametrize("width", [1440, 1200, 1024, 390])
+def test_a_search_moves_no_button(
+    shared_service: Service, client: httpx.Client, tabs: Tabs, width: int
+) -> None:
+    """A button that moves between the press and the release of the mouse misses its click."""
+    run = new_run(client)
+    post(client, run, *lines(1, 3000), {"message": "a warning", "level": "warn"})
+    tab = tabs(viewport={"width": width, "height": 844})
+    opened(tab, shared_service, run)
+    # the shortcut to the warnings is there
+    expect(tab.page.get_by_role("button", name="1 warning")).to_be_visible()
+    places = """() => [...document.querySelectorAll(".tools button, .tools select")].map((each) => {
+      const { x, y, width } = each.getBoundingClientRect();
+      return [each.textContent.slice(0, 8), x, y, width];
+    })"""
+    before = tab.page.evaluate(places)
+    held: list[Route] = []
+    tab.page.route("**/logs?*q=*", lambda route: held.append(route))
+    count = tab.page.locator(".count")
+    for text, found in (("line 2", "1,111 of 3,001 lines"), ("absent", "0 of 3,001 lines")):
+        tab.page.get_by_label("search lines").fill(text)
+        expect(count).to_have_text("0 matches so far, searching …")
+        assert tab.page.evaluate(places) == before
+        wait_until(lambda: tab.page.evaluate("true") and held, "the request")
+        held.pop().continue_()
+        expect(count).to_have_text(found)
+        assert tab.page.evaluate(places) == before
+    expect(tab.page.locator(".log-tab .tools")).to_contain_text("nothing matches")
+    assert tab.errors == []
+
+
 def test_the_address_has_level_search_line_and_place(
     shared_service: Service, client: httpx.Client, tab: Tab
 ) -> None:

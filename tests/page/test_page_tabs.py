@@ -114,7 +114,9 @@ def test_a_tab_that_joins_with_an_old_cursor_misses_nothing(
 
 
 JOIN = """async ([topic, cursor]) => {
-  const { Stream } = await import("./static/stream/stream.js");
+  // the page's own module, whose worker is that of the page
+  const { src } = document.querySelector("script[type=module]");
+  const { Stream } = await import(new URL("stream/stream.js", src));
   window.got = { seqs: [], states: [] };
   window.stream = new Stream([topic], cursor, {
     event: (data) => got.seqs.push(...(data.logs ?? [data.log]).map(({ seq }) => seq)),
