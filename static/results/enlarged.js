@@ -5,11 +5,12 @@ import { Chart } from "./chart.js";
 import { Legend } from "./legend.js";
 
 export class Enlarged {
-  // `host` is the chart's (chart.js); `onClose()` is called when the reader closes the dialog.
+  // `host` is the chart's (chart.js); `onClose()` is called when the reader has closed the dialog. A browser
+  // tells of that later, when another chart may be enlarged.
   constructor(host, onClose) {
     this.host = host;
     this.chart = null;
-    this.root = element("dialog", { class: "enlarged", "aria-label": "enlarged chart", onclose: onClose });
+    this.root = element("dialog", { class: "enlarged", "aria-label": "enlarged chart", onclose: () => this.root.open || onClose() });
   }
 
   open(key, runs) {

@@ -48,9 +48,11 @@ export class Editable {
   async submit(event) {
     event.preventDefault();
     const { value } = this.field;
+    const { form } = this;
     try {
       if (value !== this.text) await this.save(value);
-      this.close();
+      // left meanwhile, and perhaps open again
+      if (form.isConnected) this.close();
     } catch (error) {
       this.problem.textContent = error.status ? error.message : "not saved: the service does not answer";
       this.problem.hidden = false;

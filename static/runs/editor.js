@@ -14,7 +14,7 @@ export class Editor {
   // `returnTo(id)` puts the focus back when the dialog closes.
   constructor(returnTo) {
     this.returnTo = returnTo;
-    this.root = element("dialog", { class: "editor", "aria-labelledby": "editor-title", onclose: () => this.closed() });
+    this.root = element("dialog", { class: "editor", "aria-labelledby": "editor-title", onclose: () => this.closed(), oncancel: (event) => this.cancelled(event) });
     this.items = [];
   }
 
@@ -26,7 +26,7 @@ export class Editor {
     const title = isOne ? displayName(items[0].run) : counted(items.length, "run");
     const form = element("form", { method: "dialog", onsubmit: (event) => this.save(event) },
       element("h2", { id: "editor-title" }, title), ...(isOne ? this.fieldsOfOne(items[0].run) : this.fieldsOfMany()),
-      element("div", { class: "line" }, element("button", { type: "submit" }, "Save"), element("button", { type: "button", onclick: () => this.root.close() }, "Close")));
+      element("div", { class: "line" }, element("button", { type: "submit" }, "Save"), element("button", { type: "button", onclick: () => this.close() }, "Close")));
     this.root.replaceChildren(form, element("div", { class: "line dangers" }, ...this.dangers()), this.state);
     this.root.showModal();
     if (part === "delete") this.root.querySelector("[data-part=delete]")?.focus();
@@ -58,10 +58,11 @@ export class Editor {
   async save(event) {
     event.preventDefault();
     const values = this.values();
+    const form = event.currentTarget;
     const isOne = this.items.length === 1;
     const change = isOne ? this.changeOfOne(values) : null;
     if (isOne && !Object.keys(change).length) {
-      this.root.close();
+      this.close();
       return;
     }
     const [add, drop] = [listed(values.add ?? ""), listed(values.drop ?? "")];
@@ -69,7 +70,7 @@ export class Editor {
       const body = change ?? { tags: [...new Set([...tagsOf(run), ...add])].filter((tag) => !drop.includes(tag)) };
       return request(runPath(run.id), { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     });
-    if (ok) this.root.close();
+    if (ok && form.isConnected) this.close();
   }
 
   // Only what was changed: another may have changed the rest meanwhile.
@@ -113,7 +114,7 @@ export class Editor {
         return;
       }
       calm();
-      if (await this.all(items, done, act)) this.root.close();
+      if ((await this.all(items, done, act)) && button.isConnected) this.close();
     };
     const button = element("button", { type: "button", class: "danger", "data-part": part, onclick: press, onblur: calm }, label);
     return button;
@@ -123,7 +124,9 @@ export class Editor {
   async all(items, done, act) {
     const faults = [];
     const waiting = [...items];
-    this.state.textContent = "";
+    // the dialog may be that of other runs when these are done
+    const { state } = this;
+    state.textContent = "";
     const work = async () => {
       for (let item = waiting.shift(); item; item = waiting.shift()) {
         try {
@@ -134,13 +137,28 @@ export class Editor {
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, work));
-    if (faults.length) this.state.textContent = `${items.length > 1 ? `${items.length - faults.length} of ${items.length} ${done}. ` : ""}${faults.slice(0, 5).join("; ")}`;
+    if (faults.length) state.textContent = `${items.length > 1 ? `${items.length - faults.length} of ${items.length} ${done}. ` : ""}${faults.slice(0, 5).join("; ")}`;
     return !faults.length;
   }
 
+  close() {
+    this.root.close();
+    this.closed();
+  }
+
+  // Esc closes at once: what the reader does next finds the focus where it stays.
+  cancelled(event) {
+    event.preventDefault();
+    this.close();
+  }
+
+  // A browser tells of a close later, when the dialog may be open again.
   closed() {
+    if (this.root.open || !this.items.length) return;
+    const [{ id }] = this.items;
+    this.items = [];
     this.root.replaceChildren();
-    this.returnTo(this.items[0]?.id);
+    this.returnTo(id);
   }
 }
 

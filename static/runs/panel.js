@@ -44,7 +44,7 @@ export class RunsPanel {
     });
     this.filter = new FilterBox(this.arrangement.filter, this.options.hint ?? "Filter runs  /", (text) => this.typed(text));
     this.chooser = new ColumnChooser(this.arrangement, () => this.rearrange());
-    this.editor = new Editor((id) => this.table.focus(id));
+    this.editor = new Editor((id) => this.table.focus(id, this.editedAt));
     this.plot = new Plot(this.address, { hover: (id) => this.highlight(id) });
     this.comparison = new Comparison(this.address, {
       remove: (id) => this.choose([id], false), clear: () => this.choose([...this.choice.slots.keys()], false),
@@ -215,7 +215,9 @@ export class RunsPanel {
   }
 
   edit(items, part = null) {
-    if (items.length && this.options.shell.session.mayWrite) this.editor.open(items, part);
+    if (!items.length || !this.options.shell.session.mayWrite) return;
+    this.editedAt = this.table.places.get(items[0].id);
+    this.editor.open(items, part);
   }
 
   // From the filter, Enter and the arrow lead to what it has found.

@@ -310,9 +310,9 @@ export class RunTable {
     this.rows.get(entry.id)?.focus({ preventScroll: true });
   }
 
-  // Puts the focus on a run's row, else on the current one.
-  focus(id) {
-    this.focusRow(this.entries[this.places.get(id) ?? this.places.get(this.current) ?? 0]);
+  // Puts the focus on a run's row; if the run is gone, on the row that is at its `place`.
+  focus(id = this.current, place = 0) {
+    this.focusRow(this.entries[this.places.get(id) ?? Math.min(place, this.entries.length - 1)]);
   }
 
   reveal(place) {

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from ..support.browser import Tab
 from ..support.follower import wait_until
@@ -130,6 +130,7 @@ def test_a_researcher_finds_the_best_run_why_one_failed_and_what_explains_it(
     # why one failed
     page.get_by_label("filter runs").fill("status:failed")
     expect(page.locator(".count")).to_have_text("1 of 30 runs")
+    expect(page.locator(".grid-row")).to_have_count(1)
     expect(page.locator(".grid-row")).to_contain_text("ValueError: loss became NaN")
     # NaN is what was reported last
     expect_cells(page, "last.val/loss", ["NaN"])
@@ -358,6 +359,46 @@ def test_a_group_shows_counts_means_and_deviations(
     client.delete(f"/runs/{late}")
     tab.page.keyboard.press("ArrowLeft")
     expect(rows).to_have_count(2)
+    assert tab.errors == []
+
+
+def test_an_editor_that_opens_again_at_once_stays_open(
+    shared_service: Service, client: httpx.Client, tab: Tab
+) -> None:
+    instance = new_instance(client, "Editors")
+    for n in range(2):
+        add_run(client, instance, f"{instance}-{n}", start=False, name=f"run {n}")
+    tab.page.goto(f"{shared_service.url}/#/instances/{instance}?sort=name")
+    expect_names(tab.page, ["run 0", "run 1"])
+    first, second = (tab.page.locator(f'.grid-row[data-id="{instance}-{n}"]') for n in range(2))
+    first.focus()
+    tab.page.keyboard.press("e")
+    # the browser tells of the close when the dialog is open again
+    tab.page.evaluate(
+        """() => {
+          const buttons = [...document.querySelectorAll(".editor button")];
+          buttons.find(({ textContent }) => textContent === "Close").click();
+          document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "e", bubbles: true }));
+          return new Promise((done) => setTimeout(done, 100));
+        }"""
+    )
+    dialog = tab.page.get_by_role("dialog", name="run 0")
+    expect(dialog.get_by_label("Name")).to_be_focused()
+    # a change that is saved late does not close the editor of another run
+    held: list[Route] = []
+    tab.page.route("**/runs/*", lambda route: held.append(route))
+    dialog.get_by_label("Name").fill("renamed")
+    tab.page.keyboard.press("Enter")
+    wait_until(lambda: tab.page.evaluate("true") and held, "the change")
+    tab.page.keyboard.press("Escape")
+    expect(first).to_be_focused()
+    second.focus()
+    tab.page.keyboard.press("e")
+    dialog = tab.page.get_by_role("dialog", name="run 1")
+    expect(dialog.get_by_label("Name")).to_have_value("run 1")
+    held.pop().continue_()
+    expect(first).to_contain_text("renamed")
+    expect(dialog.get_by_label("Name")).to_be_focused()
     assert tab.errors == []
 
 
