@@ -197,6 +197,8 @@ def test_each_subscriber_replays_what_it_wants(
 async def engine(tmp_path: Path) -> AsyncIterator[Athanor]:
     limits = Limits(page_seconds=60, page_rows=20, text_rows=20)
     async with Athanor(settings_in(tmp_path, retention_rows=10), limits) as engine:
+        # only what a test deletes itself is gone
+        await engine.parts.maintenance.stop()
         yield engine
 
 
@@ -249,7 +251,6 @@ async def test_a_run_of_the_same_id_has_nothing_of_the_one_before(engine: Athano
     await started(engine, instance, "again", 150)
     await started(engine, instance, "other", 1)
     # what the first one left is deleted when the second one is created, and pages are kept
-    await engine.parts.maintenance.stop()
     assert len(await read_all(engine, "again")) == 150
     await engine.complete_run("again")
     await engine.delete_run("again")
