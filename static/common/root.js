@@ -1,2 +1,3 @@
-// The address of the service, in a tab and in a worker. The service puts the version of the page after /static/.
-export const ROOT = import.meta.url.replace(/(.*)\/static\/.*/, "$1/");
+// The address of the service without a final slash, in a tab and in a worker. The service puts the version of the page
+// after /static/.
+export const ROOT = import.meta.url.replace(/(.*)\/static\/.*/, "$1");

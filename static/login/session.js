@@ -3,7 +3,7 @@
 import { getJson, send } from "../common/api.js";
 import { ROOT } from "../common/root.js";
 
-const tabs = new BroadcastChannel(`athanor ${new URL(ROOT).pathname}`);
+const tabs = new BroadcastChannel(`athanor ${ROOT}`);
 
 // Logs in with a token. Raises ApiError: 401 if it is wrong, 429 after too many wrong ones.
 export async function logIn(token) {

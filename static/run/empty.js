@@ -2,10 +2,10 @@
 
 import { copyButton, element } from "../common/dom.js";
 import { ago } from "../common/format.js";
+import { ROOT } from "../common/root.js";
 
 export function whyEmpty(run) {
-  const base = location.href.replace(/[#?].*$/, "").replace(/\/$/, "");
-  const path = `${base}/runs/${run.id}`;
+  const path = `${ROOT}/runs/${run.id}`;
   if (run.status === "pending") {
     return [
       element("h2", {}, "This run has not started"),

@@ -58,7 +58,6 @@ export class Editor {
   async save(event) {
     event.preventDefault();
     const values = this.values();
-    const form = event.currentTarget;
     const isOne = this.items.length === 1;
     const change = isOne ? this.changeOfOne(values) : null;
     if (isOne && !Object.keys(change).length) {
@@ -70,7 +69,7 @@ export class Editor {
       const body = change ?? { tags: [...new Set([...tagsOf(run), ...add])].filter((tag) => !drop.includes(tag)) };
       return request(runPath(run.id), { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     });
-    if (ok && form.isConnected) this.close();
+    if (ok) this.close();
   }
 
   // Only what was changed: another may have changed the rest meanwhile.
@@ -114,17 +113,16 @@ export class Editor {
         return;
       }
       calm();
-      if ((await this.all(items, done, act)) && button.isConnected) this.close();
+      if (await this.all(items, done, act)) this.close();
     };
     const button = element("button", { type: "button", class: "danger", "data-part": part, onclick: press, onblur: calm }, label);
     return button;
   }
 
-  // Does one thing to all items; says which ones could not. Returns whether all could.
+  // Does one thing to all items; says which ones could not. Returns whether all could, and the dialog is still theirs.
   async all(items, done, act) {
     const faults = [];
     const waiting = [...items];
-    // the dialog may be that of other runs when these are done
     const { state } = this;
     state.textContent = "";
     const work = async () => {
@@ -138,7 +136,7 @@ export class Editor {
     };
     await Promise.all(Array.from({ length: PARALLEL }, work));
     if (faults.length) state.textContent = `${items.length > 1 ? `${items.length - faults.length} of ${items.length} ${done}. ` : ""}${faults.slice(0, 5).join("; ")}`;
-    return !faults.length;
+    return !faults.length && state.isConnected;
   }
 
   close() {

@@ -204,7 +204,7 @@ export class Hub {
 function address(topics, cursor) {
   const query = new URLSearchParams(topics.map((topic) => ["topic", topic]));
   query.set("last_event_id", cursor);
-  return `${ROOT}events?${query}`;
+  return `${ROOT}/events?${query}`;
 }
 
 // The topics of an event (docs/protocol.md).

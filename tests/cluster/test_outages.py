@@ -75,6 +75,6 @@ async def test_a_link_that_is_cut_for_ten_seconds_costs_time_and_no_line(
         hosts[0].cut()
         await asyncio.sleep(10)  # the ten seconds of the requirement
         assert cluster.nodes[0].trouble()
-        await asyncio.to_thread(wait_until, lambda: not cluster.nodes[1].trouble(), "the other node")
+        await asyncio.to_thread(wait_until, lambda: not cluster.nodes[1].trouble(), "the other node", 10)
         hosts[0].mend()
         await asyncio.to_thread(cluster.await_all_ready)

@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Route, expect
+from playwright.sync_api import Locator, expect
 
 from ..support.browser import Tab
 from ..support.follower import wait_until
+from ..support.held import Held
 from ..support.service import Service, new_run
 
 Tabs = Callable[..., Tab]
@@ -40,6 +41,14 @@ def post(client: httpx.Client, run: str, *entries: dict[str, Any]) -> None:
 
 def lines(first: int, count: int) -> list[dict[str, Any]]:
     return [{"message": f"line {number}"} for number in range(first, first + count)]
+
+
+def long_run(client: httpx.Client) -> str:
+    """A run of 20,000 lines."""
+    run = new_run(client)
+    for first in range(1, 20_001, 10_000):
+        post(client, run, *lines(first, 10_000))
+    return run
 
 
 def message(tab: Tab, seq: int) -> Locator:
@@ -154,9 +163,7 @@ def test_nothing_moves_under_a_pressed_mouse_button(
 def test_a_selection_over_lines_that_are_not_loaded_is_copied_whole(
     shared_service: Service, client: httpx.Client, reader: Tab
 ) -> None:
-    run = new_run(client)
-    for first in range(1, 20_001, 10_000):
-        post(client, run, *lines(first, 10_000))
+    run = long_run(client)
     opened(reader, shared_service, run)
     reader.page.keyboard.press("g")
     place = box(reader, 1) if first_row(reader) == 1 else {}
@@ -211,18 +218,15 @@ def test_a_click_before_a_key_does_not_take_the_view_back(
 def test_a_line_that_is_loaded_late_does_not_take_the_view_back(
     shared_service: Service, client: httpx.Client, tab: Tab, key: str, shown: int
 ) -> None:
-    run = new_run(client)
-    for first in range(1, 20_001, 10_000):
-        post(client, run, *lines(first, 10_000))
-    held: list[Route] = []
+    run = long_run(client)
     ranges = re.compile(r"/logs\?after=")
-    tab.page.route(ranges, lambda route: held.append(route))
-    tab.page.goto(f"{shared_service.url}/#/runs/{run}?line=3000")
-    wait_until(lambda: tab.page.evaluate("true") and held, "the request of the line")
+    held = Held(tab.page, ranges)
+    with tab.page.expect_request(ranges):
+        tab.page.goto(f"{shared_service.url}/#/runs/{run}?line=3000")
     tab.page.locator(".viewport").focus()
     tab.page.keyboard.press(key)
     tab.page.route(ranges, lambda route: route.continue_())
-    for route in held:
+    for route in held.routes:
         route.continue_()
     expect(tab.page.locator(".detail")).to_contain_text("line 3000")
     assert shown in [seq for seq, _ in tab.rows]
@@ -347,13 +351,6 @@ def test_a_search_shows_matches_as_they_come_and_a_newer_one_ends_it(
     """The service reads for a bounded time: pages may be short, or empty, and have no total."""
     run = new_run(client)
     post(client, run, *lines(1, 1000))
-    held: list[Route] = []
-
-    def has_held(count: int) -> bool:
-        # handles what the browser has sent
-        tab.page.evaluate("0")
-        return len(held) == count
-
     seqs = {1: [900, 950], 2: [], 3: [400]}
 
     def page(number: int) -> dict[str, Any]:
@@ -370,30 +367,29 @@ def test_a_search_shows_matches_as_they_come_and_a_newer_one_ends_it(
         following = f"/runs/{run}/logs?q=line&before={10 - number}" if number < 3 else None
         return {"logs": logs, "total": None, "last_event_id": "0", "next": following}
 
-    tab.page.route("**/logs?*q=line*", lambda route: held.append(route))
+    held = Held(tab.page, "**/logs?*q=line*")
     opened(tab, shared_service, run)
     tab.page.get_by_label("search lines").fill("line")
     for number, text in ((1, "2 matches so far, searching …"), (2, "2 matches so far, searching …")):
-        wait_until(lambda: has_held(number), "the request")  # noqa: B023
-        held[-1].fulfill(json=page(number))
+        held.wait_for(number, "the request").fulfill(json=page(number))
         expect(tab.page.locator(".count")).to_have_text(text)
     assert [seq for seq, _ in tab.rows] == [900, 950]
-    wait_until(lambda: has_held(3), "the third request")
+    third = held.wait_for(3, "the third request")
     # a live match counts, while the search goes on
     post(client, run, {"message": "line 1001"})
     expect(tab.page.locator(".count")).to_have_text("3 matches so far, searching …")
-    held[-1].fulfill(json=page(3))
+    third.fulfill(json=page(3))
     expect(tab.page.locator(".count")).to_have_text("4 of 1,001 lines")
     assert [seq for seq, _ in tab.rows] == [400, 900, 950, 1001]
     tab.page.get_by_label("search lines").fill("line 7")
-    wait_until(lambda: has_held(4), "another search")
+    held.wait_for(4, "another search")
     with tab.page.expect_event("requestfailed") as failed:
         tab.page.get_by_label("search lines").fill("")
     assert "q=line+7" in failed.value.url
     tab.expect_lines(1001)
     # leaving the view ends its search too
     tab.page.get_by_label("search lines").fill("line 8")
-    wait_until(lambda: has_held(5), "one more search")
+    held.wait_for(5, "one more search")
     with tab.page.expect_event("requestfailed") as failed:
         tab.page.locator(".brand").click()
     assert "q=line+8" in failed.value.url
@@ -573,15 +569,14 @@ def test_a_search_moves_no_button(
       return [each.textContent.slice(0, 8), x, y, width];
     })"""
     before = tab.page.evaluate(places)
-    held: list[Route] = []
-    tab.page.route("**/logs?*q=*", lambda route: held.append(route))
+    held = Held(tab.page, "**/logs?*q=*")
     count = tab.page.locator(".count")
-    for text, found in (("line 2", "1,111 of 3,001 lines"), ("absent", "0 of 3,001 lines")):
+    searches = (("line 2", "1,111 of 3,001 lines"), ("absent", "0 of 3,001 lines"))
+    for number, (text, found) in enumerate(searches, 1):
         tab.page.get_by_label("search lines").fill(text)
         expect(count).to_have_text("0 matches so far, searching …")
         assert tab.page.evaluate(places) == before
-        wait_until(lambda: tab.page.evaluate("true") and held, "the request")
-        held.pop().continue_()
+        held.wait_for(number, "the request").continue_()
         expect(count).to_have_text(found)
         assert tab.page.evaluate(places) == before
     expect(tab.page.locator(".log-tab .tools")).to_contain_text("nothing matches")
@@ -628,9 +623,7 @@ def test_the_address_has_level_search_line_and_place(
 
 
 def test_back_returns_to_where_one_was(shared_service: Service, client: httpx.Client, tab: Tab) -> None:
-    run = new_run(client)
-    for first in range(1, 20_001, 10_000):
-        post(client, run, *lines(first, 10_000))
+    run = long_run(client)
     opened(tab, shared_service, run)
     tab.page.locator(".viewport").evaluate("view => { view.scrollTop = 12345 * 20 }")
     wait_until(lambda: first_row(tab) == 12_346, "the place")
@@ -648,9 +641,7 @@ def test_back_returns_to_where_one_was(shared_service: Service, client: httpx.Cl
 def test_a_link_to_a_line_shows_it_in_the_middle(
     shared_service: Service, client: httpx.Client, reader: Tab
 ) -> None:
-    run = new_run(client)
-    for first in range(1, 20_001, 10_000):
-        post(client, run, *lines(first, 10_000))
+    run = long_run(client)
     post(client, run, {"message": TRACEBACK, "level": "error"})
     opened(reader, shared_service, run, "?line=3000&wrap=1")
     for seq, row in ((3000, "line 3000"), (20_001, LAST)):

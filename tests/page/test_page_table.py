@@ -12,10 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
 from ..support.browser import Tab
 from ..support.follower import wait_until
+from ..support.held import Held
 from ..support.service import Service, running
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -385,18 +386,17 @@ def test_an_editor_that_opens_again_at_once_stays_open(
     dialog = tab.page.get_by_role("dialog", name="run 0")
     expect(dialog.get_by_label("Name")).to_be_focused()
     # a change that is saved late does not close the editor of another run
-    held: list[Route] = []
-    tab.page.route("**/runs/*", lambda route: held.append(route))
+    held = Held(tab.page, "**/runs/*")
     dialog.get_by_label("Name").fill("renamed")
     tab.page.keyboard.press("Enter")
-    wait_until(lambda: tab.page.evaluate("true") and held, "the change")
+    change = held.wait_for(1, "the change")
     tab.page.keyboard.press("Escape")
     expect(first).to_be_focused()
     second.focus()
     tab.page.keyboard.press("e")
     dialog = tab.page.get_by_role("dialog", name="run 1")
     expect(dialog.get_by_label("Name")).to_have_value("run 1")
-    held.pop().continue_()
+    change.continue_()
     expect(first).to_contain_text("renamed")
     expect(dialog.get_by_label("Name")).to_be_focused()
     assert tab.errors == []
