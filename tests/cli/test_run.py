@@ -190,6 +190,8 @@ def test_cancelling_the_run_interrupts_the_program_and_its_children(
     process = start(tmp_path, service.url, "run", "--", "sh", "-c", f"{sys.executable} train.py; exit 5")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+    # a run that is cancelled before its start takes no entries
+    wait_until(lambda: newest(client)["status"] == "running", "its start")
     client.post(f"/runs/{newest(client)['id']}/cancel").raise_for_status()
     out, _ = process.communicate(timeout=PATIENCE)
     assert out == "interrupted\n"

@@ -11,7 +11,16 @@ import httpx
 import pytest
 
 from ..support.follower import wait_until
-from ..support.scripts import Scripts, free_port, numbers, spooled_lines, status, stored, sync
+from ..support.scripts import (
+    Scripts,
+    free_port,
+    has_started,
+    numbers,
+    spooled_lines,
+    status,
+    stored,
+    sync,
+)
 from ..support.service import Service
 
 ENTRIES = 50_000
@@ -383,7 +392,8 @@ def test_a_loop_that_checks_cancelled_ends_too(
         """,
         shared_service.url,
     ).start()
-    wait_until(lambda: client.get("/runs/checks").status_code == 200, "the run")
+    # a run that is cancelled before its start takes no entries
+    wait_until(lambda: has_started(client, "checks"), "its start")
     client.post("/runs/checks/cancel").raise_for_status()
     assert script.wait() == 0
     assert status(client, "checks") == "cancelled"

@@ -15,7 +15,7 @@ from athanor.client.output.bar import Bar
 from athanor.client.output.transcript import Transcript
 
 from ..support.follower import wait_until
-from ..support.scripts import Scripts, environment, sync
+from ..support.scripts import Scripts, environment, has_started, sync
 from ..support.service import Service
 from ..support.terminals import Terminal
 
@@ -202,7 +202,7 @@ def test_a_cancelled_script_ends_quietly_with_130(
         """,
         shared_service.url,
     ).start()
-    wait_until(lambda: client.get("/runs/quiet").status_code == 200, "the run")
+    wait_until(lambda: has_started(client, "quiet"), "its start")
     client.post("/runs/quiet/cancel").raise_for_status()
     assert script.wait() == 130
     assert (script.stdout, script.stderr) == ("", "")

@@ -183,6 +183,12 @@ def status(client: httpx.Client, run: str) -> str:
     return str(client.get(f"/runs/{run}").raise_for_status().json()["status"])
 
 
+def has_started(client: httpx.Client, run: str) -> bool:
+    """Whether there is such a run, and its producer has started it."""
+    response = client.get(f"/runs/{run}")
+    return response.status_code == 200 and response.json()["started_at"] is not None
+
+
 def stored(client: httpx.Client, run: str) -> int:
     """The number of log entries that the run has; 0 if there is no such run yet."""
     response = client.get(f"/runs/{run}")
