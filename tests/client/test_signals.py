@@ -9,7 +9,7 @@ import pytest
 
 from ..support.follower import wait_until
 from ..support.patience import PATIENCE
-from ..support.scripts import Scripts, free_port, messages, stored, sync
+from ..support.scripts import Scripts, free_port, messages, status, stored, sync
 from ..support.service import Service
 
 ENDING = [signal.SIGTERM, signal.SIGHUP]
@@ -143,21 +143,19 @@ import athanor
 
 run = athanor.init("blocked", id="seen")
 run.log("one")
+input()
 print("ready", flush=True)
 {blocked}
 """,
         service.url,
     ).start()
+    client = service.client()
+    # a signal leaves two seconds, which are not enough for a new run on a busy machine
+    wait_until(lambda: stored(client, "seen") == 1, "its entry")
+    script.send_line()
     script.wait_for("ready")
     script.send(signal.SIGTERM)
-    client = service.client()
-    wait_until(
-        lambda: (
-            client.get("/runs/seen").status_code == 200
-            and client.get("/runs/seen").json()["status"] == "failed"
-        ),
-        "the run's end",
-    )
+    wait_until(lambda: status(client, "seen") == "failed", "the run's end")
     assert messages(client, "seen") == ["one"]
     assert script.wait(PATIENCE) == -signal.SIGTERM
 

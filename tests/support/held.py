@@ -15,6 +15,7 @@ class Held:
     def __init__(self, page: Page, url: str | Pattern[str]) -> None:
         self.routes: list[Route] = []
         self._page = page
+        self._url = url
         page.route(url, lambda route: self.routes.append(route))
 
     def wait_for(self, number: int, what: str) -> Route:
@@ -27,3 +28,10 @@ class Held:
 
         wait_until(is_there, what)
         return self.routes[-1]
+
+    def release(self) -> None:
+        """Send these requests and all later ones to the service."""
+        # the newest handler of an address is the one that is called
+        self._page.route(self._url, lambda route: route.continue_())
+        for route in self.routes:
+            route.continue_()
