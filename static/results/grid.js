@@ -239,7 +239,7 @@ export class ChartGrid {
     for (const { target, isIntersecting } of entries) {
       const part = this.partOf.get(target);
       if (!part) {
-        if (isIntersecting) this.more(target);
+        if (isIntersecting) [...this.groups.values()].find(({ end }) => end === target)?.more();
         continue;
       }
       if (isIntersecting) this.seen.add(part);
@@ -247,15 +247,6 @@ export class ChartGrid {
       part.see?.(isIntersecting);
     }
     this.want();
-  }
-
-  // Makes the next charts of the group with this end. The observer tells only changes, so the end is
-  // observed anew: it may still be in view.
-  more(end) {
-    const group = [...this.groups.values()].find((each) => each.end === end);
-    group?.more();
-    this.observer.unobserve(end);
-    if (group && !end.hidden) this.observer.observe(end);
   }
 
   want() {

@@ -31,7 +31,6 @@ export class Group {
       this.render();
     });
     this.isOpen = isOpen;
-    this.watch(this.end);
   }
 
   // `items` are [kind, key]; with `isAlone` there is no heading. `width` is what a row has, in CSS pixels.
@@ -79,7 +78,8 @@ export class Group {
     this.fill();
   }
 
-  // Keeps the place of the charts that are not made, so that scrolling is steady.
+  // Keeps the place of the charts that are not made, so that scrolling is steady. An observer tells only
+  // changes, so the place is watched anew: it may still be in view.
   fill() {
     const missing = this.isOpen ? Math.max(0, this.items.length - this.most) : 0;
     const height = Math.ceil(missing / this.columns) * HEIGHT;
@@ -87,6 +87,8 @@ export class Group {
     this.filled = height;
     this.end.hidden = height === 0;
     this.end.style.height = `${height}px`;
+    this.unwatch(this.end);
+    if (height) this.watch(this.end);
   }
 
   close() {

@@ -223,6 +223,25 @@ def test_settings_stay_when_the_log_is_looked_at_between(
     assert tab.errors == []
 
 
+def test_a_key_that_is_new_in_a_long_group_gets_its_chart(
+    shared_service: Service, tab: Tab, run: str, post: Post
+) -> None:
+    """Charts are made in parts of 60, the next part when its place comes into view."""
+    for number in range(60):
+        post(f"train/{number:02}", [1, 2])
+    page = opened(shared_service, tab, run)
+    expect(page.locator(".chart")).to_have_count(60)
+    tab.expect_state("live")
+    for number in range(60, 70):
+        post(f"train/{number:02}", [1, 2, 3])
+    expect(page.get_by_text("70 keys")).to_be_visible()
+    chart(page, "train/59").scroll_into_view_if_needed()
+    expect(page.locator(".chart")).to_have_count(70)
+    chart(page, "train/69").scroll_into_view_if_needed()
+    expect(description(page, "train/69")).to_contain_text("3 points")
+    assert tab.errors == []
+
+
 def test_an_enlarged_chart_is_in_the_address_and_closes_by_keyboard(
     shared_service: Service, tab: Tab, run: str, post: Post
 ) -> None:
