@@ -30,10 +30,11 @@ def test_a_signal_fails_the_run_by_its_name_and_loses_no_entry(
     service: Service, scripts: Scripts, number: signal.Signals
 ) -> None:
     script = scripts(LOOP, service.url).start()
-    wait_until(lambda: script.stdout.count("\n") > 300, "some output")
+    client = service.client()
+    # a signal leaves two seconds, which are not enough for a new run on a busy machine
+    wait_until(lambda: stored(client, "seen") > 0, "stored entries")
     script.send(number)
     assert script.wait(20) == -number
-    client = service.client()
     run = client.get("/runs/seen").json()
     assert (run["status"], run["error"]) == ("failed", f"killed by {number.name}")
     logged = messages(client, "seen")
@@ -150,7 +151,6 @@ print("ready", flush=True)
         service.url,
     ).start()
     client = service.client()
-    # a signal leaves two seconds, which are not enough for a new run on a busy machine
     wait_until(lambda: stored(client, "seen") == 1, "its entry")
     script.send_line()
     script.wait_for("ready")
