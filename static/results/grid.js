@@ -211,7 +211,7 @@ export class ChartGrid {
       isOpen: !this.settings.closed.has(name),
       make: (kind, key) => this.make(kind, key),
       onToggle: (isOpen) => this.settings.toggle("closed", name, !isOpen),
-      watch: (node) => this.observer.observe(node),
+      watch: (node, part) => this.watch(node, part),
       unwatch: (node) => this.unwatch(node),
     });
   }
@@ -224,24 +224,28 @@ export class ChartGrid {
       close();
     };
     this.parts.set(`${kind} ${key}`, part);
-    this.partOf.set(part.root, part);
     if (kind === "tile") this.showTile(part);
     return part;
+  }
+
+  // Calls `part.see(isSeen)` when this node of it comes near, and when it leaves.
+  watch(node, part) {
+    this.partOf.set(node, part);
+    this.observer.observe(node);
   }
 
   unwatch(node) {
     this.observer.unobserve(node);
     this.seen.delete(this.partOf.get(node));
+    this.partOf.delete(node);
   }
 
   // What comes into view is requested and drawn, and no more than that.
   observe(entries) {
     for (const { target, isIntersecting } of entries) {
       const part = this.partOf.get(target);
-      if (!part) {
-        if (isIntersecting) [...this.groups.values()].find(({ end }) => end === target)?.more();
-        continue;
-      }
+      // it may have been closed since the observer saw it
+      if (!part) continue;
       if (isIntersecting) this.seen.add(part);
       else this.seen.delete(part);
       part.see?.(isIntersecting);

@@ -11,7 +11,7 @@ const PLACES = ["tile", "chart", "values"];
 
 export class Group {
   // `make(kind, key)` returns what shows a key: with `root` and `close()`. `onToggle(isOpen)` is called
-  // when the reader opens or closes the group; `watch(node)` and `unwatch(node)` see what is near.
+  // when the reader opens or closes the group; `watch(node, part)` calls `part.see` until `unwatch(node)`.
   constructor(name, { isOpen, make, onToggle, watch, unwatch }) {
     this.name = name;
     Object.assign(this, { make, watch, unwatch });
@@ -44,9 +44,9 @@ export class Group {
     this.render();
   }
 
-  // Makes the next part.
-  more() {
-    if (this.items.length <= this.most) return;
+  // Makes the next part, if the place of what is not made is near.
+  see(isSeen) {
+    if (!isSeen || this.items.length <= this.most) return;
     this.most += PART;
     this.render();
   }
@@ -73,7 +73,7 @@ export class Group {
         this.shown.set(nameOf(item), part);
       }
       this.places[kind].insertBefore(part.root, ends[kind]);
-      this.watch(part.root);
+      this.watch(part.root, part);
     }
     this.fill();
   }
@@ -88,7 +88,7 @@ export class Group {
     this.end.hidden = height === 0;
     this.end.style.height = `${height}px`;
     this.unwatch(this.end);
-    if (height) this.watch(this.end);
+    if (height) this.watch(this.end, this);
   }
 
   close() {
